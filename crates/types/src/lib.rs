@@ -1,1 +1,21 @@
+//! The vocabulary of the house: ids, principals, money, tokens, time and redacted secrets.
+//!
+//! Everything here is plain data that any room may hold. Nothing here does IO, reads a clock or draws
+//! randomness: an id is made from a time and random bytes that somebody else supplies.
 
+mod id;
+mod money;
+mod principal;
+mod secret;
+mod time;
+mod tokens;
+
+pub use id::{
+    ActionId, AgentId, ArtifactId, EnvironmentId, FileId, IdError, ItemId, KeyId, NodeId, SessionId, StreamId,
+    TenantId, TurnId, UserId,
+};
+pub use money::Money;
+pub use principal::Principal;
+pub use secret::Secret;
+pub use time::{Millis, Timestamp};
+pub use tokens::TokenUsage;
