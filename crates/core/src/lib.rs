@@ -1,1 +1,19 @@
+//! Pure decisions: records → state, state → next steps, and projections as data.
+//!
+//! Nothing here does IO, reads a clock or awaits. Times and random bytes come in as arguments, so that a simulator
+//! can replay any history from a seed.
 
+pub mod action;
+pub mod agent;
+pub mod content;
+pub mod environment;
+pub mod model;
+
+pub use action::{
+    Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Failure, FailureCode, ModelCall,
+    Outcome, Published, Purpose,
+};
+pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
+pub use content::{Content, joined_text};
+pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};
+pub use model::{Entry, EntryBody, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};

@@ -1,0 +1,30 @@
+//! The decision whether an action may be done.
+
+use bailiwick_core::{Action, AgentConfig};
+use bailiwick_types::{Principal, TenantId};
+
+/// Everything a decision may depend on.
+#[derive(Debug)]
+pub struct PolicyRequest<'a> {
+    pub tenant: TenantId,
+    /// The agent, on behalf of the turn's orderer.
+    pub principal: &'a Principal,
+    pub agent: &'a AgentConfig,
+    pub action: &'a Action,
+}
+
+/// A decision with its reason. Anything that goes wrong while deciding is a denial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// `rule` names what allowed it.
+    Allow { rule: String },
+    /// `remedy` says what would have to change.
+    Deny { rule: String, reason: String, remedy: String },
+}
+
+pub trait Policy: Send + Sync {
+    /// Which policy decides now, for receipts.
+    fn version(&self) -> u64;
+
+    fn decide(&self, request: &PolicyRequest<'_>) -> Verdict;
+}

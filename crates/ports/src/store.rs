@@ -1,0 +1,324 @@
+//! What keeps streams, their projections and documents. It stores sealed bytes and decides nothing.
+//!
+//! Every acknowledged write is on disk. Time is the database's own clock, so that leases are judged by one clock.
+
+use crate::WrappedKey;
+use async_trait::async_trait;
+use bailiwick_types::{ActionId, Millis, NodeId, StreamId, TenantId, Timestamp};
+use bytes::Bytes;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no stream {0}")]
+    UnknownStream(StreamId),
+    /// Somebody else drives the stream now, or it moved on. Nothing was written.
+    #[error("the lease on {stream} is no longer held at epoch {epoch}")]
+    StaleEpoch { stream: StreamId, epoch: u64 },
+    #[error("this document was changed meanwhile")]
+    Conflict,
+    #[error("no space is left on the disk of the data folder: free some and try again")]
+    Full,
+    #[error("the inbox of {0} is full; wait until its session has worked some of it off")]
+    InboxFull(StreamId),
+    #[error("the store cannot be used: {0}")]
+    Unavailable(String),
+}
+
+/// One entry of a stream, sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRecord {
+    /// Counts from 1 in each stream.
+    pub position: u64,
+    pub epoch: u64,
+    pub kind: String,
+    pub version: u16,
+    pub time: Timestamp,
+    /// The action that this record is about or was caused by.
+    pub cause: Option<ActionId>,
+    /// Which key-encryption key is behind the sealing.
+    pub key_id: u32,
+    /// CRC-32 (ISO-HDLC) of `sealed`, to tell a damaged disk from a changed record.
+    pub checksum: u32,
+    pub sealed: Bytes,
+    /// RFC 6962 leaf hash over envelope and sealed body.
+    pub leaf: [u8; 32],
+    /// The stream's hash chain up to and with this record.
+    pub chain: [u8; 32],
+}
+
+/// Which table of derived rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RowKind {
+    Session,
+    Turn,
+    Item,
+    Artifact,
+}
+
+/// A derived row: written over when it exists (same kind and id).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub kind: RowKind,
+    pub id: u128,
+    /// What lists are made of: the tenant for sessions, else the session.
+    pub scope: u128,
+    /// A second filter: the agent of a session, the turn of an item or artifact, 0 for a turn.
+    pub parent: u128,
+    /// Lists are sorted by this, then by id. Fixed when the row is first written.
+    pub ordinal: i64,
+    /// Exact-match filters in clear text: a session's metadata.
+    pub labels: Vec<(String, String)>,
+    /// `None` removes the row and its labels.
+    pub sealed: Option<Bytes>,
+}
+
+/// A page of a list, in either order, by exclusive cursors.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    pub limit: u32,
+    pub after: Option<u128>,
+    pub before: Option<u128>,
+    pub descending: bool,
+}
+
+/// A row as it was read. Its stream tells which key opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    pub id: u128,
+    pub stream: StreamId,
+    pub ordinal: i64,
+    pub sealed: Bytes,
+}
+
+#[derive(Debug, Clone)]
+pub struct RowQuery {
+    pub tenant: TenantId,
+    pub kind: RowKind,
+    pub scope: u128,
+    pub parent: Option<u128>,
+    /// All must match.
+    pub labels: Vec<(String, String)>,
+    pub page: Page,
+}
+
+/// When a stream wants to be driven next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// At once, also after a restart.
+    Now,
+    /// At a time, or at the next input.
+    At(Timestamp),
+    /// At the next input.
+    OnInput,
+}
+
+/// A new stream with its first records, all in one transaction.
+#[derive(Debug, Clone)]
+pub struct NewStream {
+    pub tenant: TenantId,
+    pub stream: StreamId,
+    pub key: WrappedKey,
+    pub records: Vec<SealedRecord>,
+    pub rows: Vec<Row>,
+    pub inputs: Vec<Bytes>,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A client's promise that a repeated request is the same request. Kept at least 24 hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Who promised, and where: principal and route.
+    pub scope: String,
+    pub key: String,
+    /// Of the request's body.
+    pub digest: [u8; 32],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// `sequence` is the last input's place in the inbox (0 when there was none).
+    New { sequence: u64 },
+    /// The same request was accepted before, for this stream.
+    Repeated { stream: StreamId, sequence: u64 },
+    /// The key was used for another body.
+    KeyReused,
+}
+
+/// Inputs for a stream, all or none.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub tenant: TenantId,
+    pub stream: StreamId,
+    pub inputs: Vec<Bytes>,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxEntry {
+    /// Counts from 1 in each stream, without gaps.
+    pub sequence: u64,
+    pub received: Timestamp,
+    pub sealed: Bytes,
+}
+
+/// A lease that was granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseGrant {
+    pub tenant: TenantId,
+    pub epoch: u64,
+    /// On the database's clock.
+    pub now: Timestamp,
+    pub expires: Timestamp,
+}
+
+/// What is known of a stream without reading its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamHead {
+    pub tenant: TenantId,
+    pub key: WrappedKey,
+    /// Position of the last record.
+    pub position: u64,
+    pub chain: [u8; 32],
+    pub epoch: u64,
+    /// The last input that a record accounts for.
+    pub inbox_through: u64,
+}
+
+/// One commit of the gate.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub tenant: TenantId,
+    pub stream: StreamId,
+    pub epoch: u64,
+    /// Position of the stream's last record before this.
+    pub after: u64,
+    pub records: Vec<SealedRecord>,
+    pub rows: Vec<Row>,
+    /// Inputs up to this sequence are accounted for by the records and leave the inbox.
+    pub inbox_through: u64,
+    pub due: Due,
+    /// Gives the lease back in the same transaction, unless inputs are waiting.
+    pub release: bool,
+    /// A fold of all records up to the end of this append, replacing the last one.
+    pub snapshot: Option<Snapshot>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The lease was given back. `false` when it was not asked for or inputs are waiting.
+    pub released: bool,
+    /// Until when the lease holds now, on the database's clock. Every append renews it.
+    pub expires: Timestamp,
+    pub now: Timestamp,
+}
+
+/// A fold of a stream up to a position. May be deleted at any time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub position: u64,
+    /// Another version is not read.
+    pub version: u16,
+    pub sealed: Bytes,
+}
+
+/// A versioned, sealed resource that is not a stream: agents, keys, files, environments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub kind: DocumentKind,
+    pub id: u128,
+    /// Counts from 1; every version is kept until the document is removed.
+    pub version: u32,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    /// A unique clear-text handle, such as the digest of an API key or an access key id.
+    pub handle: Option<String>,
+    pub sealed: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DocumentKind {
+    Agent,
+    ApiKey,
+    AccessKey,
+    File,
+    Environment,
+}
+
+/// An organisation's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub name: String,
+    /// Seals its documents.
+    pub key: WrappedKey,
+}
+
+/// Work that is due: a stream that nobody holds a lease on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    pub tenant: TenantId,
+    pub stream: StreamId,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync {
+    async fn create_stream(&self, new: NewStream) -> Result<Accepted, StoreError>;
+    async fn submit(&self, submission: Submission) -> Result<Accepted, StoreError>;
+    /// Inputs after `after`, oldest first.
+    async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError>;
+
+    async fn head(&self, stream: StreamId) -> Result<Option<StreamHead>, StoreError>;
+    /// Records after position `after`, oldest first.
+    async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<SealedRecord>, StoreError>;
+    async fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, StoreError>;
+
+    /// `None` while another node holds it. A new grant has a higher epoch than any before.
+    async fn lease(&self, stream: StreamId, node: NodeId, span: Millis) -> Result<Option<LeaseGrant>, StoreError>;
+    /// Renews without appending.
+    async fn renew(&self, stream: StreamId, epoch: u64, span: Millis) -> Result<LeaseGrant, StoreError>;
+    /// Appends under the lease and renews it for the span it was granted with.
+    async fn append(&self, append: Append) -> Result<Appended, StoreError>;
+    /// Drops every lease of `node`: for a node that starts again under its old id.
+    async fn release_node(&self, node: NodeId) -> Result<(), StoreError>;
+    /// Streams that are due and not leased, longest waiting first.
+    async fn ready(&self, limit: u32) -> Result<Vec<Ready>, StoreError>;
+    /// When the next stream falls due by time.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    async fn row(&self, tenant: TenantId, kind: RowKind, id: u128) -> Result<Option<StoredRow>, StoreError>;
+    /// At most `page.limit` rows, and whether there are more. An unknown cursor gives `None`.
+    async fn rows(&self, query: RowQuery) -> Result<Option<(Vec<StoredRow>, bool)>, StoreError>;
+
+    async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError>;
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// Writes version `document.version`, which must follow the stored one; else [`StoreError::Conflict`].
+    async fn put_document(&self, tenant: TenantId, document: Document) -> Result<(), StoreError>;
+    /// The newest version, or the one asked for.
+    async fn document(
+        &self,
+        tenant: TenantId,
+        kind: DocumentKind,
+        id: u128,
+        version: Option<u32>,
+    ) -> Result<Option<Document>, StoreError>;
+    async fn document_by_handle(
+        &self,
+        kind: DocumentKind,
+        handle: &str,
+    ) -> Result<Option<(TenantId, Document)>, StoreError>;
+    async fn documents(
+        &self,
+        tenant: TenantId,
+        kind: DocumentKind,
+        page: Page,
+    ) -> Result<Option<(Vec<Document>, bool)>, StoreError>;
+    async fn document_versions(
+        &self,
+        tenant: TenantId,
+        kind: DocumentKind,
+        id: u128,
+    ) -> Result<Vec<Document>, StoreError>;
+    /// Removes every version. `false` when there was none.
+    async fn remove_document(&self, tenant: TenantId, kind: DocumentKind, id: u128) -> Result<bool, StoreError>;
+}
