@@ -1,0 +1,85 @@
+//! The traits of everything that performs. Each method takes a [`Permit`] by value and gives back a [`Settled`].
+
+use crate::{Permit, Settled};
+use async_trait::async_trait;
+use bailiwick_types::{ItemId, SessionId};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Calls models.
+#[async_trait]
+pub trait Model: Send + Sync {
+    /// Performs a `model.call`. Streams deltas while it goes; retries by itself at the same provider, but never once a
+    /// partial answer has been streamed and acted on. When cancelled, settles as failed with `Cancelled`.
+    async fn call(&self, permit: Permit, live: Live) -> Settled;
+}
+
+/// Acts in environments: commands, files, artifacts.
+#[async_trait]
+pub trait Executor: Send + Sync {
+    /// Performs every action that has an environment. When cancelled, a running foreground command is stopped within
+    /// two seconds, its process group and all, and settles as confirmed with `CommandEnd::Cancelled`.
+    async fn perform(&self, permit: Permit, live: Live) -> Settled;
+
+    /// The session is over or was deleted: stop what runs and wipe what is ours. Belongs to the `environment.start`
+    /// that caused it. Succeeds when there is nothing.
+    async fn close(&self, session: SessionId, environment: bailiwick_types::EnvironmentId);
+}
+
+/// What a hand may say while it works. All of it is provisional.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delta {
+    /// More text of an assistant message. `index` is its place in the model's output.
+    Text { item: ItemId, index: u16, text: String },
+    /// More text of the `part`-th reasoning summary.
+    ReasoningSummary { item: ItemId, index: u16, part: u16, text: String },
+    /// More output of the command that the permit is for.
+    CommandOutput { text: String },
+    /// A retry begins: what was streamed for this action so far does not count.
+    Restarted,
+}
+
+/// The line between a hand and whoever watches: provisional output one way, the wish to stop the other way.
+#[derive(Clone)]
+pub struct Live {
+    emit: Arc<dyn Fn(Delta) + Send + Sync>,
+    stop: watch::Receiver<bool>,
+}
+
+/// The other end of [`Live`]'s wish to stop.
+#[derive(Debug, Clone)]
+pub struct Stopper(Arc<watch::Sender<bool>>);
+
+impl Live {
+    pub fn new(emit: impl Fn(Delta) + Send + Sync + 'static) -> (Self, Stopper) {
+        let (sender, stop) = watch::channel(false);
+        (Self { emit: Arc::new(emit), stop }, Stopper(Arc::new(sender)))
+    }
+
+    /// One that nobody watches and nobody stops.
+    pub fn unwatched() -> Self {
+        Self::new(|_| ()).0
+    }
+
+    pub fn emit(&self, delta: Delta) {
+        (self.emit)(delta);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Returns once the action is to stop; never, when nobody can ask for it any more.
+    pub async fn cancelled(&self) {
+        let mut stop = self.stop.clone();
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Stopper {
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}

@@ -1,0 +1,179 @@
+//! The proof that the gate let one exact action through, and the proof of what became of it.
+//!
+//! The way is one direction: only the gate makes a [`Permit`], opening it consumes it and gives an [`Opened`], settling
+//! that consumes it and gives a [`Settled`], and only the gate takes a `Settled` into the stream. None of the three can
+//! be cloned or built elsewhere. One that is dropped on the way settles itself, so that no action is ever forgotten.
+
+use bailiwick_core::{Action, EnvironmentFacts, EnvironmentSpec, Limits, ModelRequest, Outcome};
+use bailiwick_ports::Clock;
+use bailiwick_types::{ActionId, Principal, SessionId, TenantId, Timestamp, TurnId};
+use std::{fmt, sync::Arc};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Whether the action is performed for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing was sent before.
+    First,
+    /// It may have been sent before and may be sent again (`pure`, `idempotent`, `keyed`).
+    Again,
+    /// It may have been sent before: ask what became of it; perform it only where the answer is "never seen".
+    Lookup,
+}
+
+/// Where an action belongs and what bounds it. The same for all actions of a turn.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    pub tenant: TenantId,
+    pub session: SessionId,
+    pub turn: TurnId,
+    pub principal: Principal,
+    pub environment: Arc<EnvironmentSpec>,
+    /// What the environment said of itself when it was started; `None` before.
+    pub environment_facts: Option<EnvironmentFacts>,
+    pub limits: Limits,
+}
+
+pub(crate) struct Grant {
+    pub(crate) id: ActionId,
+    pub(crate) action: Arc<Action>,
+    pub(crate) request: Option<Arc<ModelRequest>>,
+    pub(crate) mode: Mode,
+    pub(crate) not_after: Timestamp,
+    pub(crate) scope: Arc<Scope>,
+    /// Where whatever is dropped unsettled reports. As many messages as there are permits, so it is bounded by the
+    /// number of actions in flight.
+    pub(crate) dropped: UnboundedSender<Settled>,
+}
+
+/// Lets one exact action through, once, before its time is over.
+#[must_use = "a permit that is dropped settles as `not_sent`"]
+pub struct Permit(Option<Grant>);
+
+/// An opened permit: the action is being performed.
+#[must_use = "an opened permit that is dropped settles as `unknown`"]
+pub struct Opened(Option<Grant>);
+
+/// What became of one action. The gate puts it on the stream.
+pub struct Settled {
+    id: ActionId,
+    outcome: Outcome,
+}
+
+impl Permit {
+    pub(crate) fn new(grant: Grant) -> Self {
+        Self(Some(grant))
+    }
+
+    pub fn id(&self) -> ActionId {
+        self.grant().id
+    }
+
+    /// What it would let through, to choose the hand by. The hand itself takes its arguments from [`Opened`].
+    pub fn action(&self) -> &Action {
+        &self.grant().action
+    }
+
+    /// Opens it, unless its time is over: then it settles as `not_sent`.
+    pub fn open(mut self, clock: &dyn Clock) -> Result<Opened, Settled> {
+        // INVARIANT: the grant is there until `open` or `drop` takes it, and both end the permit's life.
+        let grant = self.0.take().expect("a permit holds its grant");
+        if clock.now() > grant.not_after {
+            let reason = "its permit was opened too late".to_owned();
+            return Err(Settled { id: grant.id, outcome: Outcome::NotSent { reason } });
+        }
+        Ok(Opened(Some(grant)))
+    }
+
+    /// Refuses to perform it: it settles as `not_sent`.
+    pub fn refuse(mut self, reason: impl Into<String>) -> Settled {
+        // INVARIANT: as in `open`.
+        let grant = self.0.take().expect("a permit holds its grant");
+        Settled { id: grant.id, outcome: Outcome::NotSent { reason: reason.into() } }
+    }
+
+    fn grant(&self) -> &Grant {
+        // INVARIANT: as in `open`.
+        self.0.as_ref().expect("a permit holds its grant")
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(grant) = self.0.take() {
+            let reason = "its permit was dropped before it was opened".to_owned();
+            let _ = grant.dropped.send(Settled { id: grant.id, outcome: Outcome::NotSent { reason } });
+        }
+    }
+}
+
+impl Opened {
+    pub fn id(&self) -> ActionId {
+        self.grant().id
+    }
+
+    /// The canonical arguments that policy saw.
+    pub fn action(&self) -> &Action {
+        &self.grant().action
+    }
+
+    /// The whole prompt of a model call; `None` for every other action.
+    pub fn request(&self) -> Option<&Arc<ModelRequest>> {
+        self.grant().request.as_ref()
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.grant().mode
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.grant().scope
+    }
+
+    /// Says what became of it.
+    pub fn settle(mut self, outcome: Outcome) -> Settled {
+        // INVARIANT: the grant is there until `settle` or `drop` takes it, and both end its life.
+        let grant = self.0.take().expect("an opened permit holds its grant");
+        Settled { id: grant.id, outcome }
+    }
+
+    fn grant(&self) -> &Grant {
+        // INVARIANT: as in `settle`.
+        self.0.as_ref().expect("an opened permit holds its grant")
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(grant) = self.0.take() {
+            let reason = "whoever performed it vanished before saying what became of it".to_owned();
+            let _ = grant.dropped.send(Settled { id: grant.id, outcome: Outcome::Unknown { reason } });
+        }
+    }
+}
+
+impl Settled {
+    pub fn id(&self) -> ActionId {
+        self.id
+    }
+
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    pub(crate) fn into_parts(self) -> (ActionId, Outcome) {
+        (self.id, self.outcome)
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Permit").field(&self.0.as_ref().map(|grant| grant.id)).finish()
+    }
+}
+
+impl fmt::Debug for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settled").field("id", &self.id).finish_non_exhaustive()
+    }
+}
