@@ -2,6 +2,7 @@
 //!
 //! What *performs* actions (models, executors, tools) is in `gate`, because its methods take a permit.
 
+mod access;
 mod keys;
 mod models;
 mod objects;
@@ -9,6 +10,7 @@ mod policy;
 mod runtime;
 pub mod store;
 
+pub use access::{AuthError, Authenticator, Caller, RequestParts, Scope};
 pub use keys::{Keys, KeysError, StreamKey, WrappedKey};
 pub use models::{ModelCard, ModelCards};
 pub use objects::{ObjectError, Objects};

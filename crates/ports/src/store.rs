@@ -2,10 +2,11 @@
 //!
 //! Every acknowledged write is on disk. Time is the database's own clock, so that leases are judged by one clock.
 
-use crate::WrappedKey;
+use crate::{Keys, KeysError, StreamKey, WrappedKey};
 use async_trait::async_trait;
 use bailiwick_types::{ActionId, Millis, NodeId, StreamId, TenantId, Timestamp};
 use bytes::Bytes;
+use std::sync::Arc;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -244,13 +245,34 @@ pub enum DocumentKind {
     Environment,
 }
 
+impl DocumentKind {
+    /// The associated data under which one version of a document is sealed, so that no row opens in another's place.
+    pub fn context(self, id: u128, version: u32) -> Vec<u8> {
+        let kind = match self {
+            Self::Agent => "agent",
+            Self::ApiKey => "api_key",
+            Self::AccessKey => "access_key",
+            Self::File => "file",
+            Self::Environment => "environment",
+        };
+        [b"bailiwick.document.v1/", kind.as_bytes(), b"/", &id.to_be_bytes()[..], &version.to_be_bytes()[..]].concat()
+    }
+}
+
 /// An organisation's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     pub id: TenantId,
     pub name: String,
-    /// Seals its documents.
+    /// Seals its documents. Made for the stream of the tenant's administration (`StreamId::from(id)`).
     pub key: WrappedKey,
+}
+
+impl Tenant {
+    /// The key that seals the tenant's documents.
+    pub fn open_key(&self, keys: &dyn Keys) -> Result<Arc<dyn StreamKey>, KeysError> {
+        keys.open(self.id, self.id.into(), &self.key)
+    }
 }
 
 /// Work that is due: a stream that nobody holds a lease on.

@@ -151,6 +151,13 @@ impl From<SessionId> for StreamId {
     }
 }
 
+/// A tenant's administration has a stream of its own, under the tenant's bits.
+impl From<TenantId> for StreamId {
+    fn from(tenant: TenantId) -> Self {
+        Self(tenant.0)
+    }
+}
+
 impl From<StreamId> for SessionId {
     fn from(stream: StreamId) -> Self {
         Self(stream.0)
