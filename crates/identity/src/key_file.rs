@@ -1,0 +1,204 @@
+//! Key-encryption keys in a file of mode 0600, made at the first start.
+//!
+//! # Format
+//!
+//! Text. The first line is `bailiwick-keys v1`. Then one line for each key, `key ID HEX CHECK`: a decimal id (from 1,
+//! each once), the 32 bytes of the key, and the first four bytes of SHA-256 over `bailiwick.kek.check` and the key, so
+//! that a damaged line is told apart from a foreign one. The key with the highest id wraps; all of them unwrap, so a
+//! key is rotated by adding a line. Blank lines and lines that begin with `#` are ignored.
+//!
+//! Without this file nothing that was sealed can be read, and backups of the data leave it out: keep a copy elsewhere.
+
+use crate::sealing::{KEY_LEN, KeyEncryption, Sealer, wrap_context};
+use aws_lc_rs::digest::{Context, SHA256};
+use bailiwick_ports::{KeysError, Random, WrappedKey};
+use bailiwick_types::{StreamId, TenantId};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+const HEADER: &str = "bailiwick-keys v1";
+/// A file with more than this is not one of ours.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// Why there are no key-encryption keys. Never holds any part of a key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    #[error("the key file `{path}` can be read by others (mode {mode:04o}): run `chmod 600 {path}`")]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("the key file `{path}` belongs to user {owner}, not to the user that runs the server ({user})")]
+    ForeignOwner { path: PathBuf, owner: u32, user: u32 },
+    #[error("the key file `{path}` is damaged at line {line}: {reason}; put back the copy that you keep of it")]
+    Damaged { path: PathBuf, line: usize, reason: &'static str },
+    #[error("the key file `{path}` cannot be used: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Key-encryption keys from a file.
+pub struct FileKek {
+    keys: BTreeMap<u32, Sealer>,
+    newest: u32,
+}
+
+impl FileKek {
+    /// Reads the file, or makes it with one fresh key when there is none. Two servers that start at the same time on one
+    /// folder end up with the same key.
+    pub fn open_or_create(path: &Path, random: &dyn Random) -> Result<Self, KeyFileError> {
+        match Self::open(path) {
+            Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                create(path, random).map_err(|source| KeyFileError::Io { path: path.into(), source })?;
+                Self::open(path)
+            }
+            other => other,
+        }
+    }
+
+    /// Reads the file, which must be there.
+    pub fn open(path: &Path) -> Result<Self, KeyFileError> {
+        let io_error = |source| KeyFileError::Io { path: path.into(), source };
+        // The checks are made on the open file, so that nobody can put another in its place between them.
+        #[allow(clippy::disallowed_methods, reason = "the one place where the key file is read")]
+        let file = File::open(path).map_err(io_error)?;
+        let facts = file.metadata().map_err(io_error)?;
+        let mode = facts.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyFileError::Exposed { path: path.into(), mode });
+        }
+        let user = rustix::process::geteuid().as_raw();
+        if facts.uid() != user && facts.uid() != 0 {
+            return Err(KeyFileError::ForeignOwner { path: path.into(), owner: facts.uid(), user });
+        }
+        let mut text = Zeroizing::new(String::with_capacity(4096));
+        let read = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(io_error)?;
+        if read as u64 > MAX_BYTES {
+            return Err(KeyFileError::Damaged { path: path.into(), line: 1, reason: "it is larger than 64 KiB" });
+        }
+        let keys = parse(&text).map_err(|(line, reason)| KeyFileError::Damaged { path: path.into(), line, reason })?;
+        // INVARIANT: `parse` gives at least one key.
+        let newest = *keys.keys().next_back().expect("a key file has a key");
+        Ok(Self { keys, newest })
+    }
+}
+
+impl KeyEncryption for FileKek {
+    fn wrap(&self, tenant: TenantId, stream: StreamId, data_key: &[u8; KEY_LEN], random: &dyn Random) -> WrappedKey {
+        let key_id = self.newest;
+        let bytes = self.keys[&key_id].seal(&wrap_context(key_id, tenant, stream), data_key, random);
+        WrappedKey { key_id, bytes }
+    }
+
+    fn unwrap(
+        &self,
+        tenant: TenantId,
+        stream: StreamId,
+        wrapped: &WrappedKey,
+    ) -> Result<Zeroizing<[u8; KEY_LEN]>, KeysError> {
+        let kek = self.keys.get(&wrapped.key_id).ok_or(KeysError::UnknownKey(wrapped.key_id))?;
+        let plain = Zeroizing::new(kek.unseal(&wrap_context(wrapped.key_id, tenant, stream), &wrapped.bytes)?);
+        let mut data_key = Zeroizing::new([0; KEY_LEN]);
+        if plain.len() != KEY_LEN {
+            return Err(KeysError::DoesNotOpen);
+        }
+        data_key.copy_from_slice(&plain);
+        Ok(data_key)
+    }
+}
+
+/// Makes the file whole or not at all, and never over one that is there.
+#[allow(clippy::disallowed_methods, reason = "the one place where the key file is written")]
+fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    random.fill(key.as_mut());
+    let mut text = Zeroizing::new(String::with_capacity(512));
+    text.push_str(HEADER);
+    text.push_str(
+        "\n# Keep this file secret, and keep a copy apart from the backups of the data: nothing opens without it.\n",
+    );
+    // INVARIANT: writing to a string cannot fail.
+    writeln!(text, "key 1 {} {}", *hex(key.as_ref()), *check(&key)).expect("a string takes text");
+
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut tag = [0; 8];
+    random.fill(&mut tag);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = folder.join(format!(".{name}.{}", *hex(&tag)));
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        // A link, unlike a rename, never replaces: whoever comes second keeps the first one's key.
+        match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    })();
+    let removed = fs::remove_file(&draft);
+    written?;
+    removed?;
+    File::open(folder)?.sync_all()
+}
+
+/// The keys of a file's text, or the line at which it is wrong.
+fn parse(text: &str) -> Result<BTreeMap<u32, Sealer>, (usize, &'static str)> {
+    let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    match lines.next() {
+        Some((_, HEADER)) => {}
+        _ => return Err((1, "it does not begin with `bailiwick-keys v1`")),
+    }
+    let mut keys = BTreeMap::new();
+    for (line, content) in lines.filter(|(_, content)| !content.is_empty() && !content.starts_with('#')) {
+        let wrong = |reason| (line, reason);
+        let mut words = content.split_ascii_whitespace();
+        let fields = (words.next(), words.next(), words.next(), words.next(), words.next());
+        let (Some("key"), Some(id), Some(key), Some(given), None) = fields else {
+            return Err(wrong("a line is `key`, an id, 64 hexadecimal digits and 8 more"));
+        };
+        let id: u32 = id.parse().ok().filter(|id| *id > 0).ok_or(wrong("the id is not a number from 1"))?;
+        let key = unhex(key).ok_or(wrong("a key is 64 hexadecimal digits"))?;
+        if check(&key).as_str() != given {
+            return Err(wrong("the key does not match its check digits"));
+        }
+        if keys.insert(id, Sealer::new(&key)).is_some() {
+            return Err(wrong("this id occurs twice"));
+        }
+    }
+    if keys.is_empty() { Err((1, "it holds no key")) } else { Ok(keys) }
+}
+
+fn check(key: &[u8; KEY_LEN]) -> Zeroizing<String> {
+    let mut context = Context::new(&SHA256);
+    context.update(b"bailiwick.kek.check");
+    context.update(key);
+    hex(&context.finish().as_ref()[..4])
+}
+
+fn hex(bytes: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(bytes.len() * 2));
+    for byte in bytes {
+        // INVARIANT: writing to a string cannot fail.
+        write!(text, "{byte:02x}").expect("a string takes text");
+    }
+    text
+}
+
+fn unhex(text: &str) -> Option<Zeroizing<[u8; KEY_LEN]>> {
+    let digits = text.as_bytes();
+    if digits.len() != KEY_LEN * 2 {
+        return None;
+    }
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |b: u8| char::from(b).to_digit(16);
+        *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
+    }
+    Some(key)
+}
