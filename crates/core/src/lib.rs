@@ -7,7 +7,12 @@ pub mod action;
 pub mod agent;
 pub mod content;
 pub mod environment;
+pub mod item;
 pub mod model;
+pub mod record;
+pub mod session;
+pub mod tools;
+pub mod tree;
 
 pub use action::{
     Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Failure, FailureCode, ModelCall,

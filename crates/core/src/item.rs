@@ -1,0 +1,224 @@
+//! The history that a client reads, and the state of sessions and turns as it sees them: projections, as data.
+
+use crate::{
+    AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Phase, Published, record::TurnError,
+};
+use bailiwick_types::{ActionId, EnvironmentId, ItemId, Principal, SessionId, Timestamp, TokenUsage, TurnId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    pub id: ItemId,
+    pub turn: TurnId,
+    /// Its place among the items of a session.
+    pub ordinal: i64,
+    /// Its place in the turn's output; `None` for what came from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_index: Option<u32>,
+    pub status: ItemStatus,
+    /// The action behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<ActionId>,
+    /// What is known of the action's effect, where that is more than the status says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<EffectNote>,
+    /// It came from a scenario file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scripted: bool,
+    #[serde(flatten)]
+    pub body: ItemBody,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemStatus {
+    InProgress,
+    Completed,
+    Failed,
+    Incomplete,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum EffectNote {
+    Denied { rule: String, remedy: String },
+    Unknown { reason: String },
+    Held { by: ActionId },
+    Resolved { resolution: crate::record::Resolution, by: Principal },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "item", rename_all = "snake_case")]
+pub enum ItemBody {
+    UserMessage {
+        content: Vec<Content>,
+    },
+    AssistantMessage {
+        text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phase: Option<Phase>,
+    },
+    Reasoning {
+        summary: Vec<String>,
+    },
+    FunctionCall {
+        call_id: String,
+        name: String,
+        arguments: Value,
+    },
+    FunctionCallOutput {
+        call_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Vec<Content>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    CommandExecution {
+        command: String,
+        cwd: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_ms: Option<u64>,
+    },
+    /// A built-in tool other than a command.
+    ToolCall {
+        name: String,
+        arguments: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    Idle,
+    InProgress,
+    RequiresAction,
+    Failed,
+}
+
+/// What a session waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum RequiredAction {
+    FunctionCall {
+        turn: TurnId,
+        call_id: String,
+        name: String,
+        arguments: Value,
+    },
+    EnvironmentConnection {
+        environment: EnvironmentId,
+    },
+    /// A person must say what became of `action` before the same effect is tried again.
+    ResolveOutcome {
+        turn: TurnId,
+        action: ActionId,
+    },
+}
+
+/// A session as a client sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionView {
+    pub id: SessionId,
+    pub agent: AgentConfig,
+    pub environment: EnvironmentSpec,
+    pub environment_status: EnvironmentStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_facts: Option<EnvironmentFacts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_error: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub creator: Principal,
+    pub created: Timestamp,
+    pub last_active: Timestamp,
+    pub status: SessionStatus,
+    pub required_actions: Vec<RequiredAction>,
+    /// Actions whose outcome is unknown and that nobody has resolved.
+    #[serde(default)]
+    pub unresolved: Vec<Unresolved>,
+    pub usage: TokenUsage,
+    /// The turn that is running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unresolved {
+    pub action: ActionId,
+    pub operation: String,
+    /// In plain words: the command, the path.
+    pub what: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnView {
+    pub id: TurnId,
+    /// Its place among the turns of a session.
+    pub ordinal: i64,
+    pub agent: bailiwick_types::AgentId,
+    pub orderer: Principal,
+    pub status: TurnStatus,
+    pub created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TurnError>,
+    pub usage: TokenUsage,
+    /// Model calls so far.
+    pub steps: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnStatus {
+    InProgress,
+    Waiting,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactView {
+    pub turn: TurnId,
+    pub environment: EnvironmentId,
+    pub created: Timestamp,
+    #[serde(flatten)]
+    pub file: Published,
+}
+
+/// What one record changed for those who watch. Rows and live events are both made of these.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    SessionCreated(Box<SessionView>),
+    /// Something other than the status.
+    SessionUpdated(Box<SessionView>),
+    SessionStatus(Box<SessionView>),
+    SessionDeleted,
+    TurnCreated(TurnView),
+    TurnInProgress(TurnView),
+    /// It began to wait, or goes on.
+    TurnUpdated(TurnView),
+    TurnEnded(TurnView),
+    ItemAdded(Item),
+    ItemDone(Item),
+    Environment {
+        id: EnvironmentId,
+        kind: &'static str,
+        status: EnvironmentStatus,
+        error: Option<String>,
+    },
+    Artifacts(Vec<ArtifactView>),
+}

@@ -1,0 +1,256 @@
+//! The entries of a session's stream. State, items, events, status and receipts are all derived from them.
+//!
+//! Each body has a kind and a version. A kind's meaning never changes; a new shape is a new version, and
+//! [`Body::decode`] brings old ones up. `tests/golden/records` keeps one example of every version ever written.
+
+use crate::{
+    Action, AgentConfig, Content, EnvironmentSpec, EnvironmentStatus, FunctionTool, Outcome,
+    model::{Reasoning, TextOptions},
+};
+use bailiwick_types::{ActionId, ItemId, Principal, Timestamp, TurnId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A body with its place and time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Counts from 1 in each stream.
+    pub position: u64,
+    pub time: Timestamp,
+    pub body: Body,
+}
+
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $name:ident($inner:ty) = $kind:literal v $version:literal;)*) => {
+        /// What a record says.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Body {
+            $($(#[$doc])* $name($inner),)*
+        }
+
+        impl Body {
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$name(_) => $kind,)* }
+            }
+
+            pub fn version(&self) -> u16 {
+                match self { $(Self::$name(_) => $version,)* }
+            }
+
+            /// The body's bytes before sealing: JSON.
+            pub fn encode(&self) -> Vec<u8> {
+                // INVARIANT: record bodies hold no maps with keys other than strings and no non-finite numbers.
+                match self { $(Self::$name(inner) => serde_json::to_vec(inner).expect("a record body is JSON"),)* }
+            }
+
+            /// Reads a body of any version that was ever written.
+            pub fn decode(kind: &str, version: u16, bytes: &[u8]) -> Result<Self, DecodeError> {
+                match (kind, version) {
+                    $(($kind, $version) => serde_json::from_slice(bytes).map(Self::$name).map_err(|error| {
+                        DecodeError::Malformed { kind: kind.to_owned(), version, reason: error.to_string() }
+                    }),)*
+                    _ => Err(DecodeError::UnknownKind { kind: kind.to_owned(), version }),
+                }
+            }
+
+            /// Every kind with the version that is written now.
+            pub const KINDS: &'static [(&'static str, u16)] = &[$(($kind, $version),)*];
+        }
+    };
+}
+
+bodies! {
+    /// The first record of every session.
+    SessionCreated(SessionCreated) = "session.created" v 1;
+    /// Something came from outside: a message, a cancel, a tool's result, a change.
+    InputReceived(InputReceived) = "input.received" v 1;
+    TurnStarted(TurnStarted) = "turn.started" v 1;
+    TurnEnded(TurnEnded) = "turn.ended" v 1;
+    /// The gate decided on an action: its intent, or its refusal. A receipt.
+    ActionDecided(ActionDecided) = "action.decided" v 1;
+    /// An action whose outcome was lost may go on. A receipt.
+    ActionResumed(ActionResumed) = "action.resumed" v 1;
+    /// What became of an action. A receipt.
+    ActionSettled(ActionSettled) = "action.settled" v 1;
+    /// A tool call that never became an action: its tool or its arguments do not exist.
+    CallRefused(CallRefused) = "call.refused" v 1;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("record kind `{kind}` version {version} is not known here: this stream was written by a newer version")]
+    UnknownKind { kind: String, version: u16 },
+    #[error("a record of kind `{kind}` version {version} does not read: {reason}")]
+    Malformed { kind: String, version: u16, reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionCreated {
+    pub agent: AgentConfig,
+    pub environment: EnvironmentSpec,
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    pub creator: Principal,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputReceived {
+    /// Its place in the inbox; every input up to it is accounted for.
+    pub sequence: u64,
+    #[serde(flatten)]
+    pub envelope: InputEnvelope,
+}
+
+/// An input as it waits in the inbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputEnvelope {
+    pub orderer: Principal,
+    pub input: Input,
+}
+
+/// What can be told to a session from outside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Input {
+    Message {
+        messages: Vec<UserMessage>,
+    },
+    /// Ends the turn that is running.
+    Cancel,
+    /// The application's answer to a function call.
+    ToolResult {
+        turn: TurnId,
+        call_id: String,
+        /// The item that shows it.
+        item: ItemId,
+        result: Result<Vec<Content>, String>,
+    },
+    Update(SessionPatch),
+    /// A person says what became of an action whose outcome is unknown.
+    Resolve {
+        action: ActionId,
+        resolution: Resolution,
+    },
+    /// The session's self-hosted executor came or went.
+    Environment {
+        status: EnvironmentStatus,
+    },
+    Delete,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserMessage {
+    pub item: ItemId,
+    pub content: Vec<Content>,
+}
+
+/// Changes to a running session; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionPatch {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<FunctionTool>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// A person's word on an unknown outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// It happened. It is not done again.
+    Happened,
+    /// It did not happen.
+    DidNotHappen,
+    /// Whatever happened, it may be done again.
+    DoAgain,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnStarted {
+    pub turn: TurnId,
+    /// Who asked. Everything in the turn is done by the agent on behalf of this principal.
+    pub orderer: Principal,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnEnded {
+    pub turn: TurnId,
+    pub end: TurnEnd,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum TurnEnd {
+    Completed,
+    Failed { error: TurnError },
+    Cancelled,
+}
+
+/// Why a turn failed, with a code of the Agents API (`SessionTurnError`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnError {
+    pub code: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionDecided {
+    pub action: ActionId,
+    pub turn: TurnId,
+    /// The tool call that asked for it; `None` when the engine did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+    pub arguments: Action,
+    /// HMAC-SHA-256 over the canonical arguments under the stream's key, in hexadecimal.
+    pub digest: String,
+    pub principal: Principal,
+    pub policy_version: u64,
+    pub decision: Ruling,
+}
+
+/// What the gate said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Ruling {
+    Allowed {
+        rule: String,
+    },
+    Denied {
+        rule: String,
+        reason: String,
+        remedy: String,
+    },
+    /// The same effect has an unknown outcome; it waits until a person resolves that one.
+    Held {
+        by: ActionId,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionResumed {
+    pub action: ActionId,
+    pub policy_version: u64,
+    pub decision: Ruling,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionSettled {
+    pub action: ActionId,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRefused {
+    pub turn: TurnId,
+    pub call_id: String,
+    pub message: String,
+}

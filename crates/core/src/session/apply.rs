@@ -1,0 +1,801 @@
+//! One record further: [`State::begin`] and [`State::apply`].
+//!
+//! Applying never fails. A record that does not fit the state (a result for a call that is over, say) changes nothing:
+//! the gate checks before it writes, and a stream must always be readable.
+
+use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, Turn, UnknownAction, describe};
+use crate::{
+    Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentStatus, Failure,
+    FailureCode, ModelAnswer, Outcome, Purpose, Stop,
+    item::{ArtifactView, Change, EffectNote, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
+    joined_text,
+    record::{
+        ActionDecided, ActionResumed, ActionSettled, Body, CallRefused, Input, InputReceived, Record, Resolution,
+        Ruling, SessionCreated, SessionPatch, TurnEnd, TurnEnded, TurnError, TurnStarted,
+    },
+};
+use bailiwick_types::{ActionId, ItemId, Principal, SessionId, TenantId, Timestamp, TokenUsage};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Model calls in a row that may vanish without a trace before the turn gives up.
+const MAX_LOST_CALLS: u32 = 5;
+
+impl State {
+    /// The state after a session's first record.
+    pub fn begin(tenant: TenantId, session: SessionId, at: Timestamp, created: &SessionCreated) -> (Self, Vec<Change>) {
+        let state = Self {
+            tenant,
+            session,
+            created: at,
+            last_active: at,
+            creator: created.creator.clone(),
+            agent: created.agent.clone(),
+            environment: created.environment.clone(),
+            environment_status: EnvironmentStatus::Pending,
+            environment_facts: None,
+            environment_error: None,
+            metadata: created.metadata.clone(),
+            usage: TokenUsage::default(),
+            deleted: false,
+            position: 1,
+            inbox_through: 0,
+            entries: Vec::new(),
+            queue: Vec::new(),
+            notices: Vec::new(),
+            measured_tokens: 0,
+            unmeasured_bytes: 0,
+            turn: None,
+            open: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            touched_environment: false,
+            next_ordinal: 0,
+            next_turn: 0,
+            shown_status: SessionStatus::Idle,
+        };
+        let changes = vec![Change::SessionCreated(Box::new(state.view()))];
+        (state, changes)
+    }
+
+    /// Takes the next record in and says what it changed for those who watch.
+    pub fn apply(&mut self, record: &Record) -> Vec<Change> {
+        self.position = record.position;
+        let mut changes = Vec::new();
+        match &record.body {
+            Body::SessionCreated(_) => {}
+            Body::InputReceived(input) => self.input(record.time, input, &mut changes),
+            Body::TurnStarted(started) => self.turn_started(record.time, started, &mut changes),
+            Body::TurnEnded(ended) => self.turn_ended(record.time, ended, &mut changes),
+            Body::ActionDecided(decided) => self.decided(record.time, decided, &mut changes),
+            Body::ActionResumed(resumed) => self.resumed(resumed, &mut changes),
+            Body::ActionSettled(settled) => self.settled(record.time, settled, &mut changes),
+            Body::CallRefused(refused) => self.call_refused(refused, &mut changes),
+        }
+        self.show_status(&mut changes);
+        changes
+    }
+
+    fn show_status(&mut self, changes: &mut Vec<Change>) {
+        let status = self.status();
+        if status == self.shown_status || self.deleted {
+            return;
+        }
+        self.shown_status = status;
+        if let Some(turn) = &self.turn {
+            changes.push(Change::TurnUpdated(self.turn_view(turn)));
+        }
+        changes.push(Change::SessionStatus(Box::new(self.view())));
+    }
+
+    // ---- inputs ----
+
+    fn input(&mut self, at: Timestamp, received: &InputReceived, changes: &mut Vec<Change>) {
+        self.inbox_through = received.sequence;
+        self.last_active = at;
+        let orderer = &received.envelope.orderer;
+        match &received.envelope.input {
+            Input::Message { messages } => {
+                for message in messages {
+                    let (item, content) = (message.item, message.content.clone());
+                    self.queue.push(Queued { orderer: orderer.clone(), item, content, shown: false });
+                }
+                self.show_queue(changes);
+            }
+            Input::Cancel => {
+                if let Some(turn) = &mut self.turn {
+                    turn.cancel = true;
+                }
+            }
+            Input::ToolResult { turn, call_id, item, result } => {
+                let open = self.open.iter().find(|(_, open)| {
+                    open.turn == *turn
+                        && open.call_id.as_ref() == Some(call_id)
+                        && matches!(*open.action, Action::FunctionCall { .. })
+                });
+                if let Some(id) = open.map(|(id, _)| *id) {
+                    self.function_answered(id, *item, result, changes);
+                }
+            }
+            Input::Update(patch) => {
+                self.patch(patch);
+                changes.push(Change::SessionUpdated(Box::new(self.view())));
+            }
+            Input::Resolve { action, resolution } => self.resolve(*action, *resolution, orderer, changes),
+            Input::Environment { status } => self.environment(*status, None, changes),
+            Input::Delete => {
+                self.deleted = true;
+                if let Some(turn) = &mut self.turn {
+                    turn.cancel = true;
+                }
+                changes.push(Change::SessionDeleted);
+            }
+        }
+    }
+
+    /// Messages of the running turn's orderer become items of that turn.
+    fn show_queue(&mut self, changes: &mut Vec<Change>) {
+        let Some(turn) = &self.turn else { return };
+        let (id, orderer) = (turn.id, turn.orderer.clone());
+        for index in 0..self.queue.len() {
+            if self.queue[index].shown || self.queue[index].orderer != orderer {
+                continue;
+            }
+            let ordinal = self.take_ordinal();
+            let queued = &mut self.queue[index];
+            queued.shown = true;
+            changes.push(Change::ItemAdded(Item {
+                id: queued.item,
+                turn: id,
+                ordinal,
+                output_index: None,
+                status: ItemStatus::Completed,
+                action: None,
+                effect: None,
+                scripted: false,
+                body: ItemBody::UserMessage { content: queued.content.clone() },
+            }));
+        }
+    }
+
+    fn patch(&mut self, patch: &SessionPatch) {
+        let SessionPatch { model, reasoning, text, service_tier, tools, metadata } = patch.clone();
+        let agent = &mut self.agent;
+        agent.model = model.unwrap_or_else(|| agent.model.clone());
+        agent.reasoning = reasoning.unwrap_or_else(|| agent.reasoning.clone());
+        agent.text = text.unwrap_or_else(|| agent.text.clone());
+        agent.service_tier = service_tier.unwrap_or_else(|| agent.service_tier.clone());
+        agent.tools = tools.unwrap_or_else(|| std::mem::take(&mut agent.tools));
+        self.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
+    }
+
+    fn environment(&mut self, status: EnvironmentStatus, error: Option<String>, changes: &mut Vec<Change>) {
+        self.environment_status = status;
+        self.environment_error = error.clone();
+        if let Some(id) = self.environment.id() {
+            let kind = match self.environment {
+                crate::EnvironmentSpec::SelfHosted(_) => "self_hosted",
+                _ => "openai_hosted",
+            };
+            changes.push(Change::Environment { id, kind, status, error });
+            changes.push(Change::SessionUpdated(Box::new(self.view())));
+        }
+    }
+
+    fn resolve(&mut self, action: ActionId, how: Resolution, by: &Principal, changes: &mut Vec<Change>) {
+        let Some(unknown) = self.unknown.remove(&action) else { return };
+        let what = describe(&unknown.open.action);
+        let word = match how {
+            Resolution::Happened => "it did happen",
+            Resolution::DidNotHappen => "it did not happen",
+            Resolution::DoAgain => "it may be done again",
+        };
+        self.notices.push(format!("The outcome of `{what}` ({action}) was unknown. A person has looked: {word}."));
+        if let Some(mut item) = unknown.item {
+            item.effect = Some(EffectNote::Resolved { resolution: how, by: by.clone() });
+            changes.push(Change::ItemDone(item));
+        }
+        let held: Vec<usize> = match &self.turn {
+            Some(turn) => (0..turn.calls.len()).filter(|i| turn.calls[*i].status == CallStatus::Held(action)).collect(),
+            None => Vec::new(),
+        };
+        for index in held {
+            if how == Resolution::Happened {
+                let text = format!("Not done again: a person confirmed that this happened before, as {action}.");
+                self.finish_call(index, None, CallEnd::done(text), changes);
+            } else if let Some(turn) = &mut self.turn {
+                turn.calls[index].status = CallStatus::Waiting;
+            }
+        }
+        changes.push(Change::SessionUpdated(Box::new(self.view())));
+    }
+
+    // ---- turns ----
+
+    fn turn_started(&mut self, at: Timestamp, started: &TurnStarted, changes: &mut Vec<Change>) {
+        self.last_active = at;
+        self.next_turn += 1;
+        let turn = Turn {
+            id: started.turn,
+            ordinal: self.next_turn,
+            orderer: started.orderer.clone(),
+            created: at,
+            steps: 0,
+            usage: TokenUsage::default(),
+            calls: Vec::new(),
+            next_output: 0,
+            cancel: false,
+            answered: false,
+            published: false,
+            failure: None,
+            overflow: Overflow::No,
+            lost_calls: 0,
+        };
+        self.turn = Some(turn);
+        if let Some(turn) = &self.turn {
+            changes.push(Change::TurnCreated(self.turn_view(turn)));
+            changes.push(Change::TurnInProgress(self.turn_view(turn)));
+        }
+        self.show_queue(changes);
+    }
+
+    fn turn_ended(&mut self, at: Timestamp, ended: &TurnEnded, changes: &mut Vec<Change>) {
+        self.last_active = at;
+        let why = match &ended.end {
+            TurnEnd::Completed => "the turn ended",
+            TurnEnd::Failed { .. } => "the turn failed",
+            TurnEnd::Cancelled => "the turn was cancelled",
+        };
+        self.abandon_calls(why, changes);
+        self.open.clear();
+        let Some(turn) = self.turn.take() else { return };
+        let mut view = self.turn_view(&turn);
+        view.completed = Some(at);
+        (view.status, view.error) = match &ended.end {
+            TurnEnd::Completed => (TurnStatus::Completed, None),
+            TurnEnd::Failed { error } => (TurnStatus::Failed, Some(error.clone())),
+            TurnEnd::Cancelled => (TurnStatus::Cancelled, None),
+        };
+        // Messages that were shown in this turn but seen by no model call belong to the history all the same.
+        self.absorb_shown();
+        changes.push(Change::TurnEnded(view));
+    }
+
+    /// Every tool call must have a result before a model sees the history again.
+    fn abandon_calls(&mut self, why: &str, changes: &mut Vec<Change>) {
+        let Some(turn) = &self.turn else { return };
+        let unfinished: Vec<usize> =
+            (0..turn.calls.len()).filter(|i| turn.calls[*i].status != CallStatus::Done).collect();
+        for index in unfinished {
+            let end = CallEnd {
+                status: ItemStatus::Incomplete,
+                ..CallEnd::failed(format!("Not finished: {why} before there was a result."))
+            };
+            self.finish_call(index, None, end, changes);
+        }
+    }
+
+    fn absorb_shown(&mut self) {
+        let (seen, rest): (Vec<Queued>, Vec<Queued>) = self.queue.drain(..).partition(|queued| queued.shown);
+        self.queue = rest;
+        for queued in seen {
+            self.push_entry(queued.item, EntryBody::User { content: queued.content });
+        }
+    }
+
+    fn push_entry(&mut self, id: ItemId, body: EntryBody) {
+        self.unmeasured_bytes += body.weight() as u64;
+        self.entries.push(Arc::new(Entry { id, body, native: None }));
+    }
+
+    // ---- actions ----
+
+    fn decided(&mut self, at: Timestamp, decided: &ActionDecided, changes: &mut Vec<Change>) {
+        let index = self.call_index(decided.call_id.as_deref());
+        match &decided.decision {
+            Ruling::Allowed { .. } => {
+                if matches!(&decided.arguments, Action::ModelCall(call) if call.purpose == Purpose::Step) {
+                    self.absorb_shown();
+                    self.absorb_notices(decided.action);
+                }
+                self.open.insert(
+                    decided.action,
+                    OpenAction {
+                        action: Arc::new(decided.arguments.clone()),
+                        turn: decided.turn,
+                        call_id: decided.call_id.clone(),
+                        digest: decided.digest.clone(),
+                        principal: decided.principal.clone(),
+                        since: at,
+                    },
+                );
+                if let (Some(index), Some(turn)) = (index, &mut self.turn) {
+                    turn.calls[index].status = CallStatus::Open(decided.action);
+                    let item = turn.calls[index].item(
+                        turn.id,
+                        Some(decided.action),
+                        item_body(&turn.calls[index], &decided.arguments),
+                    );
+                    changes.push(Change::ItemAdded(item));
+                }
+            }
+            Ruling::Denied { rule, reason, remedy } => {
+                self.denied(index, decided, rule, reason, remedy, changes);
+            }
+            Ruling::Held { by } => {
+                if let (Some(index), Some(turn)) = (index, &mut self.turn) {
+                    turn.calls[index].status = CallStatus::Held(*by);
+                    let call = &turn.calls[index];
+                    let mut item = call.item(turn.id, Some(decided.action), item_body(call, &decided.arguments));
+                    item.effect = Some(EffectNote::Held { by: *by });
+                    changes.push(Change::ItemAdded(item));
+                }
+            }
+        }
+    }
+
+    fn denied(
+        &mut self,
+        index: Option<usize>,
+        decided: &ActionDecided,
+        rule: &str,
+        reason: &str,
+        remedy: &str,
+        changes: &mut Vec<Change>,
+    ) {
+        let message = format!("Denied by rule `{rule}`: {reason}. {remedy}");
+        match index {
+            Some(index) => {
+                let note = EffectNote::Denied { rule: rule.to_owned(), remedy: remedy.to_owned() };
+                let end = CallEnd { effect: Some(note), ..CallEnd::failed(message) };
+                self.finish_call(index, Some((decided.action, &decided.arguments)), end, changes);
+            }
+            None => {
+                let publishing = matches!(decided.arguments, Action::ArtifactPublish { .. });
+                if let Some(turn) = &mut self.turn {
+                    if publishing {
+                        turn.published = true;
+                    } else {
+                        turn.failure = Some(TurnError { code: "invalid_request".into(), message });
+                    }
+                }
+            }
+        }
+    }
+
+    fn absorb_notices(&mut self, action: ActionId) {
+        if !self.notices.is_empty() {
+            let text = std::mem::take(&mut self.notices).join("\n");
+            self.push_entry(ItemId::of_output(action, u16::MAX), EntryBody::Notice { text });
+        }
+    }
+
+    fn resumed(&mut self, resumed: &ActionResumed, changes: &mut Vec<Change>) {
+        if let Ruling::Denied { rule, .. } = &resumed.decision {
+            let reason = format!("rule `{rule}` no longer allows asking what became of it");
+            let outcome = Outcome::Unknown { reason };
+            let at = self.last_active;
+            self.settled(at, &ActionSettled { action: resumed.action, outcome }, changes);
+        }
+    }
+
+    fn settled(&mut self, at: Timestamp, settled: &ActionSettled, changes: &mut Vec<Change>) {
+        self.last_active = at;
+        let Some(open) = self.open.remove(&settled.action) else { return };
+        match &*open.action {
+            Action::ModelCall(call) if call.purpose == Purpose::Compaction => self.compacted(settled, changes),
+            Action::ModelCall(_) => self.answered(settled, changes),
+            Action::EnvironmentStart { .. } => self.environment_started(settled, changes),
+            Action::ArtifactPublish { environment, .. } => self.published(at, &open, *environment, settled, changes),
+            _ => self.tool_settled(&open, settled, changes),
+        }
+    }
+
+    fn answered(&mut self, settled: &ActionSettled, changes: &mut Vec<Change>) {
+        match &settled.outcome {
+            Outcome::Confirmed { result: ActionResult::Model(answer) } => {
+                self.take_answer(settled.action, answer, changes)
+            }
+            Outcome::Failed { failure } => self.model_failed(failure),
+            Outcome::Confirmed { .. } => {
+                self.model_failed(&Failure::new(FailureCode::Internal, "not a model's answer"))
+            }
+            Outcome::Unknown { reason } | Outcome::NotSent { reason } => self.model_call_lost(reason),
+        }
+    }
+
+    fn take_answer(&mut self, action: ActionId, answer: &ModelAnswer, changes: &mut Vec<Change>) {
+        self.usage += answer.usage;
+        self.measured_tokens = answer.usage.total();
+        self.unmeasured_bytes = 0;
+        let Some(mut turn) = self.turn.take() else { return };
+        turn.steps += 1;
+        turn.lost_calls = 0;
+        turn.usage += answer.usage;
+        turn.calls.clear();
+        let base = turn.next_output;
+        for (index, entry) in answer.entries.iter().enumerate() {
+            self.entries.push(Arc::clone(entry));
+            let output_index = base + index as u32;
+            turn.next_output = output_index + 1;
+            let ordinal = self.take_ordinal();
+            let body = match &entry.body {
+                EntryBody::Assistant { text, phase } => {
+                    ItemBody::AssistantMessage { text: text.clone(), phase: *phase }
+                }
+                EntryBody::Reasoning { summary } => ItemBody::Reasoning { summary: summary.clone() },
+                EntryBody::ToolCall { call_id, name, arguments } => {
+                    turn.calls.push(Call {
+                        call_id: call_id.clone(),
+                        name: name.clone(),
+                        arguments: arguments.clone(),
+                        item: entry.id,
+                        ordinal,
+                        output_index,
+                        scripted: answer.scripted,
+                        status: CallStatus::Waiting,
+                    });
+                    continue;
+                }
+                _ => continue,
+            };
+            let cut = answer.stop != Stop::Completed && index + 1 == answer.entries.len();
+            changes.push(Change::ItemDone(Item {
+                id: entry.id,
+                turn: turn.id,
+                ordinal,
+                output_index: Some(output_index),
+                status: if cut { ItemStatus::Incomplete } else { ItemStatus::Completed },
+                action: Some(action),
+                effect: None,
+                scripted: answer.scripted,
+                body,
+            }));
+        }
+        turn.answered = turn.calls.is_empty();
+        turn.failure = match answer.stop {
+            Stop::Completed => None,
+            Stop::MaxOutputTokens => {
+                Some(error("max_output_tokens", "The model reached its output limit before it had finished."))
+            }
+            Stop::ContentFilter => {
+                Some(error("cyber_policy", "The model's provider withheld the answer by its content filter."))
+            }
+        };
+        self.turn = Some(turn);
+    }
+
+    fn model_failed(&mut self, failure: &Failure) {
+        let Some(turn) = &mut self.turn else { return };
+        if failure.code == FailureCode::ContextOverflow && turn.overflow == Overflow::No {
+            turn.overflow = Overflow::Refused;
+        } else if failure.code != FailureCode::Cancelled || !turn.cancel {
+            turn.failure = Some(error(turn_error_code(failure.code), &failure.message));
+        }
+    }
+
+    /// Nothing of it is known; a model call may be made again.
+    fn model_call_lost(&mut self, reason: &str) {
+        let Some(turn) = &mut self.turn else { return };
+        turn.lost_calls += 1;
+        if turn.lost_calls >= MAX_LOST_CALLS {
+            turn.failure = Some(error(
+                "internal_error",
+                &format!("Model calls were lost {MAX_LOST_CALLS} times in a row: {reason}."),
+            ));
+        }
+    }
+
+    fn compacted(&mut self, settled: &ActionSettled, _changes: &mut Vec<Change>) {
+        let summary = match &settled.outcome {
+            Outcome::Confirmed { result: ActionResult::Model(answer) } => {
+                self.usage += answer.usage;
+                if let Some(turn) = &mut self.turn {
+                    turn.usage += answer.usage;
+                    turn.overflow = Overflow::Compacted;
+                }
+                answer.entries.iter().find_map(|entry| match &entry.body {
+                    EntryBody::Assistant { text, .. } => Some(text.clone()),
+                    _ => None,
+                })
+            }
+            Outcome::Failed { failure } => return self.compaction_failed(failure),
+            Outcome::Confirmed { .. } => None,
+            Outcome::Unknown { reason } | Outcome::NotSent { reason } => return self.model_call_lost(reason),
+        };
+        let Some(text) = summary.filter(|text| !text.trim().is_empty()) else {
+            return self.compaction_failed(&Failure::new(FailureCode::MalformedAnswer, "The summary was empty."));
+        };
+        let last_order = self.entries.iter().rfind(|entry| matches!(entry.body, EntryBody::User { .. })).cloned();
+        self.entries.clear();
+        self.measured_tokens = 0;
+        self.unmeasured_bytes = 0;
+        self.push_entry(ItemId::of_output(settled.action, 0), EntryBody::Summary { text });
+        if let Some(order) = last_order {
+            self.unmeasured_bytes += order.body.weight() as u64;
+            self.entries.push(order);
+        }
+    }
+
+    fn compaction_failed(&mut self, failure: &Failure) {
+        if let Some(turn) = &mut self.turn {
+            let message =
+                format!("The history is too long for the model and could not be summarised: {}", failure.message);
+            turn.failure = Some(error("context_length_exceeded", &message));
+        }
+    }
+
+    fn environment_started(&mut self, settled: &ActionSettled, changes: &mut Vec<Change>) {
+        match &settled.outcome {
+            Outcome::Confirmed { result: ActionResult::Environment(facts) } => {
+                self.environment_facts = Some(facts.clone());
+                self.environment(EnvironmentStatus::Connected, None, changes);
+            }
+            Outcome::Failed { failure } => {
+                let code = match failure.code {
+                    FailureCode::ExecutorIncompatible => "executor_version_incompatible",
+                    _ => "sandbox_error",
+                };
+                if let Some(turn) = &mut self.turn
+                    && !turn.cancel
+                {
+                    turn.failure = Some(error(code, &failure.message));
+                }
+                self.environment(EnvironmentStatus::Failed, Some(failure.message.clone()), changes);
+            }
+            // Starting finds what is there, so it may be tried again.
+            Outcome::Unknown { reason } | Outcome::NotSent { reason } => self.model_call_lost(reason),
+            Outcome::Confirmed { .. } => {}
+        }
+    }
+
+    fn published(
+        &mut self,
+        at: Timestamp,
+        open: &OpenAction,
+        environment: bailiwick_types::EnvironmentId,
+        settled: &ActionSettled,
+        changes: &mut Vec<Change>,
+    ) {
+        match &settled.outcome {
+            Outcome::Confirmed { result: ActionResult::Artifacts { artifacts } } => {
+                let turn = open.turn;
+                let views =
+                    artifacts.iter().map(|file| ArtifactView { turn, environment, created: at, file: file.clone() });
+                changes.push(Change::Artifacts(views.collect()));
+            }
+            Outcome::Failed { failure } => {
+                self.notices
+                    .push(format!("The files below the outputs folder could not be published: {}", failure.message));
+            }
+            Outcome::NotSent { .. } => return,
+            Outcome::Confirmed { .. } | Outcome::Unknown { .. } => {}
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.published = true;
+        }
+    }
+
+    fn tool_settled(&mut self, open: &OpenAction, settled: &ActionSettled, changes: &mut Vec<Change>) {
+        let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
+        if open.action.environment().is_some() && !matches!(settled.outcome, Outcome::NotSent { .. }) {
+            self.touched_environment = true;
+        }
+        let end = match &settled.outcome {
+            Outcome::Confirmed { result: ActionResult::Command(output) } => command_end(settled.action, output),
+            Outcome::Confirmed { result: ActionResult::Content { content } } => {
+                CallEnd { content: content.clone(), ..CallEnd::done(String::new()) }
+            }
+            Outcome::Confirmed { .. } => CallEnd::done("Done.".into()),
+            Outcome::Failed { failure } => CallEnd::failed(failure.message.clone()),
+            Outcome::Unknown { reason } => {
+                let text = format!(
+                    "The outcome is unknown: {reason}. It may or may not have happened. Do not simply repeat it; a person can \
+                     resolve {}.",
+                    settled.action
+                );
+                CallEnd {
+                    status: ItemStatus::Incomplete,
+                    effect: Some(EffectNote::Unknown { reason: reason.clone() }),
+                    ..CallEnd::failed(text)
+                }
+            }
+            // It never left, so it may simply be asked for again.
+            Outcome::NotSent { .. } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.calls[index].status = CallStatus::Waiting;
+                }
+                return;
+            }
+        };
+        let reason = if let Outcome::Unknown { reason } = &settled.outcome { Some(reason.clone()) } else { None };
+        let item = self.finish_call(index, Some((settled.action, &open.action)), end, changes);
+        if let Some(reason) = reason {
+            self.unknown.insert(settled.action, UnknownAction { open: open.clone(), reason, item });
+            changes.push(Change::SessionUpdated(Box::new(self.view())));
+        }
+    }
+
+    fn function_answered(
+        &mut self,
+        id: ActionId,
+        output_item: ItemId,
+        result: &Result<Vec<Content>, String>,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(open) = self.open.remove(&id) else { return };
+        let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
+        let end = match result {
+            Ok(content) => CallEnd { content: content.clone(), ..CallEnd::done(String::new()) },
+            Err(error) => CallEnd::failed(error.clone()),
+        };
+        let status = end.status;
+        self.finish_call(index, Some((id, &open.action)), end, changes);
+        let body = ItemBody::FunctionCallOutput {
+            call_id: open.call_id.clone().unwrap_or_default(),
+            output: result.as_ref().ok().cloned(),
+            error: result.as_ref().err().cloned(),
+        };
+        let ordinal = self.take_ordinal();
+        let (action, effect, scripted) = (Some(id), None, false);
+        let turn = open.turn;
+        changes.push(Change::ItemAdded(Item {
+            id: output_item,
+            turn,
+            ordinal,
+            output_index: None,
+            status,
+            action,
+            effect,
+            scripted,
+            body,
+        }));
+    }
+
+    fn call_refused(&mut self, refused: &CallRefused, changes: &mut Vec<Change>) {
+        if let Some(index) = self.call_index(Some(&refused.call_id)) {
+            self.finish_call(index, None, CallEnd::failed(refused.message.clone()), changes);
+        }
+    }
+
+    fn call_index(&self, call_id: Option<&str>) -> Option<usize> {
+        let (turn, call_id) = (self.turn.as_ref()?, call_id?);
+        turn.calls.iter().position(|call| call.call_id == call_id && call.status != CallStatus::Done)
+    }
+
+    /// Gives a tool call its result: for the model as an entry, for people as a finished item.
+    fn finish_call(
+        &mut self,
+        index: usize,
+        action: Option<(ActionId, &Action)>,
+        end: CallEnd,
+        changes: &mut Vec<Change>,
+    ) -> Option<Item> {
+        let turn = self.turn.as_mut()?;
+        let before = turn.calls[index].status;
+        turn.calls[index].status = CallStatus::Done;
+        let call = turn.calls[index].clone();
+        let from_open = match before {
+            CallStatus::Open(id) => self.open.get(&id).map(|open| (id, Arc::clone(&open.action))),
+            _ => None,
+        };
+        let (id, body) = match (action, &from_open) {
+            (Some((id, action)), _) => (Some(id), item_body(&call, action)),
+            (None, Some((id, action))) => (Some(*id), item_body(&call, action)),
+            (None, None) => (None, unparsed_body(&call)),
+        };
+        let mut item = call.item(turn.id, id, end.fill(body));
+        item.status = end.status;
+        item.effect = end.effect;
+        if matches!(before, CallStatus::Waiting) {
+            changes.push(Change::ItemAdded(Item { status: ItemStatus::InProgress, ..item.clone() }));
+        }
+        changes.push(Change::ItemDone(item.clone()));
+        let result = ItemId::from_u128(call.item.to_u128() ^ 1);
+        let failed = end.status != ItemStatus::Completed;
+        self.push_entry(result, EntryBody::ToolResult { call_id: call.call_id, content: end.content, failed });
+        Some(item)
+    }
+}
+
+/// How a tool call ended.
+struct CallEnd {
+    status: ItemStatus,
+    /// For the model.
+    content: Vec<Content>,
+    effect: Option<EffectNote>,
+    command: Option<CommandOutput>,
+}
+
+impl CallEnd {
+    fn done(text: String) -> Self {
+        let content = if text.is_empty() { Vec::new() } else { vec![Content::text(text)] };
+        Self { status: ItemStatus::Completed, content, effect: None, command: None }
+    }
+
+    fn failed(message: String) -> Self {
+        Self { status: ItemStatus::Failed, ..Self::done(message) }
+    }
+
+    fn fill(&self, mut body: ItemBody) -> ItemBody {
+        let text = joined_text(&self.content);
+        match &mut body {
+            ItemBody::CommandExecution { output, exit_code, duration_ms, .. } => match &self.command {
+                Some(command) => {
+                    *output = Some(command.output.clone());
+                    *exit_code = command.exit_code;
+                    *duration_ms = Some(command.duration_ms.0);
+                }
+                None => *output = Some(text),
+            },
+            ItemBody::ToolCall { output, error, .. } => {
+                if self.status == ItemStatus::Completed {
+                    *output = Some(text);
+                } else {
+                    *error = Some(text);
+                }
+            }
+            _ => {}
+        }
+        body
+    }
+}
+
+fn command_end(action: ActionId, output: &CommandOutput) -> CallEnd {
+    let mut text = output.output.clone();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(&match (output.ended, output.exit_code) {
+        (CommandEnd::Running, _) => format!("[running in the background as {action}]"),
+        (CommandEnd::TimedOut, _) => format!("[stopped after its time-out, {} ms]", output.duration_ms.0),
+        (CommandEnd::Cancelled, _) => "[stopped: the turn was cancelled]".to_owned(),
+        (CommandEnd::Exited, Some(code)) => format!("[exit code {code}]"),
+        (CommandEnd::Exited, None) => "[ended by a signal]".to_owned(),
+    });
+    let good = matches!(output.ended, CommandEnd::Running) || output.exit_code == Some(0);
+    let base = if good { CallEnd::done(text) } else { CallEnd::failed(text) };
+    CallEnd { command: Some(output.clone()), ..base }
+}
+
+/// How an action is shown before it has ended.
+fn item_body(call: &Call, action: &Action) -> ItemBody {
+    match action {
+        Action::CommandRun(run) => ItemBody::CommandExecution {
+            command: run.command.clone(),
+            cwd: run.cwd.clone(),
+            output: None,
+            exit_code: None,
+            duration_ms: None,
+        },
+        Action::FunctionCall { name, arguments } => {
+            ItemBody::FunctionCall { call_id: call.call_id.clone(), name: name.clone(), arguments: arguments.clone() }
+        }
+        _ => unparsed_body(call),
+    }
+}
+
+fn unparsed_body(call: &Call) -> ItemBody {
+    ItemBody::ToolCall { name: call.name.clone(), arguments: call.arguments_value(), output: None, error: None }
+}
+
+fn error(code: &str, message: &str) -> TurnError {
+    TurnError { code: code.to_owned(), message: message.to_owned() }
+}
+
+/// The Agents API's code (`SessionTurnError`) for a failed model call.
+fn turn_error_code(code: FailureCode) -> &'static str {
+    match code {
+        FailureCode::RateLimited => "rate_limit_exceeded",
+        FailureCode::Overloaded => "server_overloaded",
+        FailureCode::ServerError | FailureCode::MalformedAnswer | FailureCode::StreamCut => "server_error",
+        FailureCode::ConnectionFailed => "connection_failed",
+        FailureCode::FirstByteTimeout | FailureCode::StreamStalled => "request_timeout",
+        FailureCode::ContentFilter => "cyber_policy",
+        FailureCode::ContextOverflow => "context_length_exceeded",
+        FailureCode::AuthenticationFailed => "authentication_error",
+        FailureCode::InvalidRequest => "invalid_request",
+        FailureCode::UnknownModel => "resource_not_found",
+        FailureCode::SandboxError => "sandbox_error",
+        FailureCode::ExecutorIncompatible => "executor_version_incompatible",
+        FailureCode::ToolError | FailureCode::Cancelled | FailureCode::Internal => "internal_error",
+    }
+}

@@ -1,0 +1,12 @@
+//! A session as a pure machine: [`State`] is the fold of its records, [`plan`] says what comes next.
+
+mod apply;
+mod plan;
+mod prompt;
+mod rows;
+mod state;
+
+pub use plan::{Ask, Bounds, Mint, Plan, plan, recover};
+pub use prompt::request;
+pub use rows::rows;
+pub use state::{OpenAction, SNAPSHOT_VERSION, State};

@@ -1,0 +1,242 @@
+//! What comes next: a pure function of the state, the time and what the model can take.
+
+use super::state::{CallStatus, Overflow, State, Turn};
+use crate::{
+    Action, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
+    environment::OUTPUTS,
+    record::{Body, CallRefused, TurnEnd, TurnEnded, TurnError, TurnStarted},
+    tools,
+};
+use bailiwick_types::{ActionId, Timestamp, TurnId};
+
+/// An action that the engine wants to have let through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    pub id: ActionId,
+    pub turn: TurnId,
+    pub call_id: Option<String>,
+    pub action: Action,
+}
+
+/// What to do now. Records come before asks; nothing of it has happened yet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    pub records: Vec<Body>,
+    pub asks: Vec<Ask>,
+    /// Open actions that must stop.
+    pub stop: Vec<ActionId>,
+    /// Look again at this time even if nothing happens.
+    pub wake: Option<Timestamp>,
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.asks.is_empty()
+    }
+}
+
+/// What the model of the session can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Tokens of prompt and answer together.
+    pub context_tokens: u64,
+}
+
+/// Where ids come from: a time and random bytes that the engine drew for this planning.
+#[derive(Debug, Clone)]
+pub struct Mint {
+    now: Timestamp,
+    random: [u8; 10],
+    count: u8,
+}
+
+impl Mint {
+    pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
+        Self { now, random, count: 0 }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn bytes(&mut self) -> [u8; 10] {
+        let mut bytes = self.random;
+        bytes[9] = bytes[9].wrapping_add(self.count);
+        self.count = self.count.wrapping_add(1);
+        bytes
+    }
+
+    fn action(&mut self) -> ActionId {
+        ActionId::new(self.now, self.bytes())
+    }
+
+    fn turn(&mut self) -> TurnId {
+        TurnId::new(self.now, self.bytes())
+    }
+}
+
+/// Compaction begins when a prompt fills this share of the context.
+const COMPACT_PERCENT: u64 = 80;
+
+/// The next step. Call it again after its records and decisions are applied, until it is empty.
+pub fn plan(state: &State, bounds: Bounds, mint: &mut Mint) -> Plan {
+    match &state.turn {
+        None if state.deleted => Plan::default(),
+        None => start_turn(state, mint),
+        Some(turn) if turn.cancel => cancel(state, turn),
+        Some(turn) => go_on(state, turn, bounds, mint),
+    }
+}
+
+fn start_turn(state: &State, mint: &mut Mint) -> Plan {
+    let Some(first) = state.queue.first() else { return Plan::default() };
+    let started = TurnStarted { turn: mint.turn(), orderer: first.orderer.clone() };
+    Plan { records: vec![Body::TurnStarted(started)], ..Plan::default() }
+}
+
+fn cancel(state: &State, turn: &Turn) -> Plan {
+    let running = running(state);
+    if running.is_empty() { end(turn, TurnEnd::Cancelled) } else { Plan { stop: running, ..Plan::default() } }
+}
+
+/// Open actions that a hand of ours performs.
+fn running(state: &State) -> Vec<ActionId> {
+    state.open.iter().filter(|(_, open)| open.action.class() != Class::Awaited).map(|(id, _)| *id).collect()
+}
+
+fn end(turn: &Turn, end: TurnEnd) -> Plan {
+    Plan { records: vec![Body::TurnEnded(TurnEnded { turn: turn.id, end })], ..Plan::default() }
+}
+
+fn fail(turn: &Turn, code: &str, message: String) -> Plan {
+    end(turn, TurnEnd::Failed { error: TurnError { code: code.to_owned(), message } })
+}
+
+fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
+    let running = running(state);
+    let deadline = turn.created + state.agent.limits.turn_time_ms;
+    if turn.failure.is_some() || mint.now() >= deadline {
+        if !running.is_empty() {
+            return Plan { stop: running, ..Plan::default() };
+        }
+        return match &turn.failure {
+            Some(error) => end(turn, TurnEnd::Failed { error: error.clone() }),
+            None => fail(
+                turn,
+                "request_timeout",
+                format!("The turn ran longer than its limit of {} ms.", state.agent.limits.turn_time_ms.0),
+            ),
+        };
+    }
+    let mut plan = calls(state, turn, &running, mint);
+    let pending = turn.calls.iter().any(|call| call.status != CallStatus::Done) || !state.open.is_empty();
+    if plan.is_empty() && !pending {
+        plan = step(state, turn, bounds, mint);
+    }
+    plan.wake = Some(deadline);
+    plan
+}
+
+/// Asks for the tool calls that wait, as many as may run at once.
+fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> Plan {
+    let mut plan = Plan::default();
+    let mut room = usize::from(state.agent.limits.parallel_actions.max(1)).saturating_sub(running.len());
+    for call in turn.calls.iter().filter(|call| call.status == CallStatus::Waiting) {
+        let action = match tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment) {
+            Ok(action) => action,
+            Err(message) => {
+                let refused = CallRefused { turn: turn.id, call_id: call.call_id.clone(), message };
+                plan.records.push(Body::CallRefused(refused));
+                continue;
+            }
+        };
+        if action.environment().is_some() && state.environment_status != EnvironmentStatus::Connected {
+            start_environment(state, turn, running, &mut plan, mint);
+            continue;
+        }
+        if room == 0 {
+            break;
+        }
+        room -= 1;
+        plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: Some(call.call_id.clone()), action });
+    }
+    plan
+}
+
+fn start_environment(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
+    let starting = |action: &Action| matches!(action, Action::EnvironmentStart { .. });
+    let already = running.iter().any(|id| state.open.get(id).is_some_and(|open| starting(&open.action)))
+        || plan.asks.iter().any(|ask| starting(&ask.action));
+    let Some(environment) = state.environment.id() else { return };
+    if already || state.waits_for_connection() {
+        return;
+    }
+    let action = Action::EnvironmentStart { environment };
+    plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: None, action });
+}
+
+/// All results are in: the next model call, or the end.
+fn step(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
+    let steered = state.queue.iter().any(|queued| queued.orderer == turn.orderer);
+    if turn.answered && !steered {
+        return finish(state, turn, mint);
+    }
+    let limit = state.agent.limits.steps_per_turn;
+    if turn.steps >= limit {
+        let message = format!(
+            "The turn used all its {limit} steps. Send another message to let it go on, or raise `steps_per_turn`."
+        );
+        return fail(turn, "usage_limit_exceeded", message);
+    }
+    let near = state.estimated_tokens() * 100 > bounds.context_tokens.saturating_mul(COMPACT_PERCENT);
+    let purpose = match turn.overflow {
+        Overflow::Refused => Purpose::Compaction,
+        Overflow::No if near && state.entries.len() > 2 => Purpose::Compaction,
+        Overflow::Compacted if near && state.entries.len() > 4 => Purpose::Compaction,
+        _ => Purpose::Step,
+    };
+    let skipped_entries = if turn.overflow == Overflow::Refused { skip_to_fit(state, bounds) } else { 0 };
+    let call = ModelCall { model: state.agent.model.clone(), purpose, skipped_entries };
+    let action = Action::ModelCall(call);
+    Plan { asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action }], ..Plan::default() }
+}
+
+/// How many of the oldest entries to leave out so that the rest is about half the context, cut where no tool call is
+/// torn from its result.
+fn skip_to_fit(state: &State, bounds: Bounds) -> u32 {
+    let budget = usize::try_from(bounds.context_tokens.saturating_mul(2)).unwrap_or(usize::MAX);
+    let mut weight = 0_usize;
+    let mut keep_from = state.entries.len();
+    for (index, entry) in state.entries.iter().enumerate().rev() {
+        weight = weight.saturating_add(entry.body.weight());
+        if weight > budget {
+            break;
+        }
+        let result = matches!(entry.body, crate::EntryBody::ToolResult { .. } | crate::EntryBody::ToolCall { .. });
+        if !result {
+            keep_from = index;
+        }
+    }
+    u32::try_from(keep_from).unwrap_or(u32::MAX)
+}
+
+fn finish(state: &State, turn: &Turn, mint: &mut Mint) -> Plan {
+    if !turn.published
+        && state.touched_environment
+        && let EnvironmentSpec::Hosted(hosted) = &state.environment
+    {
+        let action = Action::ArtifactPublish { environment: hosted.id, directory: OUTPUTS.to_owned() };
+        return Plan { asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action }], ..Plan::default() };
+    }
+    end(turn, TurnEnd::Completed)
+}
+
+/// Open actions that a crash left behind, each with the way its class allows. Awaited ones simply go on waiting.
+pub fn recover(state: &State) -> Vec<(ActionId, Class)> {
+    state
+        .open
+        .iter()
+        .map(|(id, open)| (*id, open.action.class()))
+        .filter(|(_, class)| *class != Class::Awaited)
+        .collect()
+}

@@ -1,0 +1,106 @@
+//! Which derived rows a change writes, as data.
+
+use crate::item::{ArtifactView, Change, Item, SessionView, TurnView};
+use bailiwick_types::{SessionId, TenantId};
+
+/// What a projection row says, before it is sealed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowBody {
+    Session(Box<SessionView>),
+    Turn(TurnView),
+    Item(Item),
+    Artifact(ArtifactView),
+    /// The session's row goes.
+    SessionRemoved,
+}
+
+/// A row with the columns that lists are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowData {
+    pub id: u128,
+    pub scope: u128,
+    pub parent: u128,
+    pub ordinal: i64,
+    pub labels: Vec<(String, String)>,
+    pub body: RowBody,
+}
+
+/// The rows that `changes` write, in order; of several writes of one row only the last counts.
+pub fn rows(tenant: TenantId, session: SessionId, changes: &[Change]) -> Vec<RowData> {
+    let mut rows: Vec<RowData> = Vec::new();
+    for change in changes {
+        for row in rows_of(tenant, session, change) {
+            match rows.iter_mut().find(|earlier| earlier.id == row.id && same_table(&earlier.body, &row.body)) {
+                Some(earlier) => *earlier = row,
+                None => rows.push(row),
+            }
+        }
+    }
+    rows
+}
+
+fn rows_of(tenant: TenantId, session: SessionId, change: &Change) -> Vec<RowData> {
+    let scope = session.to_u128();
+    match change {
+        Change::SessionCreated(view) | Change::SessionUpdated(view) | Change::SessionStatus(view) => vec![RowData {
+            id: scope,
+            scope: tenant.to_u128(),
+            parent: view.agent.id.to_u128(),
+            ordinal: view.created.as_millis(),
+            labels: view.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            body: RowBody::Session(view.clone()),
+        }],
+        Change::SessionDeleted => vec![RowData {
+            id: scope,
+            scope: tenant.to_u128(),
+            parent: 0,
+            ordinal: 0,
+            labels: Vec::new(),
+            body: RowBody::SessionRemoved,
+        }],
+        Change::TurnCreated(turn)
+        | Change::TurnInProgress(turn)
+        | Change::TurnUpdated(turn)
+        | Change::TurnEnded(turn) => {
+            vec![RowData {
+                id: turn.id.to_u128(),
+                scope,
+                parent: 0,
+                ordinal: turn.ordinal,
+                labels: Vec::new(),
+                body: RowBody::Turn(turn.clone()),
+            }]
+        }
+        Change::ItemAdded(item) | Change::ItemDone(item) => vec![RowData {
+            id: item.id.to_u128(),
+            scope,
+            parent: item.turn.to_u128(),
+            ordinal: item.ordinal,
+            labels: Vec::new(),
+            body: RowBody::Item(item.clone()),
+        }],
+        Change::Artifacts(artifacts) => artifacts
+            .iter()
+            .map(|artifact| RowData {
+                id: artifact.file.id.to_u128(),
+                scope,
+                parent: artifact.turn.to_u128(),
+                ordinal: artifact.created.as_millis(),
+                labels: Vec::new(),
+                body: RowBody::Artifact(artifact.clone()),
+            })
+            .collect(),
+        Change::Environment { .. } => Vec::new(),
+    }
+}
+
+fn same_table(a: &RowBody, b: &RowBody) -> bool {
+    use RowBody::{Artifact, Item, Session, SessionRemoved, Turn};
+    matches!(
+        (a, b),
+        (Session(_) | SessionRemoved, Session(_) | SessionRemoved)
+            | (Turn(_), Turn(_))
+            | (Item(_), Item(_))
+            | (Artifact(_), Artifact(_))
+    )
+}
