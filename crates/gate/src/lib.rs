@@ -1,10 +1,18 @@
 //! The door that every action passes: who, may they, write it down, and only then a permit.
 //!
-//! The gate never performs anything itself. Hands (models, environments, tools) implement the traits of [`hands`] and
-//! act on nothing but an opened [`Permit`].
+//! The engine calls one function, [`Gate::commit`]. The gate never performs anything itself. Hands (models, environments, tools) implement
+//! the traits of [`hands`] and act on nothing but an opened [`Permit`].
 
+mod error;
+mod gate;
 pub mod hands;
+mod journal;
 mod permit;
+mod replay;
 
+pub use error::GateError;
+pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession};
 pub use hands::{Delta, Executor, Live, Model, Stopper};
+pub use journal::Journal;
 pub use permit::{Mode, Opened, Permit, Scope, Settled};
+pub use replay::{Replay, Replayed};

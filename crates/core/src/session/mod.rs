@@ -8,5 +8,5 @@ mod state;
 
 pub use plan::{Ask, Bounds, Mint, Plan, plan, recover};
 pub use prompt::request;
-pub use rows::rows;
+pub use rows::{RowBody, RowData, rows};
 pub use state::{OpenAction, SNAPSHOT_VERSION, State};
