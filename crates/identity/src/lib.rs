@@ -2,10 +2,18 @@
 //!
 //! Secrets leave this room once, when they are made. They are never stored in the clear, logged, or part of an error.
 
+mod api_key;
+mod cache;
+mod credentials;
+mod documents;
 mod key_file;
 mod random;
+mod scope;
 mod sealing;
 
+pub use api_key::{ApiKey, NewApiKey};
+pub use credentials::{Bootstrapped, CredentialError, Credentials};
 pub use key_file::{FileKek, KeyFileError};
 pub use random::OsRandom;
+pub use scope::{UnknownScope, parse_scope, parse_scopes};
 pub use sealing::{KeyEncryption, Sealing};

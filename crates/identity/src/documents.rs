@@ -1,0 +1,142 @@
+//! Credentials as sealed documents in the store.
+
+use crate::credentials::CredentialError;
+use bailiwick_ports::{
+    Keys, Store, StreamKey,
+    store::{Document, DocumentKind, Page},
+};
+use bailiwick_types::{KeyId, TenantId, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use zeroize::Zeroizing;
+
+/// Documents of one page of a list.
+const PAGE: u32 = 200;
+/// Opened tenant keys that are kept; one machine serves far fewer.
+const MAX_TENANT_KEYS: usize = 1024;
+
+/// Reads and writes sealed documents under their tenants' keys.
+pub(crate) struct Documents {
+    pub store: Arc<dyn Store>,
+    pub keys: Arc<dyn Keys>,
+    tenant_keys: Mutex<HashMap<TenantId, Arc<dyn StreamKey>>>,
+}
+
+/// A document with its body in the clear.
+pub(crate) struct Opened<B> {
+    pub id: KeyId,
+    pub tenant: TenantId,
+    pub version: u32,
+    pub created: Timestamp,
+    pub handle: String,
+    pub body: B,
+}
+
+impl Documents {
+    pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>) -> Self {
+        Self { store, keys, tenant_keys: Mutex::new(HashMap::new()) }
+    }
+
+    pub async fn put<B: Serialize>(
+        &self,
+        kind: DocumentKind,
+        document: &Opened<B>,
+        updated: Timestamp,
+    ) -> Result<(), CredentialError> {
+        let Opened { id, tenant, version, created, handle, body } = document;
+        // INVARIANT: bodies are structs of strings and numbers.
+        let plain = Zeroizing::new(serde_json::to_vec(body).expect("a credential is JSON"));
+        let sealed = self.tenant_key(*tenant).await?.seal(&kind.context(id.to_u128(), *version), &plain).into();
+        let document = Document {
+            kind,
+            id: id.to_u128(),
+            version: *version,
+            created: *created,
+            updated,
+            handle: Some(handle.clone()),
+            sealed,
+        };
+        Ok(self.store.put_document(*tenant, document).await?)
+    }
+
+    pub async fn by_handle<B: DeserializeOwned>(
+        &self,
+        kind: DocumentKind,
+        handle: &str,
+    ) -> Result<Option<Opened<B>>, CredentialError> {
+        match self.store.document_by_handle(kind, handle).await? {
+            Some((tenant, document)) => Ok(Some(self.open(tenant, document).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub async fn by_id<B: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        kind: DocumentKind,
+        id: KeyId,
+    ) -> Result<Option<Opened<B>>, CredentialError> {
+        match self.store.document(tenant, kind, id.to_u128(), None).await? {
+            Some(document) => Ok(Some(self.open(tenant, document).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// All of a kind, oldest first.
+    pub async fn all<B: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        kind: DocumentKind,
+    ) -> Result<Vec<Opened<B>>, CredentialError> {
+        let mut all = Vec::new();
+        let mut page = Page { limit: PAGE, ..Page::default() };
+        while let Some((documents, more)) = self.store.documents(tenant, kind, page.clone()).await? {
+            let Some(last) = documents.last().map(|document| document.id) else { break };
+            page.after = Some(last);
+            for document in documents {
+                all.push(self.open(tenant, document).await?);
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn open<B: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        document: Document,
+    ) -> Result<Opened<B>, CredentialError> {
+        let context = document.kind.context(document.id, document.version);
+        let plain = Zeroizing::new(self.tenant_key(tenant).await?.unseal(&context, &document.sealed)?);
+        let body = serde_json::from_slice(&plain).map_err(|_| CredentialError::Unreadable)?;
+        Ok(Opened {
+            id: KeyId::from_u128(document.id),
+            tenant,
+            version: document.version,
+            created: document.created,
+            handle: document.handle.unwrap_or_default(),
+            body,
+        })
+    }
+
+    async fn tenant_key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, CredentialError> {
+        let known = || self.tenant_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = known().get(&tenant) {
+            return Ok(key.clone());
+        }
+        let tenants = self.store.tenants().await?;
+        let found = tenants.into_iter().find(|one| one.id == tenant).ok_or(CredentialError::UnknownTenant(tenant))?;
+        let key = found.open_key(&*self.keys)?;
+        let mut known = known();
+        if known.len() >= MAX_TENANT_KEYS {
+            known.clear();
+        }
+        known.insert(tenant, key.clone());
+        Ok(key)
+    }
+}
