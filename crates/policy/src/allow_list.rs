@@ -1,0 +1,65 @@
+//! The allow-list of an agent's remit.
+
+use crate::remit::covers;
+use bailiwick_core::{Action, AgentConfig};
+use bailiwick_ports::{Policy, PolicyRequest, Verdict};
+use bailiwick_types::Principal;
+
+/// Allows exactly what `remit.allow` lists, only functions and the model of the agent's own configuration, and only to
+/// that agent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AllowList;
+
+impl Policy for AllowList {
+    /// Counts changes of the rules in this file.
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn decide(&self, request: &PolicyRequest<'_>) -> Verdict {
+        let PolicyRequest { principal, agent, action, .. } = request;
+        if !matches!(principal, Principal::Agent { id, .. } if *id == agent.id) {
+            return deny(
+                "principal",
+                format!("{principal} asked, but the action belongs to {}", agent.id),
+                "have the agent itself ask; nobody else acts under its remit".into(),
+            );
+        }
+        let operation = action.operation();
+        let Some(entry) = agent.remit.allow.iter().find(|entry| covers(entry, operation)) else {
+            let kind = operation.split('.').next().unwrap_or(operation);
+            return deny(
+                "remit.allow",
+                format!("`{operation}` is not in the agent's remit"),
+                format!("the agent's owner can add `{operation}`, or all of `{kind}.*`, to `remit.allow`"),
+            );
+        };
+        own_things_only(agent, action).unwrap_or_else(|| Verdict::Allow { rule: format!("remit.allow `{entry}`") })
+    }
+}
+
+/// The denial of an action that is listed, but reaches for what is not the agent's.
+fn own_things_only(agent: &AgentConfig, action: &Action) -> Option<Verdict> {
+    match action {
+        Action::ModelCall(call) if call.model != agent.model => Some(deny(
+            "agent.model",
+            format!("the agent works with the model `{}`, not with `{}`", agent.model, shown(&call.model)),
+            format!("set the agent's or the session's `model` to `{}`", shown(&call.model)),
+        )),
+        Action::FunctionCall { name, .. } if !agent.tools.iter().any(|tool| tool.name == *name) => Some(deny(
+            "agent.tools",
+            format!("the agent has no function `{}`", shown(name)),
+            format!("add the function `{}` to the agent's `tools`, or call one that it has", shown(name)),
+        )),
+        _ => None,
+    }
+}
+
+fn deny(rule: &str, reason: String, remedy: String) -> Verdict {
+    Verdict::Deny { rule: rule.into(), reason, remedy }
+}
+
+/// A name that a model made up, safe to print.
+fn shown(name: &str) -> String {
+    name.chars().take(64).flat_map(char::escape_debug).collect()
+}
