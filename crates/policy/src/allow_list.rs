@@ -1,7 +1,7 @@
 //! The allow-list of an agent's remit.
 
-use crate::remit::covers;
-use bailiwick_core::{Action, AgentConfig};
+use crate::remit::{covers, validate};
+use bailiwick_core::{Action, AgentConfig, Remit};
 use bailiwick_ports::{Policy, PolicyRequest, Verdict};
 use bailiwick_types::Principal;
 
@@ -35,6 +35,10 @@ impl Policy for AllowList {
             );
         };
         own_things_only(agent, action).unwrap_or_else(|| Verdict::Allow { rule: format!("remit.allow `{entry}`") })
+    }
+
+    fn check_remit(&self, remit: &Remit) -> Result<(), String> {
+        validate(remit).map_err(|error| error.to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The decision whether an action may be done.
 
-use bailiwick_core::{Action, AgentConfig};
+use bailiwick_core::{Action, AgentConfig, Remit};
 use bailiwick_types::{Principal, TenantId};
 
 /// Everything a decision may depend on.
@@ -27,4 +27,10 @@ pub trait Policy: Send + Sync {
     fn version(&self) -> u64;
 
     fn decide(&self, request: &PolicyRequest<'_>) -> Verdict;
+
+    /// Refuses a remit that says something this policy does not understand, naming the entry and the nearest that it
+    /// does. For the moment in which an agent is written; deciding never relies on it.
+    fn check_remit(&self, _remit: &Remit) -> Result<(), String> {
+        Ok(())
+    }
 }
