@@ -1,1 +1,12 @@
+//! The loop: it takes leases, drives turns, recovers what a crash left, and tells watchers.
+//!
+//! It knows no SQL, no HTTP, no provider and no sandbox by name, and it never spawns or sleeps except through
+//! `ports::Tasks` and `ports::Clock`. What comes next is decided in `core`; whether it may, in `gate`.
 
+mod driver;
+mod handle;
+mod live;
+mod scheduler;
+
+pub use handle::{Engine, EngineError, Handle, Options, Submitted};
+pub use live::{Event, EventKind, From, LiveDelta, Watch, WatchError};

@@ -7,15 +7,15 @@ use crate::{
 };
 use bailiwick_core::{
     Action, Class,
-    item::{Change, SessionStatus},
+    item::Change,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, InputEnvelope, InputReceived, Record, Ruling, SessionCreated,
     },
-    session::{Ask, State, request, rows},
+    session::{Ask, Plan, State, request, rows},
 };
 use bailiwick_ports::{
     Clock, Keys, Policy, PolicyRequest, Store, StoreError, Verdict,
-    store::{Accepted, Append, Due, Idempotency, NewStream},
+    store::{Accepted, Append, Due, Idempotency, InboxEntry, NewStream, SealedRecord},
 };
 use bailiwick_types::{ActionId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ const MAX_INPUTS: u32 = 64;
 const READ_CHUNK: u32 = 256;
 /// A snapshot is written when a lease is let go and this many records came since the last.
 const SNAPSHOT_EVERY: u64 = 32;
+/// Plans in one commit, so that a fault in planning cannot spin.
+const MAX_PLANS: usize = 64;
 
 /// The one door. Cheap to share.
 pub struct Gate {
@@ -53,18 +55,26 @@ pub struct Lease {
     reports: UnboundedReceiver<Settled>,
 }
 
-/// What goes into one commit. Outcomes first, then inputs, then records, then asks: each may depend on those before.
-#[derive(Debug, Default)]
-pub struct Batch {
+/// What goes into one commit: outcomes first, then inputs, then what the engine plans on the state with those in it.
+/// Planning inside the commit is what lets the outcome of one action share a transaction with the intents of the next.
+pub struct Batch<'a> {
     pub settled: Vec<Settled>,
     /// Takes waiting inputs in.
     pub take_inputs: bool,
-    pub records: Vec<Body>,
-    pub asks: Vec<Ask>,
     /// Open actions that a crash left behind and that are to go on.
     pub resume: Vec<ActionId>,
-    /// Lets go of the lease, unless inputs are waiting; then the session wants to be woken as said.
-    pub release: Option<Due>,
+    /// The next step of a state. Asked again until there is none.
+    pub plan: &'a mut (dyn FnMut(&State) -> Plan + Send),
+    pub release: Release,
+}
+
+/// Whether a commit gives the lease back. It never does while inputs are waiting or a hand of ours is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// When no turn is left.
+    WhenIdle,
+    /// Also while the session waits for somebody outside.
+    WhenWaiting,
 }
 
 /// The gate's answer to one ask or resumption, in their order.
@@ -86,6 +96,10 @@ pub struct Committed {
     pub decisions: Vec<Decision>,
     /// What watchers may be told now, each with its record's position.
     pub changes: Vec<(u64, Change)>,
+    /// Open actions that must stop.
+    pub stop: Vec<ActionId>,
+    /// Look again at this time even if nothing happens.
+    pub wake: Option<Timestamp>,
     pub released: bool,
 }
 
@@ -171,65 +185,91 @@ impl Gate {
     /// decision and intent. Only when that is on disk are there permits.
     ///
     /// After an error nothing was written and the lease is spent.
-    pub async fn commit(&self, lease: &mut Lease, batch: Batch) -> Result<Committed, GateError> {
+    pub async fn commit(&self, lease: &mut Lease, batch: Batch<'_>) -> Result<Committed, GateError> {
         if lease.spent {
             return Err(GateError::Spent(lease.journal.stream));
         }
         // The state runs ahead of the disk until the store has answered.
         lease.spent = true;
-        let stream = lease.journal.stream;
         let inputs = match batch.take_inputs {
-            true => self.store.inbox(stream, lease.state.inbox_through, MAX_INPUTS).await?,
+            true => self.store.inbox(lease.journal.stream, lease.state.inbox_through, MAX_INPUTS).await?,
             false => Vec::new(),
         };
-        let mut writing = Writing { lease, at: self.clock.now(), records: Vec::new(), changes: Vec::new() };
-        for settled in batch.settled {
-            let (action, outcome) = settled.into_parts();
-            if writing.lease.state.open_actions().contains_key(&action) {
-                writing.add(Body::ActionSettled(ActionSettled { action, outcome }));
+        let mut writing = Writing::new(lease, self.clock.now());
+        writing.take(batch.settled, &inputs)?;
+        for action in batch.resume {
+            self.resume(&mut writing, action)?;
+        }
+        let last = self.plan(&mut writing, batch.plan)?;
+        let Writing { lease, records, changes, pending, .. } = writing;
+        let release = lease.may_release(batch.release);
+        let due = match (release, last.wake) {
+            (false, _) => Due::Now,
+            (true, Some(wake)) => Due::At(wake),
+            (true, None) => Due::OnInput,
+        };
+        let released = if records.is_empty() && !release {
+            false
+        } else {
+            self.append(lease, records, &changes, due, release).await?
+        };
+        lease.spent = released;
+        let decisions = pending.into_iter().map(|pending| self.decision(lease, pending)).collect();
+        Ok(Committed { decisions, changes, stop: last.stop, wake: last.wake, released })
+    }
+
+    /// Plans until nothing new comes, and returns the last, empty plan.
+    fn plan(
+        &self,
+        writing: &mut Writing<'_>,
+        next: &mut (dyn FnMut(&State) -> Plan + Send),
+    ) -> Result<Plan, GateError> {
+        for _ in 0..MAX_PLANS {
+            let plan = next(&writing.lease.state);
+            if plan.is_empty() {
+                return Ok(plan);
+            }
+            for body in plan.records {
+                writing.add(body);
+            }
+            for ask in plan.asks {
+                self.decide(writing, ask)?;
             }
         }
-        for entry in &inputs {
-            let envelope = writing.lease.journal.open_input(entry)?;
-            writing.add(Body::InputReceived(InputReceived { sequence: entry.sequence, envelope }));
-        }
-        for body in batch.records {
-            writing.add(body);
-        }
-        let mut grants = Vec::new();
-        for action in batch.resume {
-            grants.push(self.resume(&mut writing, action)?);
-        }
-        for ask in batch.asks {
-            grants.push(self.decide(&mut writing, ask)?);
-        }
-        let Writing { lease, records, changes, .. } = writing;
-        let plain: Vec<Change> = changes.iter().map(|(_, change)| change.clone()).collect();
-        let rows = lease.journal.seal_rows(rows(lease.journal.tenant, lease.journal.session(), &plain));
-        let release = batch.release;
-        let snapshot = (release.is_some() && lease.state.position >= lease.snapshot_at + SNAPSHOT_EVERY)
+        // Whatever is left is planned in the next commit.
+        Ok(Plan { wake: Some(writing.at), ..Plan::default() })
+    }
+
+    async fn append(
+        &self,
+        lease: &mut Lease,
+        records: Vec<SealedRecord>,
+        changes: &[(u64, Change)],
+        due: Due,
+        release: bool,
+    ) -> Result<bool, GateError> {
+        let changes: Vec<Change> = changes.iter().map(|(_, change)| change.clone()).collect();
+        let rows = lease.journal.seal_rows(rows(lease.journal.tenant, lease.journal.session(), &changes));
+        let snapshot = (release && lease.state.position >= lease.snapshot_at + SNAPSHOT_EVERY)
             .then(|| lease.journal.seal_snapshot(&lease.state));
-        let after = lease.tip.position - records.len() as u64;
         let append = Append {
             tenant: lease.journal.tenant,
-            stream,
+            stream: lease.journal.stream,
             epoch: lease.node_epoch,
-            after,
+            after: lease.tip.position - records.len() as u64,
             records,
             rows,
             inbox_through: lease.state.inbox_through,
-            due: release.unwrap_or(Due::Now),
-            release: release.is_some(),
+            due,
+            release,
             snapshot,
         };
         let appended = self.store.append(append).await?;
         lease.expires = self.local_expiry(appended.now, appended.expires);
-        lease.spent = appended.released;
-        let decisions = grants.into_iter().map(|pending| self.decision(lease, pending)).collect();
-        Ok(Committed { decisions, changes, released: appended.released })
+        Ok(appended.released)
     }
 
-    fn decide(&self, writing: &mut Writing<'_>, ask: Ask) -> Result<Pending, GateError> {
+    fn decide(&self, writing: &mut Writing<'_>, ask: Ask) -> Result<(), GateError> {
         let state = &writing.lease.state;
         let Some(principal) = state.acting() else {
             return Err(GateError::Refused { action: ask.id, reason: "was asked for outside a turn" });
@@ -256,10 +296,11 @@ impl Gate {
             policy_version: self.policy.version(),
             decision: ruling,
         }));
-        Ok(pending)
+        writing.pending.push(pending);
+        Ok(())
     }
 
-    fn resume(&self, writing: &mut Writing<'_>, action: ActionId) -> Result<Pending, GateError> {
+    fn resume(&self, writing: &mut Writing<'_>, action: ActionId) -> Result<(), GateError> {
         let state = &writing.lease.state;
         let Some(open) = state.open_actions().get(&action) else {
             return Err(GateError::Refused { action, reason: "is not open and cannot be resumed" });
@@ -275,7 +316,8 @@ impl Gate {
         };
         let policy_version = self.policy.version();
         writing.add(Body::ActionResumed(ActionResumed { action, policy_version, decision }));
-        Ok(pending)
+        writing.pending.push(pending);
+        Ok(())
     }
 
     fn ruling(&self, state: &State, principal: &Principal, action: &Action) -> Ruling {
@@ -339,11 +381,30 @@ enum Pending {
 struct Writing<'a> {
     lease: &'a mut Lease,
     at: Timestamp,
-    records: Vec<bailiwick_ports::store::SealedRecord>,
+    records: Vec<SealedRecord>,
     changes: Vec<(u64, Change)>,
+    pending: Vec<Pending>,
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    fn new(lease: &'a mut Lease, at: Timestamp) -> Self {
+        Self { lease, at, records: Vec::new(), changes: Vec::new(), pending: Vec::new() }
+    }
+
+    fn take(&mut self, settled: Vec<Settled>, inputs: &[InboxEntry]) -> Result<(), GateError> {
+        for settled in settled {
+            let (action, outcome) = settled.into_parts();
+            if self.lease.state.open_actions().contains_key(&action) {
+                self.add(Body::ActionSettled(ActionSettled { action, outcome }));
+            }
+        }
+        for entry in inputs {
+            let envelope = self.lease.journal.open_input(entry)?;
+            self.add(Body::InputReceived(InputReceived { sequence: entry.sequence, envelope }));
+        }
+        Ok(())
+    }
+
     fn add(&mut self, body: Body) {
         let lease = &mut *self.lease;
         let record = Record { position: lease.tip.position + 1, time: self.at, body };
@@ -370,8 +431,10 @@ impl Lease {
         &self.state
     }
 
-    pub fn status(&self) -> SessionStatus {
-        self.state.status()
+    /// No hand of ours is at work, and either no turn is left or it waits for somebody outside.
+    fn may_release(&self, release: Release) -> bool {
+        let at_work = self.state.open_actions().values().any(|open| open.action.class() != Class::Awaited);
+        !at_work && (release == Release::WhenWaiting || self.state.turn_id().is_none())
     }
 
     pub fn epoch(&self) -> u64 {

@@ -11,7 +11,7 @@ mod permit;
 mod replay;
 
 pub use error::GateError;
-pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession};
+pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession, Release};
 pub use hands::{Delta, Executor, Live, Model, Stopper};
 pub use journal::Journal;
 pub use permit::{Mode, Opened, Permit, Scope, Settled};

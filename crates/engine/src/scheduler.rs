@@ -1,0 +1,131 @@
+//! Which sessions are driven: those that were just given something, and those that the store says are due.
+
+use crate::{driver, handle::Options, live::Channels};
+use bailiwick_types::{Millis, SessionId, Timestamp};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// How often the store is asked for streams that are due: after a restart, by time, or left behind by another node.
+const LOOK: Millis = Millis(500);
+/// Streams taken up at one look.
+const BATCH: u32 = 256;
+/// How long a session that failed to drive is left alone.
+const PAUSE: Millis = Millis(1000);
+
+pub(crate) struct Scheduler {
+    pub(crate) options: Options,
+    pub(crate) channels: Arc<Channels>,
+    driven: Mutex<HashMap<SessionId, Arc<Notify>>>,
+    paused: Mutex<HashMap<SessionId, Timestamp>>,
+    freed: Notify,
+}
+
+impl Scheduler {
+    pub(crate) fn new(options: Options, channels: Arc<Channels>) -> Self {
+        Self { options, channels, driven: Mutex::default(), paused: Mutex::default(), freed: Notify::new() }
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Notify>>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn driven(&self) -> usize {
+        self.map().len()
+    }
+
+    pub(crate) async fn run(self: &Arc<Self>, stop: impl Future<Output = ()> + Send) {
+        tokio::pin!(stop);
+        loop {
+            self.look().await;
+            let wait = self.options.clock.sleep_until(self.options.clock.now() + LOOK);
+            tokio::select! {
+                () = &mut stop => return,
+                () = wait => {}
+                () = self.freed.notified() => {}
+            }
+        }
+    }
+
+    /// Takes up what is due, oldest first, as far as there is room.
+    async fn look(self: &Arc<Self>) {
+        self.unpause();
+        if self.driven() >= self.options.max_driven {
+            return;
+        }
+        match self.options.store.ready(BATCH).await {
+            Ok(ready) => {
+                for due in ready {
+                    let session = due.stream.into();
+                    if !self.is_paused(session) {
+                        self.wake(session);
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "cannot look for sessions that are due"),
+        }
+    }
+
+    /// Rings the session's driver, or starts one where there is room; where there is none the next look finds it.
+    pub(crate) fn wake(self: &Arc<Self>, session: SessionId) {
+        let bell = {
+            let mut map = self.map();
+            if let Some(bell) = map.get(&session) {
+                bell.notify_one();
+                return;
+            }
+            if map.len() >= self.options.max_driven {
+                return;
+            }
+            let bell = Arc::new(Notify::new());
+            map.insert(session, Arc::clone(&bell));
+            bell
+        };
+        let scheduler = Arc::clone(self);
+        let work = Box::pin(async move {
+            let _guard = Guard { scheduler: Arc::clone(&scheduler), session };
+            if let Err(error) = driver::drive(&scheduler, session, &bell).await {
+                tracing::error!(%session, %error, "a session could not go on; it is tried again");
+                scheduler.pause(session);
+            }
+        });
+        self.options.tasks.spawn("session", work);
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, HashMap<SessionId, Timestamp>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pause(&self, session: SessionId) {
+        self.pauses().insert(session, self.options.clock.now() + PAUSE);
+    }
+
+    fn is_paused(&self, session: SessionId) -> bool {
+        self.pauses().contains_key(&session)
+    }
+
+    fn unpause(&self) {
+        let now = self.options.clock.now();
+        self.pauses().retain(|_, until| *until > now);
+    }
+}
+
+/// Marks a session as no longer driven, however its driver ended.
+struct Guard {
+    scheduler: Arc<Scheduler>,
+    session: SessionId,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let bell = self.scheduler.map().remove(&self.session);
+        self.scheduler.channels.forget_unwatched(self.session);
+        // Somebody rang after the driver's last look: the store knows what for.
+        let rung = bell.is_some_and(|bell| driver::was_rung(&bell));
+        if rung || self.scheduler.driven() + 1 >= self.scheduler.options.max_driven {
+            self.scheduler.freed.notify_one();
+        }
+    }
+}
