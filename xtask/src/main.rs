@@ -1,1 +1,64 @@
-fn main() {}
+//! `cargo xtask …`: what the workspace checks about itself. Ships in nothing.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of the workspace reads files, starts cargo and prints"
+)]
+
+mod check_deps;
+mod tidy;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks that the workspace makes of itself")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One line for each; what it does is in a module of its own.
+#[derive(Subcommand)]
+enum Command {
+    /// Fails on an arrow between crates that `xtask/rooms.toml` does not allow.
+    CheckDeps,
+    /// Fails on files that break the habits of the house, and lists those that grow too long.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = workspace().and_then(|root| match Arguments::parse().command {
+        Command::CheckDeps => report("check-deps", &check_deps::run(&root)?),
+        Command::Tidy => report("tidy", &tidy::run(&root)?),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace, wherever the command was started.
+fn workspace() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(here.parent().context("xtask lies in the workspace")?.to_path_buf())
+}
+
+fn report(check: &str, problems: &[String]) -> Result<()> {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    match problems.len() {
+        0 => Ok(println!("{check}: good")),
+        count => bail!("{check} found {count} problem{}", if count == 1 { "" } else { "s" }),
+    }
+}

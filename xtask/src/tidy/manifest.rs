@@ -1,0 +1,49 @@
+//! Licences, lints and where packages come from.
+
+use super::Findings;
+use toml::{Table, Value};
+
+const LICENCE: &str = "Apache-2.0";
+const INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+pub fn check(path: &str, content: &str, findings: &mut Findings) {
+    let manifest: Table = match content.parse() {
+        Ok(manifest) => manifest,
+        Err(error) => return findings.problem(path, 1, format_args!("does not parse: {error}")),
+    };
+    if let Some(workspace) = manifest.get("workspace")
+        && text(workspace, &["package", "license"]) != Some(LICENCE)
+    {
+        findings.problem(path, 1, format_args!("`[workspace.package]` must say `license = \"{LICENCE}\"`"));
+    }
+    if let Some(package) = manifest.get("package") {
+        if !inherited(package.get("license")) {
+            findings.problem(path, 1, "`[package]` must say `license.workspace = true`");
+        }
+        if !inherited(manifest.get("lints")) {
+            findings.problem(path, 1, "must say `[lints] workspace = true`");
+        }
+    }
+}
+
+/// Everything that is built comes from the public index or from this tree.
+pub fn check_lock(path: &str, content: &str, findings: &mut Findings) {
+    let lock: Table = match content.parse() {
+        Ok(lock) => lock,
+        Err(error) => return findings.problem(path, 1, format_args!("does not parse: {error}")),
+    };
+    for package in lock.get("package").and_then(Value::as_array).into_iter().flatten() {
+        if text(package, &["source"]).is_some_and(|source| source != INDEX) {
+            let name = text(package, &["name"]).unwrap_or("?");
+            findings.problem(path, 1, format_args!("`{name}` comes from another place than the public index"));
+        }
+    }
+}
+
+fn inherited(value: Option<&Value>) -> bool {
+    value.and_then(|value| value.get("workspace")).and_then(Value::as_bool) == Some(true)
+}
+
+fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
+    path.iter().try_fold(value, |value, key| value.get(key))?.as_str()
+}
