@@ -26,6 +26,9 @@ struct Table {
 struct Room {
     name: String,
     imports: Vec<String>,
+    /// What its tests may import besides.
+    #[serde(default)]
+    tests_import: Vec<String>,
     because: String,
 }
 
@@ -133,7 +136,7 @@ fn check(table: &str, metadata: &[u8]) -> Result<Vec<String>> {
 /// A table that names rooms that it does not have protects nothing.
 fn table_problems(table: &Table) -> Vec<String> {
     let known: BTreeSet<&str> = table.room.iter().map(|room| room.name.as_str()).chain(["*"]).collect();
-    let imports = table.room.iter().flat_map(|room| room.imports.iter());
+    let imports = table.room.iter().flat_map(|room| room.imports.iter().chain(&room.tests_import));
     let guards = table.guard.iter().flat_map(|guard| guard.rooms.iter());
     let reach = table.reach.iter().map(|reach| &reach.room);
     let unknown = imports.chain(guards).chain(reach).filter(|name| !known.contains(name.as_str()));
@@ -149,8 +152,9 @@ fn table_problems(table: &Table) -> Vec<String> {
 
 fn import_problems(room: &Room, package: &Package) -> Vec<String> {
     let allowed = |dependency: &Dependency, import: &str| {
-        let test_fakes = import == "testkit" && dependency.kind.as_deref() == Some("dev");
-        test_fakes || room.imports.iter().any(|name| name == "*" || name == import)
+        let test = dependency.kind.as_deref() == Some("dev");
+        let for_tests = test && (import == "testkit" || room.tests_import.iter().any(|name| name == import));
+        for_tests || room.imports.iter().any(|name| name == "*" || name == import)
     };
     let mut problems = Vec::new();
     for dependency in &package.dependencies {
@@ -244,8 +248,11 @@ mod tests {
 
     const TABLE: &str = include_str!("../rooms.toml");
 
+    /// A package's name and its dependencies, each with kind and features.
+    type Described<'a> = (&'a str, &'a [(&'a str, Option<&'a str>, &'a [&'a str])]);
+
     /// A workspace of packages with `(dependency, kind, features)`; what they name exists.
-    fn workspace(packages: &[(&str, &[(&str, Option<&str>, &[&str])])]) -> Vec<u8> {
+    fn workspace(packages: &[Described<'_>]) -> Vec<u8> {
         let mut names: BTreeSet<&str> = packages.iter().map(|(name, _)| *name).collect();
         names.extend(packages.iter().flat_map(|(_, deps)| deps.iter().map(|(name, ..)| *name)));
         let of = |name: &str| packages.iter().find(|(one, _)| *one == name).map_or(&[][..], |(_, deps)| *deps);
@@ -271,7 +278,7 @@ mod tests {
         .unwrap()
     }
 
-    fn problems(packages: &[(&str, &[(&str, Option<&str>, &[&str])])]) -> Vec<String> {
+    fn problems(packages: &[Described<'_>]) -> Vec<String> {
         check(TABLE, &workspace(packages)).unwrap()
     }
 
@@ -305,6 +312,13 @@ mod tests {
         )]);
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("core: must not import `store`"), "{found:?}");
+    }
+
+    #[test]
+    fn what_only_tests_may_import_is_not_shipped() {
+        let with = |kind| problems(&[("bailiwick-environments", &[("bailiwick-executor", kind, &[])])]);
+        assert_eq!(with(Some("dev")), Vec::<String>::new());
+        assert!(with(None)[0].starts_with("environments: must not import `executor`"));
     }
 
     #[test]

@@ -58,7 +58,10 @@ fn report(check: &str, problems: &[String]) -> Result<()> {
         eprintln!("{problem}");
     }
     match problems.len() {
-        0 => Ok(println!("{check}: good")),
+        0 => {
+            println!("{check}: good");
+            Ok(())
+        }
         count => bail!("{check} found {count} problem{}", if count == 1 { "" } else { "s" }),
     }
 }

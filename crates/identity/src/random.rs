@@ -10,6 +10,7 @@ pub struct OsRandom;
 impl Random for OsRandom {
     fn fill(&self, bytes: &mut [u8]) {
         // INVARIANT: the library aborts the process itself when the system has no entropy; it returns no error.
+        #[allow(clippy::disallowed_methods, reason = "this is the one place")]
         rand::fill(bytes).expect("the system gives random bytes");
     }
 }

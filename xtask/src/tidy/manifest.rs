@@ -40,6 +40,33 @@ pub fn check_lock(path: &str, content: &str, findings: &mut Findings) {
     }
 }
 
+/// Every banned call says what to use instead, and clippy itself tells when a path of the standard library is wrong.
+pub fn check_clippy(path: &str, content: &str, findings: &mut Findings) {
+    let table: Table = match content.parse() {
+        Ok(table) => table,
+        Err(error) => return findings.problem(path, 1, format_args!("does not parse: {error}")),
+    };
+    for list in ["disallowed-methods", "disallowed-types"] {
+        let entries = table.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        if entries.is_empty() {
+            findings.problem(path, 1, format_args!("`{list}` is empty"));
+        }
+        for entry in entries {
+            let name = text(entry, &["path"]).unwrap_or("?");
+            if text(entry, &["reason"]).is_none_or(str::is_empty) {
+                findings.problem(path, 1, format_args!("`{name}` has no reason"));
+            }
+            if name.starts_with("std::") && entry.get("allow-invalid").is_some() {
+                findings.problem(
+                    path,
+                    1,
+                    format_args!("`{name}` must not be `allow-invalid`: the path is always there"),
+                );
+            }
+        }
+    }
+}
+
 fn inherited(value: Option<&Value>) -> bool {
     value.and_then(|value| value.get("workspace")).and_then(Value::as_bool) == Some(true)
 }

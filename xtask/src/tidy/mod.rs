@@ -60,6 +60,7 @@ fn check(root: &Path) -> Result<Findings> {
         text::check(path, &content, &mut findings);
         match path.rsplit('/').next() {
             Some("Cargo.toml") => manifest::check(path, &content, &mut findings),
+            Some("clippy.toml") => manifest::check_clippy(path, &content, &mut findings),
             Some("Cargo.lock") => manifest::check_lock(path, &content, &mut findings),
             Some(name) if name.ends_with(".rs") => rust::check(path, &content, &mut findings),
             _ => {}
@@ -221,6 +222,16 @@ mod tests {
         refused("a/Cargo.toml", "[package\n", "does not parse");
         refused("LICENSE", "", "LICENSE:1: is missing");
         refused("ARCHITECTURE.md", "", "ARCHITECTURE.md:1: is missing");
+    }
+
+    #[test]
+    fn a_banned_call_names_what_to_use_instead() {
+        let types = "disallowed-types = [{ path = \"a::B\", reason = \"b\" }]\n";
+        let methods = |entry: &str| format!("disallowed-methods = [{{ {entry} }}]\n{types}");
+        good("clippy.toml", &methods("path = \"std::a\", reason = \"b\""));
+        refused("clippy.toml", &methods("path = \"std::a\""), "`std::a` has no reason");
+        refused("clippy.toml", &methods("path = \"std::a\", reason = \"b\", allow-invalid = true"), "must not be");
+        refused("clippy.toml", types, "`disallowed-methods` is empty");
     }
 
     #[test]
