@@ -1,0 +1,6 @@
+//! Only the gate makes a permit.
+use bailiwick_gate::Permit;
+
+fn main() {
+    let _ = Permit(None);
+}
