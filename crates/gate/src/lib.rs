@@ -3,6 +3,7 @@
 //! The engine calls one function, [`Gate::commit`]. The gate never performs anything itself. Hands (models, environments, tools) implement
 //! the traits of [`hands`] and act on nothing but an opened [`Permit`].
 
+mod archive;
 mod error;
 mod gate;
 pub mod hands;
@@ -10,6 +11,7 @@ mod journal;
 mod permit;
 mod replay;
 
+pub use archive::{Archive, ArchiveError};
 pub use error::GateError;
 pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession, Release};
 pub use hands::{Delta, Executor, Live, Model, Stopper};
