@@ -67,6 +67,12 @@ pub struct HostedFile {
     pub file: FileId,
     /// Absolute, below the workspace.
     pub path: String,
+    /// Of its content, as it was uploaded.
+    #[serde(default)]
+    pub size_bytes: u64,
+    /// Its content came with the request that created the session, not through an upload of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inline: bool,
 }
 
 /// An executor that somebody else runs.

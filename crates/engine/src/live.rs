@@ -32,8 +32,11 @@ pub struct Event {
 pub enum EventKind {
     /// On disk: all that one record changed.
     Changes(Vec<Change>),
-    /// Provisional.
+    /// Provisional, and follows the delta before it.
     Delta(LiveDelta),
+    /// Provisional: all of an item's text so far, for a watcher that came late or fell behind. It takes the place of
+    /// whatever deltas of this item the watcher has seen.
+    Partial(LiveDelta),
 }
 
 /// A delta with the place where its item will stand.
@@ -144,7 +147,7 @@ impl Channel {
         let streaming = self.streaming();
         let partial = streaming.partial.values().map(|delta| {
             let (position, count) = (streaming.position, streaming.count);
-            Arc::new(Event { position, count, kind: EventKind::Delta(delta.clone()) })
+            Arc::new(Event { position, count, kind: EventKind::Partial(delta.clone()) })
         });
         let partial = partial.collect();
         (self.0.sender.subscribe(), partial)
@@ -308,7 +311,7 @@ impl Watch {
 
     fn is_new(&mut self, event: &Event) -> bool {
         match event.kind {
-            EventKind::Delta(_) => true,
+            EventKind::Delta(_) | EventKind::Partial(_) => true,
             EventKind::Changes(_) if event.position > self.position => {
                 self.position = event.position;
                 true

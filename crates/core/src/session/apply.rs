@@ -15,7 +15,10 @@ use crate::{
     },
 };
 use bailiwick_types::{ActionId, ItemId, Principal, SessionId, TenantId, Timestamp, TokenUsage};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Model calls in a row that may vanish without a trace before the turn gives up.
 const MAX_LOST_CALLS: u32 = 5;
@@ -51,6 +54,7 @@ impl State {
             next_ordinal: 0,
             next_turn: 0,
             shown_status: SessionStatus::Idle,
+            shown_calls: BTreeSet::new(),
         };
         let changes = vec![Change::SessionCreated(Box::new(state.view()))];
         (state, changes)
@@ -75,15 +79,23 @@ impl State {
     }
 
     fn show_status(&mut self, changes: &mut Vec<Change>) {
-        let status = self.status();
-        if status == self.shown_status || self.deleted {
+        if self.deleted {
+            // The row of a deleted session must not come back.
+            changes.retain(|change| !matches!(change, Change::SessionUpdated(_) | Change::SessionStatus(_)));
             return;
         }
+        let (status, calls) = (self.status(), self.awaited_calls());
+        let (same_status, same_calls) = (status == self.shown_status, calls == self.shown_calls);
         self.shown_status = status;
-        if let Some(turn) = &self.turn {
-            changes.push(Change::TurnUpdated(self.turn_view(turn)));
+        self.shown_calls = calls;
+        if !same_status {
+            if let Some(turn) = &self.turn {
+                changes.push(Change::TurnUpdated(self.turn_view(turn)));
+            }
+            changes.push(Change::SessionStatus(Box::new(self.view())));
+        } else if !same_calls {
+            changes.push(Change::SessionUpdated(Box::new(self.view())));
         }
-        changes.push(Change::SessionStatus(Box::new(self.view())));
     }
 
     // ---- inputs ----

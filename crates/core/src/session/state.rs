@@ -62,6 +62,9 @@ pub struct State {
     pub(crate) next_ordinal: i64,
     pub(crate) next_turn: i64,
     pub(crate) shown_status: SessionStatus,
+    /// The function calls that the session's row shows as waiting for the application.
+    #[serde(default)]
+    pub(crate) shown_calls: BTreeSet<ActionId>,
 }
 
 /// A message that waits for the model to see it.
@@ -192,6 +195,12 @@ impl State {
 
     pub fn entries(&self) -> &[Arc<Entry>] {
         &self.entries
+    }
+
+    /// The function calls that wait for the application.
+    pub(crate) fn awaited_calls(&self) -> BTreeSet<ActionId> {
+        let awaited = |open: &OpenAction| matches!(*open.action, Action::FunctionCall { .. });
+        self.open.iter().filter(|(_, open)| awaited(open)).map(|(id, _)| *id).collect()
     }
 
     pub fn status(&self) -> SessionStatus {
