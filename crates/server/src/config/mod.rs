@@ -1,0 +1,224 @@
+//! The configuration file: TOML, relative paths are relative to the file, unknown keys are errors.
+//!
+//! Secrets are never in the file. It names environment variables (`api_key_env`) or files (`token_file`).
+
+mod known;
+#[cfg(test)]
+mod tests;
+
+pub use known::nearest;
+
+use crate::logs::LogFormat;
+use bailiwick_models::{ModelOptions, OptionsError};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+use toml::de::DeTable;
+
+/// A longer file is not a configuration.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// The whole file. Every key has a default, so that there may be no file at all.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub limits: Limits,
+    pub models: BTreeMap<String, ModelOptions>,
+    pub executors: BTreeMap<String, ListeningExecutor>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where to listen; `--listen` wins.
+    pub listen: SocketAddr,
+    /// Under which URL executors and clients reach this server, when that is not the address it listens on.
+    pub public_url: Option<String>,
+    /// `--log-format` wins.
+    pub log_format: LogFormat,
+    /// How long a stop waits for requests and sessions to come to rest.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 7700));
+        Self { listen, public_url: None, log_format: LogFormat::default(), shutdown_seconds: 20 }
+    }
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Sessions that are worked on at the same time; the others wait their turn.
+    pub driven_sessions: usize,
+    /// Connections of clients at the same time; more are refused with 503.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { driven_sessions: 256, connections: 4096 }
+    }
+}
+
+/// `[executors.NAME]`: a self-hosted executor that listens and that this server dials.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListeningExecutor {
+    /// `wss://…`, or `ws://` on loopback.
+    pub url: String,
+    /// The file that holds its capability token.
+    pub token_file: PathBuf,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq)]
+struct Problem {
+    at: Range<usize>,
+    message: String,
+}
+
+/// Why a configuration cannot be used: one line for each problem, as `FILE:LINE:COLUMN: what, and what to do`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    lines: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A configuration with the text it came from, so that what is found wrong later can still name its line.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    pub config: Config,
+    file: Option<PathBuf>,
+    text: String,
+}
+
+impl Loaded {
+    /// Reads `file`; without one everything has its default.
+    pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let text = read_text(file).map_err(|problem| ConfigError { lines: vec![format!("{}: {problem}", file.display())] })?;
+        Self::parse(file, text)
+    }
+
+    fn parse(file: &Path, text: String) -> Result<Self, ConfigError> {
+        let wrong = |problems: Vec<Problem>| ConfigError {
+            lines: problems.iter().map(|problem| render(file, &text, problem)).collect(),
+        };
+        let from_toml = |error: toml::de::Error| {
+            wrong(vec![Problem { at: error.span().unwrap_or(0..0), message: error.message().trim().to_owned() }])
+        };
+        let document = DeTable::parse(&text).map_err(from_toml)?;
+        let unknown = known::unknown_keys(document.get_ref());
+        if !unknown.is_empty() {
+            return Err(wrong(unknown));
+        }
+        let mut config: Config = toml::from_str(&text).map_err(from_toml)?;
+        let problems = check(&config, document.get_ref());
+        if !problems.is_empty() {
+            return Err(wrong(problems));
+        }
+        let folder = file.parent().unwrap_or_else(|| Path::new(""));
+        for model in config.models.values_mut() {
+            model.scenario = model.scenario.take().map(|path| folder.join(path));
+        }
+        for executor in config.executors.values_mut() {
+            executor.token_file = folder.join(&executor.token_file);
+        }
+        Ok(Self { config, file: Some(file.to_owned()), text })
+    }
+
+    /// Puts a place to something that is wrong with a model's options.
+    pub fn model_error(&self, error: &OptionsError) -> ConfigError {
+        let Some(file) = &self.file else { return ConfigError { lines: vec![error.to_string()] } };
+        let path: Vec<&str> =
+            ["models", &error.model].into_iter().chain(error.field.split('.').filter(|part| !part.is_empty())).collect();
+        let at = DeTable::parse(&self.text).ok().and_then(|document| known::span_of(document.get_ref(), &path));
+        let problem = Problem { at: at.unwrap_or(0..0), message: error.to_string() };
+        ConfigError { lines: vec![render(file, &self.text, &problem)] }
+    }
+
+    /// The environment variables that hold models' keys.
+    pub fn key_variables(&self) -> impl Iterator<Item = &str> {
+        self.config.models.values().filter_map(|model| model.api_key_env.as_deref())
+    }
+}
+
+/// What TOML and serde cannot see.
+fn check(config: &Config, document: &DeTable<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut refuse = |path: &[&str], message: String| {
+        problems.push(Problem { at: known::span_of(document, path).unwrap_or(0..0), message });
+    };
+    for (key, value, most) in [
+        ("driven_sessions", config.limits.driven_sessions, 100_000),
+        ("connections", config.limits.connections, 1_000_000),
+    ] {
+        if value == 0 || value > most {
+            refuse(&["limits", key], format!("`{key}` must be 1 to {most}"));
+        }
+    }
+    if config.server.shutdown_seconds > 3600 {
+        refuse(&["server", "shutdown_seconds"], "`shutdown_seconds` must be at most 3600".into());
+    }
+    if let Some(url) = &config.server.public_url
+        && !(url.starts_with("http://") || url.starts_with("https://"))
+    {
+        refuse(&["server", "public_url"], "`public_url` must begin with `http://` or `https://`".into());
+    }
+    for (name, model) in &config.models {
+        if let Some(variable) = &model.api_key_env
+            && !is_variable(variable)
+        {
+            let message = format!(
+                "[models.{name}] api_key_env: `{}` is not the name of an environment variable; write the name here, \
+                 such as \"PROVIDER_API_KEY\", and put the key into that variable",
+                masked(variable)
+            );
+            refuse(&["models", name, "api_key_env"], message);
+        }
+    }
+    problems
+}
+
+/// Names that a shell can export.
+fn is_variable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Whatever was written here in place of a name may be the key itself.
+fn masked(text: &str) -> String {
+    text.chars().take(3).chain("…".chars()).collect()
+}
+
+fn read_text(file: &Path) -> Result<String, String> {
+    let bytes = crate::files::read_bounded(file, MAX_BYTES).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "this is not UTF-8 text".to_owned())
+}
+
+/// `FILE:LINE:COLUMN: message`, counted from 1 in characters.
+fn render(file: &Path, text: &str, problem: &Problem) -> String {
+    let start = problem.at.start.min(text.len());
+    let before = text.get(..start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    format!("{}:{line}:{column}: {}", file.display(), problem.message)
+}
