@@ -1,0 +1,213 @@
+//! The request. Everything is borrowed: a history is written once, straight into the body.
+//!
+//! An entry whose native form came from this very endpoint and model goes back verbatim. Every other entry is written
+//! from its neutral form; reasoning without a native form cannot be sent and is left out. A summary and a notice are
+//! messages of the role `user` that say what they are: they may quote what a tool printed, and a role with more
+//! authority would lend that to it.
+
+use crate::{endpoint::Endpoint, schema};
+use bailiwick_core::{Content, Entry, EntryBody, ModelRequest, Phase, joined_text};
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde_json::Value;
+use std::{borrow::Cow, sync::Arc};
+
+/// What a summary begins with, in every dialect.
+pub(crate) const SUMMARY_HEAD: &str = "[Summary of the conversation so far]\n";
+/// What a notice begins with, in every dialect.
+pub(crate) const NOTICE_HEAD: &str = "[Notice from the system that runs you, not from a person]\n";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    instructions: &'a str,
+    input: Input<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Reasoning<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
+    include: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    prompt_cache_key: &'a str,
+    store: bool,
+    stream: bool,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
+    strict: bool,
+}
+
+#[derive(Serialize)]
+struct Reasoning<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verbosity: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    schema: &'a Value,
+    strict: bool,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Item<'a> {
+    Message {
+        role: &'static str,
+        content: MessageContent<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        phase: Option<Phase>,
+    },
+    FunctionCall {
+        call_id: &'a str,
+        name: &'a str,
+        arguments: &'a str,
+    },
+    FunctionCallOutput {
+        call_id: &'a str,
+        output: MessageContent<'a>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum MessageContent<'a> {
+    Text(Cow<'a, str>),
+    Parts(Vec<Part<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    InputText { text: &'a str },
+    InputImage { image_url: &'a str, detail: &'static str },
+}
+
+struct Input<'a> {
+    origin: &'a str,
+    entries: &'a [Arc<Entry>],
+}
+
+pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8> {
+    let ModelRequest { instructions, input, tools, reasoning, text, service_tier, cache_key, .. } = request;
+    let (effort, summary) = (reasoning.effort.as_deref(), reasoning.summary.as_deref());
+    let format = text.schema.as_ref().map(|schema| Format {
+        kind: "json_schema",
+        name: schema::name(schema),
+        schema,
+        strict: schema::is_strict(schema),
+    });
+    // Models without the parameter refuse it, and `medium` is what they do without it.
+    let verbosity = Some(text.verbosity.as_str()).filter(|verbosity| !matches!(*verbosity, "" | "medium"));
+    let body = Body {
+        model: &endpoint.model,
+        instructions,
+        input: Input { origin: &endpoint.origin, entries: input },
+        tools: tools.iter().map(tool).collect(),
+        parallel_tool_calls: (!tools.is_empty()).then_some(request.parallel_tool_calls),
+        reasoning: (effort.is_some() || summary.is_some()).then_some(Reasoning { effort, summary }),
+        text: (format.is_some() || verbosity.is_some()).then_some(Text { format, verbosity }),
+        include: ["reasoning.encrypted_content"],
+        max_output_tokens: request.max_output_tokens.or(endpoint.options.max_output_tokens),
+        service_tier: Some(service_tier.as_str()).filter(|tier| !matches!(*tier, "" | "auto")),
+        prompt_cache_key: cache_key,
+        store: false,
+        stream: true,
+    };
+    // INVARIANT: every map in it has text keys, so that it has a JSON form.
+    serde_json::to_vec(&body).expect("a request is JSON")
+}
+
+fn tool(spec: &bailiwick_core::ToolSpec) -> Tool<'_> {
+    Tool {
+        kind: "function",
+        name: &spec.name,
+        description: &spec.description,
+        parameters: &spec.parameters,
+        strict: schema::is_strict(&spec.parameters),
+    }
+}
+
+impl Serialize for Input<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut items = serializer.serialize_seq(None)?;
+        for entry in self.entries {
+            match &entry.native {
+                Some(native) if *native.origin == *self.origin => items.serialize_element(&native.value)?,
+                _ => {
+                    if let Some(item) = item(&entry.body) {
+                        items.serialize_element(&item)?;
+                    }
+                }
+            }
+        }
+        items.end()
+    }
+}
+
+fn item(body: &EntryBody) -> Option<Item<'_>> {
+    let user = |text: String| Item::Message { role: "user", content: MessageContent::Text(text.into()), phase: None };
+    Some(match body {
+        EntryBody::User { content } => {
+            Item::Message { role: "user", content: MessageContent::Parts(parts(content)), phase: None }
+        }
+        EntryBody::Assistant { text, phase } => {
+            Item::Message { role: "assistant", content: MessageContent::Text(text.into()), phase: *phase }
+        }
+        EntryBody::Reasoning { .. } => return None,
+        EntryBody::ToolCall { call_id, name, arguments } => Item::FunctionCall { call_id, name, arguments },
+        EntryBody::ToolResult { call_id, content, failed: _ } => {
+            Item::FunctionCallOutput { call_id, output: output(content) }
+        }
+        EntryBody::Summary { text } => user(format!("{SUMMARY_HEAD}{text}")),
+        EntryBody::Notice { text } => user(format!("{NOTICE_HEAD}{text}")),
+    })
+}
+
+/// Text alone is sent as text, which every server takes; images need the list form.
+fn output(content: &[Content]) -> MessageContent<'_> {
+    match content {
+        [Content::Text { text }] => MessageContent::Text(text.into()),
+        _ if content.iter().all(|part| matches!(part, Content::Text { .. })) => {
+            MessageContent::Text(joined_text(content).into())
+        }
+        _ => MessageContent::Parts(parts(content)),
+    }
+}
+
+fn parts(content: &[Content]) -> Vec<Part<'_>> {
+    content
+        .iter()
+        .map(|part| match part {
+            Content::Text { text } => Part::InputText { text },
+            Content::Image { url } => Part::InputImage { image_url: url, detail: "auto" },
+        })
+        .collect()
+}
