@@ -3,6 +3,7 @@
 //! A key that we make is `bw_`, 43 letters and digits drawn at random (256 bits), and 6 that check the rest, so that a
 //! mistyped key is told from a foreign one. Only its SHA-256 digest is stored.
 
+use crate::hex;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use bailiwick_ports::{Random, Scope};
 use bailiwick_types::{KeyId, Secret, TenantId, Timestamp};
@@ -12,7 +13,7 @@ use zeroize::Zeroizing;
 const PREFIX: &str = "bw_";
 const RANDOM_CHARS: usize = 43;
 const CHECK_CHARS: usize = 6;
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+pub(crate) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Bounds of a value that an operator supplies.
 pub(crate) const SUPPLIED_CHARS: std::ops::RangeInclusive<usize> = 16..=256;
 
@@ -58,18 +59,24 @@ pub(crate) struct ApiKeyBody {
 
 /// A fresh key.
 pub(crate) fn generate(random: &dyn Random) -> Secret {
-    let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + RANDOM_CHARS + CHECK_CHARS));
-    text.push_str(PREFIX);
-    while text.len() < PREFIX.len() + RANDOM_CHARS {
+    let drawn = draw(RANDOM_CHARS, BASE62, random);
+    let body = Zeroizing::new(format!("{PREFIX}{}", *drawn));
+    Secret::new(format!("{}{}", *body, check(&body)))
+}
+
+/// Letters of an alphabet, each as likely as any other.
+pub(crate) fn draw(count: usize, alphabet: &[u8], random: &dyn Random) -> Zeroizing<String> {
+    // Bytes above the largest multiple of the alphabet's length are drawn again.
+    let fair = 256 - 256 % alphabet.len();
+    let mut text = Zeroizing::new(String::with_capacity(count));
+    while text.len() < count {
         let mut bytes = Zeroizing::new([0; 64]);
         random.fill(bytes.as_mut());
-        // 248 is the largest multiple of 62 in a byte: what lies above is drawn again, so that no letter is likelier.
-        let wanted = PREFIX.len() + RANDOM_CHARS - text.len();
-        text.extend(bytes.iter().filter(|b| **b < 248).take(wanted).map(|b| char::from(BASE62[usize::from(b % 62)])));
+        let letters = bytes.iter().map(|b| usize::from(*b)).filter(|b| *b < fair);
+        let wanted = count - text.len();
+        text.extend(letters.take(wanted).map(|b| char::from(alphabet[b % alphabet.len()])));
     }
-    let check = check(&text);
-    text.push_str(&check);
-    Secret::new(text.as_str())
+    text
 }
 
 /// Whether a text that begins like one of our keys is whole.
@@ -84,7 +91,7 @@ pub(crate) fn is_mistyped(token: &str) -> bool {
 
 /// What a key is stored and found under.
 pub(crate) fn handle(token: &str) -> String {
-    digest(&SHA256, token.as_bytes()).as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(digest(&SHA256, token.as_bytes()).as_ref())
 }
 
 fn check(body: &str) -> String {

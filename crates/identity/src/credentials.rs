@@ -1,13 +1,15 @@
 //! The service that makes, lists, revokes and checks credentials.
 
 use crate::{
+    access_key::{self, AccessKeyBody, Signer},
     api_key::{self, ApiKey, ApiKeyBody, NewApiKey, SUPPLIED_CHARS},
     cache::Cache,
     documents::{Documents, Opened},
 };
+use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
-    AuthError, Caller, Clock, Keys, KeysError, Random, Scope, Store, StoreError,
+    AuthError, Authenticator, Caller, Clock, Keys, KeysError, Random, RequestParts, Scope, Store, StoreError,
     store::{DocumentKind, Tenant},
 };
 use bailiwick_types::{KeyId, Principal, Secret, TenantId, Timestamp};
@@ -44,6 +46,10 @@ pub enum CredentialError {
     UnknownTenant(TenantId),
     #[error("the key file is not the one that this data was written with: put that one back in its place")]
     ForeignKeyFile,
+    #[error(
+        "a key that is bound to an environment may only connect to it: leave `scopes` out, or name `environments:connect`"
+    )]
+    BoundScopes,
     #[error("a stored key cannot be read: it was written by a newer version")]
     Unreadable,
     #[error(transparent)]
@@ -68,11 +74,13 @@ pub struct Credentials {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     callers: Cache<String, (Caller, Option<Timestamp>)>,
+    /// By access key id.
+    pub(crate) signers: Cache<String, Arc<Signer>>,
 }
 
 impl Credentials {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { documents: Documents::new(store, keys), clock, random, callers: Cache::new() }
+        Self { documents: Documents::new(store, keys), clock, random, callers: Cache::new(), signers: Cache::new() }
     }
 
     /// The one tenant there is, made at the first start. Fails when the key file does not belong to the data.
@@ -124,9 +132,15 @@ impl Credentials {
         Ok(all.into_iter().map(api_key).collect())
     }
 
-    /// Takes effect at once in this process, and within seconds in others.
+    /// Revokes an API key or an access key. Takes effect at once in this process, and within seconds in others.
     pub async fn revoke(&self, tenant: TenantId, id: KeyId) -> Result<(), CredentialError> {
-        self.revoke_kind(tenant, id, DocumentKind::ApiKey, |body: &mut ApiKeyBody| &mut body.revoked).await
+        match self.revoke_kind(tenant, id, DocumentKind::ApiKey, |body: &mut ApiKeyBody| &mut body.revoked).await {
+            Err(CredentialError::UnknownKey(_)) => {
+                self.revoke_kind(tenant, id, DocumentKind::AccessKey, |body: &mut AccessKeyBody| &mut body.revoked)
+                    .await
+            }
+            other => other,
+        }
     }
 
     /// Tells who holds an API key.
@@ -158,6 +172,8 @@ impl Credentials {
         let Some(found) = found else {
             return Err(if api_key::is_mistyped(token) {
                 AuthError::Malformed("this API key is mistyped or cut short: its check characters do not fit".into())
+            } else if access_key::is_access_key_id(token) {
+                AuthError::Malformed("this is the id of an access key: sign the request with it".into())
             } else {
                 AuthError::Unknown
             });
@@ -247,9 +263,21 @@ impl Credentials {
                 }
             }
             self.callers.forget();
+            self.signers.forget();
             return Ok(());
         }
         Err(StoreError::Conflict.into())
+    }
+}
+
+#[async_trait]
+impl Authenticator for Credentials {
+    async fn authenticate_bearer(&self, token: &str) -> Result<Caller, AuthError> {
+        Credentials::authenticate_bearer(self, token).await
+    }
+
+    async fn authenticate_sigv4(&self, request: &RequestParts<'_>) -> Result<Caller, AuthError> {
+        Credentials::authenticate_sigv4(self, request).await
     }
 }
 

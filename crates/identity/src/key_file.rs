@@ -9,7 +9,10 @@
 //!
 //! Without this file nothing that was sealed can be read, and backups of the data leave it out: keep a copy elsewhere.
 
-use crate::sealing::{KEY_LEN, KeyEncryption, Sealer, wrap_context};
+use crate::{
+    hex,
+    sealing::{KEY_LEN, KeyEncryption, Sealer, wrap_context},
+};
 use aws_lc_rs::digest::{Context, SHA256};
 use bailiwick_ports::{KeysError, Random, WrappedKey};
 use bailiwick_types::{StreamId, TenantId};
@@ -121,7 +124,8 @@ fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
         "\n# Keep this file secret, and keep a copy apart from the backups of the data: nothing opens without it.\n",
     );
     // INVARIANT: writing to a string cannot fail.
-    writeln!(text, "key 1 {} {}", *hex(key.as_ref()), *check(&key)).expect("a string takes text");
+    writeln!(text, "key 1 {} {}", *Zeroizing::new(hex::encode(key.as_ref())), check(&key))
+        .expect("a string takes text");
 
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -130,7 +134,7 @@ fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
     let mut tag = [0; 8];
     random.fill(&mut tag);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = folder.join(format!(".{name}.{}", *hex(&tag)));
+    let draft = folder.join(format!(".{name}.{}", hex::encode(&tag)));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(text.as_bytes())?;
@@ -163,8 +167,8 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Sealer>, (usize, &'static str)> {
             return Err(wrong("a line is `key`, an id, 64 hexadecimal digits and 8 more"));
         };
         let id: u32 = id.parse().ok().filter(|id| *id > 0).ok_or(wrong("the id is not a number from 1"))?;
-        let key = unhex(key).ok_or(wrong("a key is 64 hexadecimal digits"))?;
-        if check(&key).as_str() != given {
+        let key = hex::decode_32(key).map(Zeroizing::new).ok_or(wrong("a key is 64 hexadecimal digits"))?;
+        if check(&key) != given {
             return Err(wrong("the key does not match its check digits"));
         }
         if keys.insert(id, Sealer::new(&key)).is_some() {
@@ -174,31 +178,9 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Sealer>, (usize, &'static str)> {
     if keys.is_empty() { Err((1, "it holds no key")) } else { Ok(keys) }
 }
 
-fn check(key: &[u8; KEY_LEN]) -> Zeroizing<String> {
+fn check(key: &[u8; KEY_LEN]) -> String {
     let mut context = Context::new(&SHA256);
     context.update(b"bailiwick.kek.check");
     context.update(key);
-    hex(&context.finish().as_ref()[..4])
-}
-
-fn hex(bytes: &[u8]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(bytes.len() * 2));
-    for byte in bytes {
-        // INVARIANT: writing to a string cannot fail.
-        write!(text, "{byte:02x}").expect("a string takes text");
-    }
-    text
-}
-
-fn unhex(text: &str) -> Option<Zeroizing<[u8; KEY_LEN]>> {
-    let digits = text.as_bytes();
-    if digits.len() != KEY_LEN * 2 {
-        return None;
-    }
-    let mut key = Zeroizing::new([0; KEY_LEN]);
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |b: u8| char::from(b).to_digit(16);
-        *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
-    }
-    Some(key)
+    hex::encode(&context.finish().as_ref()[..4])
 }
