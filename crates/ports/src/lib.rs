@@ -5,7 +5,7 @@
 mod access;
 mod keys;
 mod models;
-mod objects;
+pub mod objects;
 mod policy;
 mod runtime;
 pub mod store;

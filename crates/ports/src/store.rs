@@ -8,6 +8,14 @@ use bailiwick_types::{ActionId, Millis, NodeId, StreamId, TenantId, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// Inputs that may wait in one stream's inbox; one more is [`StoreError::InboxFull`].
+pub const MAX_INBOX: u64 = 1000;
+/// Records, and likewise rows, of one write.
+pub const MAX_PER_WRITE: usize = 4096;
+/// The last position or sequence that a stream can have.
+pub const MAX_POSITION: u64 = u32::MAX as u64;
+
+/// After every error but [`StoreError::Unavailable`] nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     #[error("there is no stream {0}")]
@@ -15,12 +23,17 @@ pub enum StoreError {
     /// Somebody else drives the stream now, or it moved on. Nothing was written.
     #[error("the lease on {stream} is no longer held at epoch {epoch}")]
     StaleEpoch { stream: StreamId, epoch: u64 },
+    /// A document's version or handle is taken, a stream's id exists, or a row belongs to another stream.
     #[error("this document was changed meanwhile")]
     Conflict,
+    /// The write contradicts itself: a fault of the caller. The text names the field.
+    #[error("the write was refused: {0}")]
+    Malformed(String),
     #[error("no space is left on the disk of the data folder: free some and try again")]
     Full,
     #[error("the inbox of {0} is full; wait until its session has worked some of it off")]
     InboxFull(StreamId),
+    /// Whether a write took effect is not known: read before writing again.
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
 }
@@ -56,7 +69,8 @@ pub enum RowKind {
     Artifact,
 }
 
-/// A derived row: written over when it exists (same kind and id).
+/// A derived row: written over when it exists (same kind and id). Its stream, scope, parent and ordinal are fixed when
+/// it is first written; another stream that writes it gets [`StoreError::Conflict`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub kind: RowKind,
@@ -65,15 +79,19 @@ pub struct Row {
     pub scope: u128,
     /// A second filter: the agent of a session, the turn of an item or artifact, 0 for a turn.
     pub parent: u128,
-    /// Lists are sorted by this, then by id. Fixed when the row is first written.
+    /// Lists are sorted by this, then by id.
     pub ordinal: i64,
-    /// Exact-match filters in clear text: a session's metadata.
+    /// Exact-match filters in clear text: a session's metadata. They replace the last ones; names are distinct. Only
+    /// sessions have them.
     pub labels: Vec<(String, String)>,
     /// `None` removes the row and its labels.
     pub sealed: Option<Bytes>,
 }
 
-/// A page of a list, in either order, by exclusive cursors.
+/// A page of a list, in either order, by exclusive cursors (ids of rows of the same list).
+///
+/// With `before` alone it is the page that ends right before that row, still in the list's order, and "more" means
+/// rows before the page; else it begins after `after` (or at the list's beginning) and ends before `before`.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     pub limit: u32,
@@ -139,9 +157,9 @@ pub struct Idempotency {
 pub enum Accepted {
     /// `sequence` is the last input's place in the inbox (0 when there was none).
     New { sequence: u64 },
-    /// The same request was accepted before, for this stream.
+    /// The same request was accepted before, for this stream. A submission is the same only for the same stream.
     Repeated { stream: StreamId, sequence: u64 },
-    /// The key was used for another body.
+    /// The key was used for another body, or for another stream.
     KeyReused,
 }
 
@@ -197,6 +215,7 @@ pub struct Append {
     pub rows: Vec<Row>,
     /// Inputs up to this sequence are accounted for by the records and leave the inbox.
     pub inbox_through: u64,
+    /// While inputs after `inbox_through` wait the stream is due now, whatever this says.
     pub due: Due,
     /// Gives the lease back in the same transaction, unless inputs are waiting.
     pub release: bool,
@@ -222,6 +241,66 @@ pub struct Snapshot {
     pub sealed: Bytes,
 }
 
+impl NewStream {
+    /// Whether this is one consistent write; every store asks.
+    pub fn check(&self) -> Result<(), StoreError> {
+        check_records(&self.records, 0)?;
+        check_rows(&self.rows)?;
+        if self.inputs.len() as u64 > MAX_INBOX { Err(StoreError::InboxFull(self.stream)) } else { Ok(()) }
+    }
+}
+
+impl Append {
+    /// Whether this is one consistent write; every store asks.
+    pub fn check(&self) -> Result<(), StoreError> {
+        check_records(&self.records, self.after)?;
+        if let Some(record) = self.records.iter().find(|record| record.epoch != self.epoch) {
+            return malformed(format!("record {} was made under epoch {}", record.position, record.epoch));
+        }
+        check_rows(&self.rows)?;
+        let end = self.after + self.records.len() as u64;
+        match &self.snapshot {
+            Some(snapshot) if snapshot.position != end => {
+                malformed(format!("the snapshot is at {}, the append ends at {end}", snapshot.position))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn malformed<T>(text: String) -> Result<T, StoreError> {
+    Err(StoreError::Malformed(text))
+}
+
+fn check_records(records: &[SealedRecord], after: u64) -> Result<(), StoreError> {
+    if records.len() > MAX_PER_WRITE {
+        return malformed(format!("{} records at once, at most {MAX_PER_WRITE} fit", records.len()));
+    }
+    if after > MAX_POSITION - records.len() as u64 {
+        return malformed(format!("a stream ends at position {MAX_POSITION}; begin another"));
+    }
+    match records.iter().zip(after + 1..).find(|(record, position)| record.position != *position) {
+        Some((record, expected)) => malformed(format!("`position` is {} where {expected} follows", record.position)),
+        None => Ok(()),
+    }
+}
+
+fn check_rows(rows: &[Row]) -> Result<(), StoreError> {
+    if rows.len() > MAX_PER_WRITE {
+        return malformed(format!("{} rows at once, at most {MAX_PER_WRITE} fit", rows.len()));
+    }
+    for row in rows {
+        if row.kind != RowKind::Session && !row.labels.is_empty() {
+            return malformed(format!("`labels` on a {:?} row: only sessions have them", row.kind));
+        }
+        let repeated = |at: usize| row.labels[..at].iter().any(|(name, _)| *name == row.labels[at].0);
+        if let Some(at) = (1..row.labels.len()).find(|at| repeated(*at)) {
+            return malformed(format!("the label `{}` is given twice", row.labels[at].0));
+        }
+    }
+    Ok(())
+}
+
 /// A versioned, sealed resource that is not a stream: agents, keys, files, environments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
@@ -229,9 +308,11 @@ pub struct Document {
     pub id: u128,
     /// Counts from 1; every version is kept until the document is removed.
     pub version: u32,
+    /// Of version 1; lists are sorted by this, then by id. Later versions keep it whatever they say.
     pub created: Timestamp,
     pub updated: Timestamp,
-    /// A unique clear-text handle, such as the digest of an API key or an access key id.
+    /// A clear-text handle, unique in its kind across tenants, such as the digest of an API key or an access key id.
+    /// Only the newest version's handle finds the document.
     pub handle: Option<String>,
     pub sealed: Bytes,
 }
@@ -284,9 +365,16 @@ pub struct Ready {
 
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// It is due now when it has inputs, else at the next one.
     async fn create_stream(&self, new: NewStream) -> Result<Accepted, StoreError>;
+    /// Adds inputs, and makes the stream due now when there are any.
     async fn submit(&self, submission: Submission) -> Result<Accepted, StoreError>;
-    /// Inputs after `after`, oldest first.
+    /// What became of an earlier request with this promise; `None` when there was none. Writes nothing: for a caller
+    /// that would refuse the repetition of what it has accepted.
+    async fn accepted(&self, _tenant: TenantId, _idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+        Ok(None)
+    }
+    /// Inputs after `after` that no record accounts for, oldest first.
     async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError>;
 
     async fn head(&self, stream: StreamId) -> Result<Option<StreamHead>, StoreError>;
@@ -294,9 +382,9 @@ pub trait Store: Send + Sync {
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<SealedRecord>, StoreError>;
     async fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, StoreError>;
 
-    /// `None` while another node holds it. A new grant has a higher epoch than any before.
+    /// `None` while another node holds it; the holder itself gets a new grant. Each has a higher epoch than any before.
     async fn lease(&self, stream: StreamId, node: NodeId, span: Millis) -> Result<Option<LeaseGrant>, StoreError>;
-    /// Renews without appending.
+    /// Renews without appending; appends after it renew for this span.
     async fn renew(&self, stream: StreamId, epoch: u64, span: Millis) -> Result<LeaseGrant, StoreError>;
     /// Appends under the lease and renews it for the span it was granted with.
     async fn append(&self, append: Append) -> Result<Appended, StoreError>;
@@ -304,7 +392,7 @@ pub trait Store: Send + Sync {
     async fn release_node(&self, node: NodeId) -> Result<(), StoreError>;
     /// Streams that are due and not leased, longest waiting first.
     async fn ready(&self, limit: u32) -> Result<Vec<Ready>, StoreError>;
-    /// When the next stream falls due by time.
+    /// When the next stream falls due by time; those that are due already do not count.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     async fn row(&self, tenant: TenantId, kind: RowKind, id: u128) -> Result<Option<StoredRow>, StoreError>;
