@@ -206,6 +206,7 @@ mod tests {
             "//! A.\nfn f() {\n    // INVARIANT: b.\n    g()\n        .h()\n        .expect(\"x\");\n}\n",
         );
         good("a/src/x.rs", "//! A.\n#[cfg(test)]\nmod tests {\n    fn f() {\n        g().expect(\"x\");\n    }\n}\n");
+        good("a/src/tests.rs", "fn f() {\n    g().expect(\"x\");\n}\n");
         good("a/tests/x.rs", "//! A.\nfn f() {\n    g().expect(\"x\");\n}\n");
     }
 
