@@ -4,6 +4,7 @@
 //! the traits of [`hands`] and act on nothing but an opened [`Permit`].
 
 mod archive;
+mod door;
 mod error;
 mod gate;
 pub mod hands;
@@ -12,6 +13,7 @@ mod permit;
 mod replay;
 
 pub use archive::{Archive, ArchiveError};
+pub use door::{ExecutorDoor, ExecutorLine};
 pub use error::GateError;
 pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession, Release};
 pub use hands::{Delta, Executor, Live, Model, Stopper};

@@ -6,6 +6,7 @@ mod access_key;
 mod api_key;
 mod cache;
 mod credentials;
+mod desk;
 mod documents;
 mod hex;
 mod key_file;

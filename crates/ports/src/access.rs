@@ -1,7 +1,7 @@
 //! Who is calling: scopes, callers, and the port that tells them apart. The implementation is in `identity`.
 
 use async_trait::async_trait;
-use bailiwick_types::{EnvironmentId, Principal, TenantId, Timestamp};
+use bailiwick_types::{EnvironmentId, KeyId, Principal, Secret, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -153,4 +153,64 @@ pub trait Authenticator: Send + Sync {
 
     /// By AWS Signature Version 4 in the `Authorization` header.
     async fn authenticate_sigv4(&self, request: &RequestParts<'_>) -> Result<Caller, AuthError>;
+}
+
+/// Which of the two kinds of credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// One word after `Authorization: Bearer`.
+    ApiKey,
+    /// A pair that signs requests (AWS Signature 4).
+    AccessKey,
+}
+
+/// A credential without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    pub id: KeyId,
+    pub kind: KeyKind,
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    /// The public half of an access key.
+    pub access_key_id: Option<String>,
+    /// The last characters of an API key, so that a person knows it again.
+    pub last4: Option<String>,
+    /// The one environment that an access key opens.
+    pub environment: Option<EnvironmentId>,
+    pub created: Timestamp,
+    pub expires: Option<Timestamp>,
+    pub revoked: Option<Timestamp>,
+}
+
+/// What an administrator says of a new credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    pub kind: KeyKind,
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    pub expires: Option<Timestamp>,
+    /// Binds an access key; the caller has checked that there is such an environment.
+    pub environment: Option<EnvironmentId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyDeskError {
+    /// The text names the field and the way out.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("there is no key {0}")]
+    UnknownKey(KeyId),
+    #[error("keys cannot be reached now: {0}")]
+    Unavailable(String),
+}
+
+/// Makes, lists and revokes credentials.
+#[async_trait]
+pub trait KeyDesk: Send + Sync {
+    /// The secret is shown this once.
+    async fn create_key(&self, tenant: TenantId, new: NewKey) -> Result<(KeyInfo, Secret), KeyDeskError>;
+    /// Both kinds, oldest first, revoked ones included.
+    async fn list_keys(&self, tenant: TenantId) -> Result<Vec<KeyInfo>, KeyDeskError>;
+    async fn revoke_key(&self, tenant: TenantId, id: KeyId) -> Result<(), KeyDeskError>;
 }

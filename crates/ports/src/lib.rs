@@ -10,7 +10,9 @@ mod policy;
 mod runtime;
 pub mod store;
 
-pub use access::{AuthError, Authenticator, Caller, RequestParts, Scope};
+pub use access::{
+    AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, RequestParts, Scope,
+};
 pub use keys::{Keys, KeysError, StreamKey, WrappedKey};
 pub use models::{ModelCard, ModelCards};
 pub use objects::{ObjectError, Objects};
