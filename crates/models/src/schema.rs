@@ -14,13 +14,12 @@ pub(crate) fn is_strict(schema: &Value) -> bool {
 }
 
 fn strict(schema: &Value, depth: u32) -> bool {
-    const KNOWN: [&str; 24] = [
+    const KNOWN: [&str; 23] = [
         "$defs",
         "$ref",
         "additionalProperties",
         "anyOf",
         "const",
-        "default",
         "definitions",
         "description",
         "enum",
@@ -41,7 +40,7 @@ fn strict(schema: &Value, depth: u32) -> bool {
         "$schema",
     ];
     let Value::Object(map) = schema else { return false };
-    if depth > MAX_DEPTH || map.contains_key("default") || !map.keys().all(|key| KNOWN.contains(&key.as_str())) {
+    if depth > MAX_DEPTH || !map.keys().all(|key| KNOWN.contains(&key.as_str())) {
         return false;
     }
     let is_object = match map.get("type") {

@@ -12,7 +12,7 @@ mod responses;
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, State},
+    extract::{ConnectInfo, DefaultBodyLimit, State},
     http::{HeaderMap, StatusCode, header},
     response::Response,
     routing::post,
@@ -60,6 +60,8 @@ pub struct Seen {
 #[derive(Debug, Clone)]
 pub struct Kept {
     pub seen: Seen,
+    /// Where the connection came from: the same for requests on the same connection.
+    pub peer: SocketAddr,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -244,7 +246,7 @@ impl ModelServer {
             TcpListener::bind(address).await.unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("the listener has no address: {error}"));
         let task = tokio::spawn(async move {
-            let _ = axum::serve(listener, router).await;
+            let _ = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await;
         });
         Self { address, shared, task }
     }
@@ -277,15 +279,17 @@ impl Drop for ModelServer {
     }
 }
 
-async fn on_responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    serve(&shared, Wire::Responses, headers, body).await
+type Peer = ConnectInfo<SocketAddr>;
+
+async fn on_responses(peer: Peer, State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    serve(&shared, Wire::Responses, peer.0, headers, body).await
 }
 
-async fn on_chat(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    serve(&shared, Wire::Chat, headers, body).await
+async fn on_chat(peer: Peer, State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    serve(&shared, Wire::Chat, peer.0, headers, body).await
 }
 
-async fn serve(shared: &Shared, wire: Wire, headers: HeaderMap, body: Bytes) -> Response {
+async fn serve(shared: &Shared, wire: Wire, peer: SocketAddr, headers: HeaderMap, body: Bytes) -> Response {
     let mut seen = match seen(wire, &body) {
         Ok(seen) => seen,
         Err(error) => return status(400, &[], format!("{{\"error\":{{\"message\":\"{error}\"}}}}")),
@@ -297,7 +301,7 @@ async fn serve(shared: &Shared, wire: Wire, headers: HeaderMap, body: Bytes) -> 
             if kept.len() == KEPT {
                 kept.pop_front();
             }
-            kept.push_back(Kept { seen: seen.clone(), headers, body });
+            kept.push_back(Kept { seen: seen.clone(), peer, headers, body });
             *count += 1;
         });
     } else {

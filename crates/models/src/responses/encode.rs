@@ -158,7 +158,10 @@ fn tool(spec: &bailiwick_core::ToolSpec) -> Tool<'_> {
 impl Serialize for Input<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut items = serializer.serialize_seq(None)?;
-        for entry in self.entries {
+        for (place, entry) in self.entries.iter().enumerate() {
+            if matches!(entry.body, EntryBody::Reasoning { .. }) && !leads_to_output(&self.entries[place..]) {
+                continue;
+            }
             match &entry.native {
                 Some(native) if *native.origin == *self.origin => items.serialize_element(&native.value)?,
                 _ => {
@@ -170,6 +173,13 @@ impl Serialize for Input<'_> {
         }
         items.end()
     }
+}
+
+/// Whether the reasoning at the beginning belongs to a message or a call. One that was cut off by a limit leads nowhere,
+/// and OpenAI refuses a request with it ("reasoning was provided without its required following item").
+fn leads_to_output(entries: &[Arc<Entry>]) -> bool {
+    let next = entries.iter().find(|entry| !matches!(entry.body, EntryBody::Reasoning { .. }));
+    next.is_some_and(|entry| matches!(entry.body, EntryBody::Assistant { .. } | EntryBody::ToolCall { .. }))
 }
 
 fn item(body: &EntryBody) -> Option<Item<'_>> {
