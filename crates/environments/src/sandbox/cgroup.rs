@@ -11,10 +11,8 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Groups {
     pub folders: Vec<PathBuf>,
-    /// One line for each limit that is not enforced.
-    pub missing: Vec<String>,
-    pub memory: bool,
-    pub processes: bool,
+    /// What cannot be limited, and why.
+    pub missing: Vec<(&'static str, String)>,
 }
 
 /// Files to write into a group, in this order; one with `?` may be missing.
@@ -54,19 +52,17 @@ fn controllers(limits: &Limits) -> [Controller; 3] {
 }
 
 /// Makes the groups of a sandbox and moves the calling process into them.
-pub fn enter(sandbox: &str, limits: &Limits) -> Groups {
+pub fn enter(name: &str, limits: &Limits) -> Groups {
     let place = Place::find();
     let mut groups = Groups::default();
     for controller in controllers(limits) {
-        match place.enter(sandbox, &controller) {
+        match place.enter(name, &controller) {
             Ok(folder) => {
-                groups.memory |= controller.name == "memory";
-                groups.processes |= controller.name == "pids";
                 if !groups.folders.contains(&folder) {
                     groups.folders.push(folder);
                 }
             }
-            Err(reason) => groups.missing.push(format!("{}: {reason}", controller.means)),
+            Err(reason) => groups.missing.push((controller.means, reason)),
         }
     }
     groups
@@ -117,7 +113,7 @@ impl Place {
         place
     }
 
-    fn enter(&self, sandbox: &str, controller: &Controller) -> Result<PathBuf, String> {
+    fn enter(&self, name: &str, controller: &Controller) -> Result<PathBuf, String> {
         let mut tried = Vec::new();
         // Below the own group where that has the controller; beside it where a unit delegates its group and has put us
         // into a sub-group (systemd: `DelegateSubgroup=`).
@@ -126,13 +122,13 @@ impl Place {
             if !has_controller(parent, controller.name) {
                 continue;
             }
-            match join(parent, sandbox, &controller.v2) {
+            match join(parent, name, &controller.v2) {
                 Ok(folder) => return Ok(folder),
                 Err(error) => tried.push(error),
             }
         }
         if let Some((_, parent)) = self.v1.iter().find(|(name, _)| name == controller.name) {
-            match join(parent, sandbox, &controller.v1) {
+            match join(parent, name, &controller.v1) {
                 Ok(folder) => return Ok(folder),
                 Err(error) => tried.push(error),
             }
@@ -170,8 +166,8 @@ fn folder_in(mount: &str, names: &BTreeSet<&str>, path: &str) -> Option<PathBuf>
     right.then(|| Path::new(point).join(inside))
 }
 
-fn join(parent: &Path, sandbox: &str, settings: &Settings) -> Result<PathBuf, String> {
-    let folder = parent.join(format!("bailiwick-{sandbox}"));
+fn join(parent: &Path, name: &str, settings: &Settings) -> Result<PathBuf, String> {
+    let folder = parent.join(format!("bailiwick-{name}"));
     let wrong = |what: &Path, error: io::Error| format!("{}: {error}", what.display());
     match fs::create_dir(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(wrong(&folder, error)),

@@ -278,7 +278,7 @@ fn change_user(uid: u32) -> Result<(), LaunchError> {
 
 fn become_executor(plan: &Plan) -> LaunchError {
     let mut command = Command::new(EXECUTOR);
-    command.args([EXECUTOR_ARGUMENT, "--session", &plan.sandbox, "--cwd", WORKSPACE]);
+    command.args([EXECUTOR_ARGUMENT, "--session", &plan.session, "--cwd", WORKSPACE]);
     command.env_clear().envs(ENVIRONMENT.iter().copied());
     LaunchError::new("become the executor (execve)", command.exec())
 }

@@ -36,14 +36,14 @@ pub fn run(folder: &Path) -> Result<ExitStatus, LaunchError> {
     let mut missing = Vec::new();
     let user = User::choose(&plan.sandbox, &mut missing);
     user.own(&plan.workspace)?;
-    let groups = cgroup::enter(&plan.sandbox, &plan.limits);
-    missing.extend(groups.missing.iter().cloned());
+    let groups = cgroup::enter(&plan.session, &plan.limits);
     limit(&plan.limits, &groups, &mut missing)?;
     leave_namespaces(&user)?;
 
     let mut child = start(folder, &user, listener.into())?;
     let state = State {
         sandbox: plan.sandbox,
+        session: plan.session,
         keeper_pid: std::process::id().cast_signed(),
         executor_pid: child.id().cast_signed(),
         started_at_ms: SystemTime::UNIX_EPOCH
@@ -126,13 +126,27 @@ fn limit(limits: &Limits, groups: &cgroup::Groups, missing: &mut Vec<String>) ->
     set(Resource::Core, 0, "limit core dumps (setrlimit)")?;
     set(Resource::Nofile, limits.open_files, "limit open files (setrlimit)")?;
     set(Resource::Fsize, limits.file_bytes, "limit the size of a file (setrlimit)")?;
-    if !groups.memory {
-        set(Resource::As, limits.memory_bytes, "limit memory (setrlimit)")?;
-        missing.push("memory of the whole sandbox: only each process by itself is limited".to_owned());
+    for (what, reason) in &groups.missing {
+        match *what {
+            "memory" => {
+                set(Resource::As, limits.memory_bytes, "limit memory (setrlimit)")?;
+                missing.push(format!("memory of the whole sandbox (each process by itself is limited): {reason}"));
+            }
+            // The second stage limits them by user namespace.
+            "processes" if counts_by_namespace() => {}
+            what => missing.push(format!("{what}: {reason}")),
+        }
     }
     missing
         .push("disk: only each file by itself is limited; put the data folder on a file system with room".to_owned());
     Ok(())
+}
+
+/// Whether this kernel counts processes for each user namespace by itself (Linux 5.14).
+fn counts_by_namespace() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 14)
 }
 
 /// One by one, so that an error says which it was.

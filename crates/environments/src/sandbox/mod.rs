@@ -28,7 +28,9 @@ pub use inside::ENVIRONMENT;
 pub use plan::{LaunchError, Limits, State};
 
 use bailiwick_executor_protocol::EXECUTOR_ARGUMENT;
-use plan::{LOCK_FILE, LOG_FILE, PLAN_FILE, Plan, SOCKET_FILE, STATE_FILE, Step, read_document, write_document};
+use plan::{
+    LOCK_FILE, LOG_FILE, PLAN_FILE, PREPARED_FILE, Plan, SOCKET_FILE, STATE_FILE, Step, read_document, write_document,
+};
 use rustix::{
     fs::FlockOperation,
     process::{Pid, Signal},
@@ -39,7 +41,7 @@ use std::{
     os::unix::{fs::DirBuilderExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::io::AsyncReadExt;
 
@@ -132,11 +134,17 @@ impl Sandboxes {
         for folder in [&control, &workspace] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        for name in [STATE_FILE, LOG_FILE] {
+        for name in [STATE_FILE, LOG_FILE, PREPARED_FILE] {
             remove_if_there(&control.join(name))?;
         }
         let control = control.canonicalize()?;
-        let plan = Plan { sandbox: name.to_owned(), workspace: workspace.canonicalize()?, limits: limits.clone() };
+        let since = SystemTime::UNIX_EPOCH.elapsed().map_err(io::Error::other)?;
+        let plan = Plan {
+            sandbox: name.to_owned(),
+            session: format!("{name}-{:x}", since.as_nanos()),
+            workspace: workspace.canonicalize()?,
+            limits: limits.clone(),
+        };
         write_document(&control, PLAN_FILE, &plan)?;
         Ok(control)
     }
@@ -168,6 +176,16 @@ impl Sandboxes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Ended),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether files and set-up commands of the running sandbox are through.
+    pub fn is_prepared(&self, name: &str) -> bool {
+        self.control(name).join(PREPARED_FILE).exists()
+    }
+
+    /// Notes that they are.
+    pub fn mark_prepared(&self, name: &str) -> io::Result<()> {
+        File::create(self.control(name).join(PREPARED_FILE)).map(drop)
     }
 
     /// The names of all sandboxes that have a folder, running or not.

@@ -38,8 +38,9 @@ impl Default for Limits {
 /// What the launcher orders.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
-    /// The sandbox's name; also the id of the executor's first session.
     pub sandbox: String,
+    /// The id of the executor's first session: another one for each launch.
+    pub session: String,
     /// Absolute.
     pub workspace: PathBuf,
     pub limits: Limits,
@@ -49,6 +50,8 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub sandbox: String,
+    /// The executor's session, to be taken up by a client. Another one means that what ran before is gone.
+    pub session: String,
     /// Waits for the sandbox, outside of it; when it ends, so does the sandbox.
     pub keeper_pid: i32,
     /// The sandbox's first process, as it is numbered outside.
@@ -104,6 +107,8 @@ pub const STATE_FILE: &str = "state.json";
 /// Held locked by the keeper for as long as the sandbox lives.
 pub const LOCK_FILE: &str = "lock";
 pub const SOCKET_FILE: &str = "socket";
+/// There once files and set-up commands are through.
+pub const PREPARED_FILE: &str = "prepared";
 pub const LOG_FILE: &str = "log";
 
 /// Writes a document so that a reader sees all of it or nothing.
