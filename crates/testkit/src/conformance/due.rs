@@ -90,8 +90,7 @@ async fn an_input_wakes_a_stream_before_its_time(kit: Kit) {
 async fn a_stream_with_inputs_is_due_whatever_was_asked(kit: Kit) {
     for due in [Due::OnInput, Due::At(kit.now().await + LONG), Due::Now] {
         let (tenant, stream) = kit.stream().await;
-        let epoch = kit.leased(stream, SHORT).await.epoch;
-        kit.renew(stream, epoch, LONG).await.unwrap();
+        let epoch = kit.leased(stream, LONG).await.epoch;
         kit.give(tenant, stream, &["a"]).await;
         let append = Append { release: false, ..release(tenant, stream, epoch, due) };
         kit.append(append).await.unwrap();

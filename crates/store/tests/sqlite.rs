@@ -1,0 +1,221 @@
+//! The SQLite store keeps what every store must keep, and what is its own: files, schema, size.
+#![allow(clippy::disallowed_methods, reason = "waits on the database's clock, and looks at the store's files")]
+
+use bailiwick_ports::{
+    Store, StoreError, WrappedKey,
+    store::{Append, Due, NewStream, SealedRecord, Tenant},
+};
+use bailiwick_store::{DataFolder, OpenError, Options, SqliteStore};
+use bailiwick_testkit::conformance::{self, Subject};
+use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use futures_util::future::join_all;
+use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+
+async fn open(folder: &Path) -> SqliteStore {
+    SqliteStore::open(Options::new(DataFolder::open(folder).unwrap())).await.unwrap()
+}
+
+async fn plain_connection(folder: &Path) -> SqliteConnection {
+    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(folder.join("bailiwick.db"))).await.unwrap()
+}
+
+fn tenant(number: u128) -> Tenant {
+    let key = WrappedKey { key_id: 1, bytes: vec![1] };
+    Tenant { id: TenantId::from_u128(number), name: "name".into(), key }
+}
+
+fn record(position: u64, epoch: u64, size: usize) -> SealedRecord {
+    SealedRecord {
+        position,
+        epoch,
+        kind: "test.happened".into(),
+        version: 1,
+        time: Timestamp::from_millis(0),
+        cause: None,
+        key_id: 1,
+        checksum: 0,
+        sealed: vec![position as u8; size].into(),
+        leaf: [0; 32],
+        chain: [0; 32],
+    }
+}
+
+/// A stream with a lease, and its epoch.
+async fn leased(store: &SqliteStore, number: u128) -> (StreamId, u64) {
+    let stream = StreamId::from_u128(number);
+    let new = NewStream {
+        tenant: TenantId::from_u128(1),
+        stream,
+        key: WrappedKey { key_id: 1, bytes: vec![1] },
+        records: Vec::new(),
+        rows: Vec::new(),
+        inputs: Vec::new(),
+        idempotency: None,
+    };
+    store.create_stream(new).await.unwrap();
+    let grant = store.lease(stream, NodeId::from_u128(1), Millis::from_secs(3600)).await.unwrap().unwrap();
+    (stream, grant.epoch)
+}
+
+fn append(stream: StreamId, epoch: u64, position: u64, size: usize) -> Append {
+    Append {
+        tenant: TenantId::from_u128(1),
+        stream,
+        epoch,
+        after: position - 1,
+        records: vec![record(position, epoch, size)],
+        rows: Vec::new(),
+        inbox_through: 0,
+        due: Due::Now,
+        release: false,
+        snapshot: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sqlite_store_keeps_the_contract() {
+    conformance::run(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        Subject {
+            store: Arc::new(store),
+            elapse: Arc::new(move |span: Millis| {
+                let _kept = &folder;
+                Box::pin(tokio::time::sleep(span.as_duration()))
+            }),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=3 {
+        let store = open(folder.path()).await;
+        store.put_tenant(tenant(number)).await.unwrap();
+        store.close().await;
+        assert!(matches!(store.put_tenant(tenant(9)).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.tenants().await, Err(StoreError::Unavailable(_))));
+        assert!(!folder.path().join("bailiwick.db-wal").exists(), "the log was carried over");
+    }
+    let store = open(folder.path()).await;
+    let found = store.tenants().await.unwrap();
+    assert_eq!(found, [tenant(1), tenant(2), tenant(3)]);
+}
+
+#[tokio::test]
+async fn a_store_that_is_dropped_gives_its_folder_up_when_its_writes_are_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    store.put_tenant(tenant(1)).await.unwrap();
+    assert!(DataFolder::open(folder.path()).is_err());
+    drop(store);
+    while DataFolder::open(folder.path()).is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(open(folder.path()).await.tenants().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_files_are_for_this_user_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    store.put_tenant(tenant(1)).await.unwrap();
+    for name in ["bailiwick.db", "bailiwick.db-wal", "bailiwick.db-shm", "lock"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.close().await;
+    plain_connection(folder.path()).await.execute("PRAGMA user_version = 1000").await.unwrap();
+    let opened = loop {
+        match DataFolder::open(folder.path()) {
+            Ok(folder) => break SqliteStore::open(Options::new(folder)).await,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let Err(error @ OpenError::Newer { found: 1000, .. }) = opened else { panic!("it was opened") };
+    assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_not_a_database_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bailiwick.db"), "name,amount\n".repeat(1000)).unwrap();
+    let opened = SqliteStore::open(Options::new(DataFolder::open(folder.path()).unwrap())).await;
+    let Err(error) = opened else { panic!("it was opened") };
+    assert!(error.to_string().contains("bailiwick.db cannot be opened"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_may_not_grow_is_full_and_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { max_bytes: Some(1 << 20), ..Options::new(DataFolder::open(folder.path()).unwrap()) };
+    let store = SqliteStore::open(options).await.unwrap();
+    let (stream, epoch) = leased(&store, 1).await;
+    let (other, other_epoch) = leased(&store, 2).await;
+    let document = bailiwick_ports::store::Document {
+        kind: bailiwick_ports::store::DocumentKind::File,
+        id: 1,
+        version: 1,
+        created: Timestamp::default(),
+        updated: Timestamp::default(),
+        handle: None,
+        sealed: vec![1; 200_000].into(),
+    };
+    store.put_document(TenantId::from_u128(1), document.clone()).await.unwrap();
+    let mut written = 0;
+    let full = loop {
+        match store.append(append(stream, epoch, written + 1, 50_000)).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, StoreError::Full);
+    // Of a group, those that fit are written.
+    let group = [append(stream, epoch, written + 1, 50_000), append(other, other_epoch, 1, 10)];
+    let answers = join_all(group.into_iter().map(|append| store.append(append))).await;
+    assert_eq!(answers[0], Err(StoreError::Full));
+    answers[1].as_ref().unwrap();
+    assert_eq!(store.head(stream).await.unwrap().unwrap().position, written);
+    // Room is made, and the same stream goes on.
+    assert_eq!(store.remove_document(TenantId::from_u128(1), document.kind, 1).await, Ok(true));
+    store.append(append(stream, epoch, written + 1, 50_000)).await.unwrap();
+    let records = store.records(stream, 0, 1000).await.unwrap();
+    assert_eq!(records.len() as u64, written + 1);
+    assert!(records.iter().all(|record| record.sealed.len() == 50_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_share_transactions_and_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let mut streams = Vec::new();
+    for number in 0..150 {
+        streams.push(leased(&store, number).await);
+    }
+    let drive = async |(stream, epoch): (StreamId, u64)| {
+        for position in 1..=5 {
+            store.append(append(stream, epoch, position, 700)).await.unwrap();
+        }
+    };
+    join_all(streams.iter().map(|stream| drive(*stream))).await;
+    store.close().await;
+    drop(store);
+    let store = loop {
+        match DataFolder::open(folder.path()) {
+            Ok(folder) => break SqliteStore::open(Options::new(folder)).await.unwrap(),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    for (stream, epoch) in streams {
+        let records = store.records(stream, 0, 100).await.unwrap();
+        assert_eq!(records, (1..=5).map(|position| record(position, epoch, 700)).collect::<Vec<_>>());
+    }
+}
