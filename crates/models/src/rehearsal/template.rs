@@ -4,7 +4,9 @@
 //! value  = source { "|" filter }
 //! source = "user"                 the last message of the user
 //!        | "result" LABEL         what the call with this label gave
-//! filter = "json" PATH            reads JSON and takes the value at a path such as totals.net or rows.0.id
+//!        | "\"" TEXT "\""         this text, for one that holds braces
+//! filter = "output"               what a command printed, without the line in brackets after it
+//!        | "json" PATH            reads JSON and takes the value at a path such as totals.net or rows.0.id
 //!        | "match" "REGEX"        the first group of a regular expression, or all that matched
 //!        | "trim"                 without white space around
 //! ```
@@ -41,10 +43,12 @@ struct Expression {
 enum Source {
     User,
     Result(String),
+    Literal(String),
 }
 
 #[derive(Debug, Clone)]
 enum Filter {
+    Output,
     Json(Vec<String>),
     Match(Regex),
     Trim,
@@ -93,7 +97,7 @@ impl Template {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Value(expression) => match &expression.source {
                 Source::Result(label) => Some(label.as_str()),
-                Source::User => None,
+                Source::User | Source::Literal(_) => None,
             },
             Piece::Text(_) => None,
         })
@@ -144,9 +148,16 @@ impl Expression {
         let mut steps = split_bars(text).into_iter();
         let first = steps.next().unwrap_or_default();
         let source = match first.split_once(char::is_whitespace) {
+            _ if first.starts_with('"') => Source::Literal(
+                serde_json::from_str(first).map_err(|_| wrong(format!("`{first}` is not a JSON string")))?,
+            ),
             None if first == "user" => Source::User,
             Some(("result", label)) if is_label(label.trim()) => Source::Result(label.trim().to_owned()),
-            _ => return Err(wrong(format!("`{first}` is not a source; write `user` or `result LABEL`"))),
+            _ => {
+                return Err(wrong(format!(
+                    "`{first}` is not a source; write `user`, `result LABEL` or a text in double quotes"
+                )));
+            }
         };
         let filters = steps.map(|step| Filter::parse(step).map_err(wrong)).collect::<Result<_, _>>()?;
         Ok(Self { source, filters, text: text.to_owned() })
@@ -155,6 +166,7 @@ impl Expression {
     fn value(&self, values: &dyn Values) -> Result<Value, Missing> {
         let missing = |why: String| Missing { reference: self.text.clone(), why };
         let text = match &self.source {
+            Source::Literal(text) => Cow::Borrowed(text.as_str()),
             Source::User => values.user().ok_or_else(|| missing("there is no message of the user".to_owned()))?,
             Source::Result(label) => {
                 values.result(label).ok_or_else(|| missing(format!("the call `{label}` has given no result yet")))?
@@ -174,6 +186,7 @@ impl Filter {
         let argument = argument.trim();
         match (name, argument) {
             ("trim", "") => Ok(Self::Trim),
+            ("output", "") => Ok(Self::Output),
             ("json", "") => Ok(Self::Json(Vec::new())),
             ("json", path) if !path.contains(char::is_whitespace) => {
                 Ok(Self::Json(path.split('.').map(str::to_owned).collect()))
@@ -185,13 +198,22 @@ impl Filter {
                 let regex = regex::RegexBuilder::new(&pattern).size_limit(REGEX_BYTES).build();
                 regex.map(Self::Match).map_err(|error| format!("`{step}`: {error}"))
             }
-            _ => Err(format!("`{step}` is not a filter; write `json PATH`, `match \"REGEX\"` or `trim`")),
+            _ => Err(format!("`{step}` is not a filter; write `output`, `json PATH`, `match \"REGEX\"` or `trim`")),
         }
     }
 
     fn apply(&self, value: Value) -> Result<Value, String> {
         match self {
             Self::Trim => Ok(Value::String(into_text(value).trim().to_owned())),
+            Self::Output => {
+                let text = into_text(value);
+                let (printed, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
+                if last.starts_with('[') && last.ends_with(']') {
+                    Ok(Value::String(printed.to_owned()))
+                } else {
+                    Err(format!("{} is not what a command gives: no line in brackets is at its end", shown(&text)))
+                }
+            }
             Self::Match(regex) => {
                 let text = into_text(value);
                 let found =
@@ -270,6 +292,8 @@ mod tests {
         fn result(&self, label: &str) -> Option<Cow<'_, str>> {
             match label {
                 "profile" => Some(r#"{"totals":{"net":12.5,"rows":[{"id":"a}}b"}]},"ok":true}"#.into()),
+                "command" => Some("{\"net\":\n7}\n[exit code 0]".into()),
+                "silent" => Some("[exit code 1]".into()),
                 "log" => Some("started\nprocess act_17 | running\n".into()),
                 _ => None,
             }
@@ -291,6 +315,8 @@ mod tests {
         assert_eq!(text(r#"{{ result log | match "process (\\w+) \\| " }}"#).unwrap(), "act_17");
         assert_eq!(text(r#"{{ user | match "ledger.*csv" }}"#).unwrap(), "ledger-7.csv");
         assert_eq!(text("{{ result profile | json totals.rows }}").unwrap(), r#"[{"id":"a}}b"}]"#);
+        assert_eq!(text("{{ result command | output | json net }}|{{ result silent | output }}").unwrap(), "7|");
+        assert_eq!(text(r#"f"{{ "{{x}}" }}" {{ "a\"}}" }}"#).unwrap(), r#"f"{{x}}" a"}}"#);
         let typed = Template::parse("{{ result profile | json ok }}").unwrap().value(&Fixed).unwrap();
         assert_eq!(typed, json!(true));
         let texted = Template::parse("is {{ result profile | json ok }}").unwrap().value(&Fixed).unwrap();
@@ -306,6 +332,7 @@ mod tests {
             ("{{ result two words }}", "not a source"),
             ("{{ user | upper }}", "`upper` is not a filter"),
             ("{{ user | json a b }}", "not a filter"),
+            ("{{ \"a }}\" b }}", "not a JSON string"),
             ("{{ user | match a }}", "double quotes"),
             (r#"{{ user | match "(" }}"#, "unclosed group"),
         ] {
@@ -319,6 +346,7 @@ mod tests {
         for (template, part) in [
             ("{{ result other }}", "`{{ result other }}`: the call `other` has given no result yet"),
             ("{{ result log | json a }}", "is not JSON"),
+            ("{{ result log | output }}", "no line in brackets"),
             ("{{ result profile | json totals.gross }}", "no `gross`"),
             ("{{ result profile | json totals.rows.1 }}", "list of 1"),
             ("{{ result profile | json ok.a }}", "nothing below"),

@@ -157,13 +157,22 @@ fn tool(spec: &bailiwick_core::ToolSpec) -> Tool<'_> {
 
 impl Serialize for Input<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A history that begins with the model's own words was shortened. Native items of an answer whose beginning is
+        // gone would name items that are not there.
+        let is_model = |entry: &Arc<Entry>| {
+            matches!(entry.body, EntryBody::Assistant { .. } | EntryBody::Reasoning { .. } | EntryBody::ToolCall { .. })
+        };
+        let whole = self.entries.iter().position(|entry| !is_model(entry)).unwrap_or(self.entries.len());
         let mut items = serializer.serialize_seq(None)?;
         for (place, entry) in self.entries.iter().enumerate() {
-            if matches!(entry.body, EntryBody::Reasoning { .. }) && !leads_to_output(&self.entries[place..]) {
+            let is_reasoning = matches!(entry.body, EntryBody::Reasoning { .. });
+            if is_reasoning && !leads_to_output(&self.entries[place..]) {
                 continue;
             }
             match &entry.native {
-                Some(native) if *native.origin == *self.origin => items.serialize_element(&native.value)?,
+                Some(native) if *native.origin == *self.origin && place >= whole => {
+                    items.serialize_element(&native.value)?
+                }
                 _ => {
                     if let Some(item) = item(&entry.body) {
                         items.serialize_element(&item)?;

@@ -99,10 +99,11 @@ async fn the_example_is_played_from_question_to_answer() {
         calls(&second),
         [
             ("run_command", json!({ "command": "wc -l < ledger.csv" })),
-            ("run_command", json!({ "command": "python3 sum.py --json", "timeout_ms": 10000 }))
+            ("run_command", json!({ "command": "python3 sum.py --json", "timeout_seconds": 10 }))
         ]
     );
-    session.results(&second, &[" 4000\n", r#"{"totals":{"net":12.5,"currency":"EUR"}}"#]);
+    session
+        .results(&second, &[" 4000\n[exit code 0]", "{\"totals\":{\"net\":12.5,\"currency\":\"EUR\"}}\n[exit code 0]"]);
     let third = session.step().await.unwrap();
     assert_eq!(text(&third), ("4000 lines; the net total is 12.5 EUR.", Phase::FinalAnswer));
 
@@ -125,7 +126,7 @@ async fn the_same_request_gives_the_same_step_again() {
     session.model = rehearsal(EXAMPLE_SCENARIO);
     let again = session.step().await.unwrap();
     assert_eq!(calls(&once), calls(&again));
-    session.results(&again, &["7", r#"{"totals":{"net":1,"currency":"EUR"}}"#]);
+    session.results(&again, &["7\n[exit code 0]", "{\"totals\":{\"net\":1,\"currency\":\"EUR\"}}\n[exit code 0]"]);
     assert_eq!(text(&session.step().await.unwrap()).0, "7 lines; the net total is 1 EUR.");
 }
 
