@@ -1,13 +1,17 @@
 //! The SQLite store keeps what every store must keep, and what is its own: files, schema, size.
 #![allow(clippy::disallowed_methods, reason = "waits on the database's clock, and looks at the store's files")]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod common;
 
 use bailiwick_ports::{
     Store, StoreError, WrappedKey,
-    store::{Append, Due, NewStream, SealedRecord, Tenant},
+    store::{Document, DocumentKind, Tenant},
 };
 use bailiwick_store::{DataFolder, OpenError, Options, SqliteStore};
 use bailiwick_testkit::conformance::{self, Subject};
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{Millis, StreamId, TenantId, Timestamp};
+use common::{append, leased, record};
 use futures_util::future::join_all;
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
@@ -23,54 +27,6 @@ async fn plain_connection(folder: &Path) -> SqliteConnection {
 fn tenant(number: u128) -> Tenant {
     let key = WrappedKey { key_id: 1, bytes: vec![1] };
     Tenant { id: TenantId::from_u128(number), name: "name".into(), key }
-}
-
-fn record(position: u64, epoch: u64, size: usize) -> SealedRecord {
-    SealedRecord {
-        position,
-        epoch,
-        kind: "test.happened".into(),
-        version: 1,
-        time: Timestamp::from_millis(0),
-        cause: None,
-        key_id: 1,
-        checksum: 0,
-        sealed: vec![position as u8; size].into(),
-        leaf: [0; 32],
-        chain: [0; 32],
-    }
-}
-
-/// A stream with a lease, and its epoch.
-async fn leased(store: &SqliteStore, number: u128) -> (StreamId, u64) {
-    let stream = StreamId::from_u128(number);
-    let new = NewStream {
-        tenant: TenantId::from_u128(1),
-        stream,
-        key: WrappedKey { key_id: 1, bytes: vec![1] },
-        records: Vec::new(),
-        rows: Vec::new(),
-        inputs: Vec::new(),
-        idempotency: None,
-    };
-    store.create_stream(new).await.unwrap();
-    let grant = store.lease(stream, NodeId::from_u128(1), Millis::from_secs(3600)).await.unwrap().unwrap();
-    (stream, grant.epoch)
-}
-
-fn append(stream: StreamId, epoch: u64, position: u64, size: usize) -> Append {
-    Append {
-        tenant: TenantId::from_u128(1),
-        stream,
-        epoch,
-        after: position - 1,
-        records: vec![record(position, epoch, size)],
-        rows: Vec::new(),
-        inbox_through: 0,
-        due: Due::Now,
-        release: false,
-        snapshot: None,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,8 +116,8 @@ async fn a_store_that_may_not_grow_is_full_and_goes_on_when_there_is_room() {
     let store = SqliteStore::open(options).await.unwrap();
     let (stream, epoch) = leased(&store, 1).await;
     let (other, other_epoch) = leased(&store, 2).await;
-    let document = bailiwick_ports::store::Document {
-        kind: bailiwick_ports::store::DocumentKind::File,
+    let document = Document {
+        kind: DocumentKind::File,
         id: 1,
         version: 1,
         created: Timestamp::default(),

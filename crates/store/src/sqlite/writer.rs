@@ -151,10 +151,12 @@ impl Task {
             }
             self.write(group).await;
         }
-        self.waiting.close();
-        if let Some(transaction) = self.transaction.take() {
+        let Self { options, transaction, waiting } = self;
+        if let Some(transaction) = transaction {
             let _ = transaction.connection.close().await;
         }
+        // Whoever closes it may open the folder again at once.
+        drop((waiting, options));
         if let Some(reply) = closing {
             let _ = reply.send(());
         }
