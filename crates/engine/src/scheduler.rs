@@ -42,6 +42,7 @@ impl Scheduler {
             self.look().await;
             let wait = self.options.clock.sleep_until(self.options.clock.now() + LOOK);
             tokio::select! {
+                biased;
                 () = &mut stop => return,
                 () = wait => {}
                 () = self.freed.notified() => {}

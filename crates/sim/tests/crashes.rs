@@ -1,0 +1,63 @@
+//! Random sessions, killed at every step. A failure prints the plan that replays it.
+
+use bailiwick_sim::{Plan, run};
+
+/// Seeds of each share; the shares run side by side.
+const SEEDS: u64 = 250;
+
+fn must_hold(plan: &Plan) -> u64 {
+    let outcome = run(plan);
+    assert!(outcome.violations.is_empty(), "{plan:?}: {:#?}", outcome.violations);
+    outcome.steps
+}
+
+/// `BAILIWICK_SIM_STRIDE=1` dies at every step of every session; otherwise each seed takes every sixteenth step, each
+/// seed beginning at another, so that a thousand seeds still meet every kind of step.
+fn stride() -> u64 {
+    std::env::var("BAILIWICK_SIM_STRIDE").ok().and_then(|text| text.parse().ok()).filter(|n| *n > 0).unwrap_or(16)
+}
+
+/// For each seed: once without a death; then dying at step after step; then dying again and again, each life a little
+/// longer; and the same with the sandbox dying too.
+fn share(index: u64) {
+    let stride = stride();
+    for seed in index * SEEDS..(index + 1) * SEEDS {
+        let calm = Plan { seed, deaths: Vec::new(), sandbox_dies_at: None };
+        let steps = must_hold(&calm);
+        for step in (1 + seed % stride..=steps).step_by(usize::try_from(stride).unwrap_or(1)) {
+            must_hold(&Plan { deaths: vec![step], ..calm.clone() });
+        }
+        let often: Vec<u64> = (0..40).map(|life| 3 + (seed + life) % 11).collect();
+        must_hold(&Plan { deaths: often.clone(), ..calm.clone() });
+        must_hold(&Plan { deaths: often, sandbox_dies_at: Some(0), ..calm });
+    }
+}
+
+#[test]
+fn a_plan_replays_to_the_letter() {
+    for seed in 0..40 {
+        let plan = Plan { seed, deaths: vec![7, 19, 31], sandbox_dies_at: Some(1) };
+        let (first, second) = (run(&plan), run(&plan));
+        assert_eq!((first.steps, first.records, first.chain), (second.steps, second.records, second.chain), "{plan:?}");
+    }
+}
+
+#[test]
+fn sessions_survive_a_crash_at_every_step_first_share() {
+    share(0);
+}
+
+#[test]
+fn sessions_survive_a_crash_at_every_step_second_share() {
+    share(1);
+}
+
+#[test]
+fn sessions_survive_a_crash_at_every_step_third_share() {
+    share(2);
+}
+
+#[test]
+fn sessions_survive_a_crash_at_every_step_fourth_share() {
+    share(3);
+}
