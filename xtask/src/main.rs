@@ -31,12 +31,19 @@ enum Command {
     CheckDeps,
     /// Fails on files that break the habits of the house, and lists those that grow too long.
     Tidy,
+    /// Measures the release build against an fsync and a loop that keeps nothing.
+    Bench {
+        /// Passed on; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let done = workspace().and_then(|root| match Arguments::parse().command {
         Command::CheckDeps => report("check-deps", &check_deps::run(&root)?),
         Command::Tidy => report("tidy", &tidy::run(&root)?),
+        Command::Bench { arguments } => bench(&root, &arguments),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,6 +52,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds the binary and the load generator as they ship, and runs one against the other.
+fn bench(root: &Path, arguments: &[String]) -> Result<()> {
+    let build = ["build", "--release", "--package", "bailiwick-server", "--package", "bailiwick-bench"];
+    cargo(root, build)?;
+    let run = ["run", "--quiet", "--release", "--package", "bailiwick-bench", "--"];
+    cargo(root, run.into_iter().chain(arguments.iter().map(String::as_str)))
+}
+
+fn cargo<'a>(root: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let status = std::process::Command::new(env!("CARGO")).args(arguments).current_dir(root).status()?;
+    if status.success() { Ok(()) } else { bail!("cargo ended with {status}") }
 }
 
 /// The folder of the workspace, wherever the command was started.
