@@ -81,3 +81,20 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Opens a file for adding to its end, made where it is missing.
+pub fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// A file's or folder's permission bits.
+pub fn mode(path: &Path) -> io::Result<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+}
+
+/// Bytes that an ordinary user may still write to the disk of `folder`.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let facts = rustix::fs::statvfs(folder).ok()?;
+    Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+}

@@ -84,6 +84,9 @@ pub struct Serve {
     /// What to log, such as `debug` or `bailiwick_engine=debug,warn`
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
+    /// Stop when the process that started this one ends
+    #[arg(long, hide = true)]
+    pub with_parent: bool,
 }
 
 #[derive(Debug, Args)]

@@ -82,7 +82,9 @@ impl Parser {
 /// The end of the first event from `from` on, and where the next begins.
 fn blank_line(buffer: &[u8], from: usize) -> Option<(usize, usize)> {
     let rest = &buffer[from..];
-    let find = |needle: &[u8]| rest.windows(needle.len()).position(|window| window == needle).map(|at| (from + at, from + at + needle.len()));
+    let find = |needle: &[u8]| {
+        rest.windows(needle.len()).position(|window| window == needle).map(|at| (from + at, from + at + needle.len()))
+    };
     match (find(b"\n\n"), find(b"\r\n\r\n")) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

@@ -11,6 +11,7 @@ pub use socket::{SOCKET_NAME, SocketPath};
 use crate::{
     cli::Target,
     failure::{Exit, Failure, Outcome},
+    runtime::within,
     variables,
 };
 use bailiwick_types::Secret;
@@ -95,9 +96,13 @@ impl Client {
         self.json(with_json(self.request(Method::POST, path), body)).await
     }
 
-    /// A POST that may be repeated: the server does it once for each `key`.
-    pub async fn post_once(&self, path: &str, body: &Value, key: &str) -> Outcome<Value> {
-        self.json(with_json(self.request(Method::POST, path).header("idempotency-key", key), body)).await
+    /// Only the status of a GET, whatever it is.
+    pub async fn status(&self, path: &str) -> Outcome<u16> {
+        match within(SILENCE, self.request(Method::GET, path).send()).await {
+            Some(Ok(response)) => Ok(response.status().as_u16()),
+            Some(Err(error)) => Err(self.unreachable(&error)),
+            None => Err(Failure::new(Exit::TimedOut, "the server did not answer in time")),
+        }
     }
 
     pub async fn delete(&self, path: &str) -> Outcome<Value> {
@@ -162,10 +167,10 @@ impl Client {
     }
 
     async fn piece(&self, response: &mut Response) -> Outcome<Option<Bytes>> {
-        match tokio::time::timeout(SILENCE, response.chunk()).await {
-            Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(error)) => Err(self.unreachable(&error)),
-            Err(_) => Err(Failure::new(Exit::TimedOut, "the server stopped answering")),
+        match within(SILENCE, response.chunk()).await {
+            Some(Ok(piece)) => Ok(piece),
+            Some(Err(error)) => Err(self.unreachable(&error)),
+            None => Err(Failure::new(Exit::TimedOut, "the server stopped answering")),
         }
     }
 
@@ -183,8 +188,9 @@ impl Client {
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| Failure::failed(format!("the server's answer is not JSON ({error}); is this a Bailiwick server?")))
+        serde_json::from_slice(&body).map_err(|error| {
+            Failure::failed(format!("the server's answer is not JSON ({error}); is this a Bailiwick server?"))
+        })
     }
 
     async fn whole(&self, response: &mut Response) -> Outcome<Vec<u8>> {
@@ -199,11 +205,11 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Outcome<Response> {
-        let sent = tokio::time::timeout(SILENCE, request.send()).await;
+        let sent = within(SILENCE, request.send()).await;
         let mut response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.unreachable(&error)),
-            Err(_) => return Err(Failure::new(Exit::TimedOut, "the server did not answer in time")),
+            Some(Ok(response)) => response,
+            Some(Err(error)) => return Err(self.unreachable(&error)),
+            None => return Err(Failure::new(Exit::TimedOut, "the server did not answer in time")),
         };
         if response.status().is_success() {
             return Ok(response);
@@ -220,8 +226,9 @@ impl Client {
         }
         match &self.way {
             Way::Socket { data } => not_running(data, &reason.to_string()),
-            Way::Tcp { server } => Failure::failed(format!("no server can be reached at {server}: {reason}"))
-                .help("start one with `bailiwick serve --data DIR`, or name another with --server or $BAILIWICK_SERVER"),
+            Way::Tcp { server } => Failure::failed(format!("no server can be reached at {server}: {reason}")).help(
+                "start one with `bailiwick serve --data DIR`, or name another with --server or $BAILIWICK_SERVER",
+            ),
         }
     }
 
@@ -252,6 +259,7 @@ impl Client {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the one client of the client commands")]
 fn builder() -> reqwest::ClientBuilder {
     // No proxy and no redirects: requests go to the server that was named and nowhere else.
     reqwest::Client::builder()

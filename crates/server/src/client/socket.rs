@@ -37,7 +37,9 @@ impl SocketPath {
         match data.join(SOCKET_NAME).metadata() {
             Ok(facts) if facts.file_type().is_socket() => Self::new(data).map_err(|error| error.to_string()),
             Ok(_) => Err(format!("`{SOCKET_NAME}` in it is not a socket")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !data.exists() => Err("there is no such folder".into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !data.exists() => {
+                Err("there is no such folder".into())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("there is no `{SOCKET_NAME}` in it")),
             Err(error) => Err(error.to_string()),
         }

@@ -17,17 +17,13 @@ pub(super) enum Known {
 use Known::{Named, Table, Value};
 
 /// The whole file. Tests compare it with what the structs read.
-pub(super) const FILE: Known = Table(&[
-    ("server", SERVER),
-    ("limits", LIMITS),
-    ("models", Named(&MODEL)),
-    ("executors", Named(&EXECUTOR)),
-]);
+pub(super) const FILE: Known =
+    Table(&[("server", SERVER), ("limits", LIMITS), ("models", Named(&MODEL)), ("executors", Named(&EXECUTOR))]);
 
 pub(super) const SERVER: Known =
     Table(&[("listen", Value), ("public_url", Value), ("log_format", Value), ("shutdown_seconds", Value)]);
 
-pub(super) const LIMITS: Known = Table(&[("driven_sessions", Value), ("connections", Value)]);
+pub(super) const LIMITS: Known = Table(&[("driven_sessions", Value), ("connections", Value), ("sandboxes", Value)]);
 
 pub(super) const MODEL: Known = Table(&[
     ("provider", Value),

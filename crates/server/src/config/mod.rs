@@ -62,11 +62,13 @@ pub struct Limits {
     pub driven_sessions: usize,
     /// Connections of clients at the same time; more are refused with 503.
     pub connections: usize,
+    /// Hosted sandboxes that run at the same time; more wait or fail with the reason.
+    pub sandboxes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { driven_sessions: 256, connections: 4096 }
+        Self { driven_sessions: 256, connections: 4096, sandboxes: 64 }
     }
 }
 
@@ -113,7 +115,8 @@ impl Loaded {
     /// Reads `file`; without one everything has its default.
     pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(file) = file else { return Ok(Self::default()) };
-        let text = read_text(file).map_err(|problem| ConfigError { lines: vec![format!("{}: {problem}", file.display())] })?;
+        let text =
+            read_text(file).map_err(|problem| ConfigError { lines: vec![format!("{}: {problem}", file.display())] })?;
         Self::parse(file, text)
     }
 
@@ -146,11 +149,20 @@ impl Loaded {
 
     /// Puts a place to something that is wrong with a model's options.
     pub fn model_error(&self, error: &OptionsError) -> ConfigError {
-        let Some(file) = &self.file else { return ConfigError { lines: vec![error.to_string()] } };
-        let path: Vec<&str> =
-            ["models", &error.model].into_iter().chain(error.field.split('.').filter(|part| !part.is_empty())).collect();
-        let at = DeTable::parse(&self.text).ok().and_then(|document| known::span_of(document.get_ref(), &path));
-        let problem = Problem { at: at.unwrap_or(0..0), message: error.to_string() };
+        let below = error.field.split('.').filter(|part| !part.is_empty());
+        let path: Vec<&str> = ["models", &error.model].into_iter().chain(below).collect();
+        self.located(&path, error.to_string())
+    }
+
+    /// Puts a place to something that is wrong with a listening executor's URL.
+    pub fn executor_error(&self, name: &str, problem: &str) -> ConfigError {
+        self.located(&["executors", name, "url"], format!("[executors.{name}] url: {problem}"))
+    }
+
+    fn located(&self, path: &[&str], message: String) -> ConfigError {
+        let Some(file) = &self.file else { return ConfigError { lines: vec![message] } };
+        let at = DeTable::parse(&self.text).ok().and_then(|document| known::span_of(document.get_ref(), path));
+        let problem = Problem { at: at.unwrap_or(0..0), message };
         ConfigError { lines: vec![render(file, &self.text, &problem)] }
     }
 
@@ -169,6 +181,7 @@ fn check(config: &Config, document: &DeTable<'_>) -> Vec<Problem> {
     for (key, value, most) in [
         ("driven_sessions", config.limits.driven_sessions, 100_000),
         ("connections", config.limits.connections, 1_000_000),
+        ("sandboxes", config.limits.sandboxes, 10_000),
     ] {
         if value == 0 || value > most {
             refuse(&["limits", key], format!("`{key}` must be 1 to {most}"));

@@ -57,7 +57,10 @@ fn every_unknown_key_is_listed_in_the_order_of_the_file() {
     let text = refused("[limits]\nzz = 1\nconections = 2\n[server]\nporrt = 3\n");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
-    assert!(lines[0].starts_with("/etc/bailiwick.toml:2:1:") && lines[2].starts_with("/etc/bailiwick.toml:5:1:"), "{text}");
+    assert!(
+        lines[0].starts_with("/etc/bailiwick.toml:2:1:") && lines[2].starts_with("/etc/bailiwick.toml:5:1:"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -96,7 +99,8 @@ fn a_model_error_names_the_line_of_its_field() {
 fn read_by<T: DeserializeOwned>(table: &str) -> Vec<String> {
     let text = format!("{table}zzz_unknown = 1\n");
     let message = toml::from_str::<T>(&text).err().map(|error| error.message().to_owned()).unwrap();
-    let listed = message.split_once("expected").map(|(_, listed)| listed.to_owned()).unwrap_or_else(|| panic!("{message}"));
+    let listed =
+        message.split_once("expected").map(|(_, listed)| listed.to_owned()).unwrap_or_else(|| panic!("{message}"));
     listed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 

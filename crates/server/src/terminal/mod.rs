@@ -10,7 +10,7 @@ pub use table::Table;
 
 use crate::failure::{Exit, Failure};
 use serde_json::{Value, json};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 /// Where a command says things.
 #[derive(Debug, Clone, Copy)]
@@ -49,11 +49,6 @@ impl Terminal {
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
     }
 
-    /// Whether a person reads standard output.
-    pub fn is_watched(self) -> bool {
-        !self.json && io::stdout().is_terminal()
-    }
-
     /// Why the command failed, and what to do. With `--json` standard output gets a document too.
     pub fn failure(self, failure: &Failure) {
         if failure.exit == Exit::Interrupted && failure.message.is_empty() {
@@ -64,7 +59,8 @@ impl Terminal {
             eprintln!("  help: {}", escape::line(line));
         }
         if self.json {
-            let error = json!({"error": {"code": failure.exit.name(), "message": failure.message, "help": failure.help}});
+            let error =
+                json!({"error": {"code": failure.exit.name(), "message": failure.message, "help": failure.help}});
             write_out(format!("{error:#}\n").as_bytes());
         }
     }

@@ -26,10 +26,6 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| escape::brief(cell.as_ref(), self.widest)).collect());
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     pub fn render(&self) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());

@@ -1,0 +1,104 @@
+//! The client commands: each talks to a server over its API and says what came of it.
+
+mod agent;
+mod artifacts;
+mod doctor;
+mod key;
+mod model;
+mod receipts;
+mod run;
+mod session;
+
+pub use artifacts::{Saved, save_all};
+pub use receipts::Receipts;
+
+use crate::{
+    cli::Command,
+    client::Client,
+    demo,
+    failure::{Failure, Outcome},
+    terminal::Terminal,
+};
+use serde_json::Value;
+
+/// Runs a client command to its end.
+pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
+    match command {
+        Command::Serve(_) => Err(Failure::failed("`serve` is no client command")),
+        Command::Run(options) => run::run(options, terminal).await,
+        Command::Session(command) => session::perform(command, terminal).await,
+        Command::Agent(command) => agent::perform(command, terminal).await,
+        Command::Key(command) => key::perform(command, terminal).await,
+        Command::Model(command) => model::perform(command, terminal).await,
+        Command::Doctor(options) => doctor::examine(&options, terminal).await,
+        Command::Demo(options) => demo::show(options, terminal).await,
+    }
+}
+
+/// Whether a command answers in JSON.
+pub fn is_json(command: &Command) -> bool {
+    use crate::cli::{Agent, Key, Model, Session};
+    match command {
+        Command::Serve(_) => false,
+        Command::Run(options) => options.form.json,
+        Command::Session(
+            Session::List { form, .. }
+            | Session::Show { form, .. }
+            | Session::Cancel { form, .. }
+            | Session::Resolve { form, .. },
+        )
+        | Command::Agent(Agent::Apply { form, .. } | Agent::List { form, .. } | Agent::Show { form, .. })
+        | Command::Key(Key::Create { form, .. } | Key::List { form, .. } | Key::Revoke { form, .. })
+        | Command::Model(Model::Test { form, .. }) => form.json,
+        Command::Session(Session::Tail { .. }) => false,
+        Command::Doctor(options) => options.form.json,
+        Command::Demo(options) => options.form.json,
+    }
+}
+
+/// A member's text, or nothing.
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// Seconds since 1970 as a time in UTC.
+fn time(value: &Value) -> String {
+    match value.as_i64() {
+        Some(seconds) => {
+            let text = bailiwick_types::Timestamp::from_millis(seconds.saturating_mul(1000)).to_string();
+            text.replace('T', " ").replace(".000Z", "")
+        }
+        None => "-".to_owned(),
+    }
+}
+
+/// The saved agent of this id or name.
+async fn find_agent(client: &Client, wanted: &str) -> Outcome<Value> {
+    if wanted.parse::<bailiwick_types::AgentId>().is_ok() {
+        return client.get(&format!("/v1/agents/{}", crate::client::encode(wanted))).await;
+    }
+    let mut named: Vec<Value> = client.list("/v1/agents", usize::MAX).await?;
+    let names: Vec<String> = named.iter().filter_map(|agent| agent["name"].as_str().map(str::to_owned)).collect();
+    named.retain(|agent| agent["name"].as_str() == Some(wanted));
+    match named.len() {
+        1 => Ok(named.remove(0)),
+        0 => {
+            let failure = Failure::failed(format!("there is no agent `{wanted}`"));
+            Err(match crate::config::nearest(wanted, names.iter().map(String::as_str)) {
+                Some(near) => failure.help(format!("did you mean `{near}`?")),
+                None => failure.help("list them with `bailiwick agent list`"),
+            })
+        }
+        several => {
+            let ids: Vec<&str> = named.iter().map(|agent| text(agent, "id")).collect();
+            Err(Failure::failed(format!("{several} agents are called `{wanted}`"))
+                .help(format!("take an id: {}", ids.join(", "))))
+        }
+    }
+}
+
+/// Whether the model's part was scripted, as the server says.
+async fn is_scripted(client: &Client, model: &str) -> bool {
+    let card = client.get(&format!("/v1/models/{}", crate::client::encode(model))).await;
+    card.is_ok_and(|card| card["bailiwick"]["scripted"] == true)
+}

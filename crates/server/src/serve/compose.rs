@@ -1,0 +1,208 @@
+//! The composition root: every part of the house is made here, once, and handed what it needs.
+
+use super::{
+    metered::Metered,
+    metrics::Metrics,
+    node,
+    secrets::{BOOTSTRAP_KEY, Secrets},
+};
+use crate::api_stub as bailiwick_api;
+use crate::{
+    config::{ConfigError, Loaded},
+    failure::{Doing as _, Failure, Outcome},
+    files,
+    runtime::SystemClock,
+};
+use bailiwick_api::{Api, Limits};
+use bailiwick_engine::{Engine, Handle};
+use bailiwick_environments::{Environments, ListeningExecutor, Patience};
+use bailiwick_gate::{Archive, Gate, Model};
+use bailiwick_identity::{Bootstrapped, Credentials, FileKek, OsRandom, Sealing};
+use bailiwick_models::Models;
+use bailiwick_policy::AllowList;
+use bailiwick_ports::{Authenticator, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, Random, Store, Tasks};
+use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
+use bailiwick_types::{Secret, TenantId};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// The key-encryption keys: mode 0600, made at the first start, left out of backups.
+const KEY_FILE: &str = "keys";
+/// A token is one short line.
+const MAX_TOKEN: u64 = 16 * 1024;
+
+/// The parts that outlive the start.
+pub(crate) struct House {
+    pub folder: DataFolder,
+    pub store: SqliteStore,
+    pub metrics: Arc<Metrics>,
+    pub tasks: Arc<dyn Tasks>,
+    pub tenant: TenantId,
+    pub api: Api,
+    pub environments: Environments,
+    metered: Arc<dyn Store>,
+    handle: Handle,
+}
+
+/// What the world is to every part.
+struct World {
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    tasks: Arc<dyn Tasks>,
+}
+
+impl House {
+    pub async fn build(
+        data: &Path,
+        loaded: &Loaded,
+        secrets: &Secrets,
+        tasks: Arc<dyn Tasks>,
+    ) -> Outcome<(Self, Engine)> {
+        let world = World { clock: Arc::new(SystemClock), random: Arc::new(OsRandom), tasks };
+        let models = Arc::new(models(loaded, secrets, &world)?);
+        let folder = DataFolder::open(data).map_err(|error| Failure::failed(error.to_string()))?;
+        let kek = FileKek::open_or_create(&folder.path().join(KEY_FILE), &*world.random);
+        let kek = kek.map_err(|error| Failure::failed(error.to_string()))?;
+        let keys: Arc<dyn Keys> = Arc::new(Sealing::new(Arc::new(kek), Arc::clone(&world.random)));
+        let objects: Arc<dyn Objects> =
+            Arc::new(FolderObjects::open(folder.clone()).map_err(|error| Failure::failed(error.to_string()))?);
+        let store = SqliteStore::open(bailiwick_store::Options::new(folder.clone()))
+            .await
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        let metrics = Arc::new(Metrics::default());
+        let metered: Arc<dyn Store> = Arc::new(Metered::new(Arc::new(store.clone()), Arc::clone(&metrics)));
+
+        let credentials = Arc::new(Credentials::new(
+            Arc::clone(&metered),
+            Arc::clone(&keys),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.random),
+        ));
+        let tenant = credentials.bootstrap_tenant().await.doing(|| "prepare the data folder".to_owned())?.id;
+        bootstrap_key(&credentials, tenant, secrets).await?;
+        let node =
+            node::id(folder.path(), &*world.clock, &*world.random).doing(|| "learn this node's id".to_owned())?;
+        metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
+
+        let policy: Arc<dyn Policy> = Arc::new(AllowList);
+        let gate =
+            Arc::new(Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock)));
+        let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
+        let environments = environments(loaded, &folder, &archive, &world)?;
+        let cards: Arc<dyn ModelCards> = models.clone();
+        let engine = bailiwick_engine::Options {
+            store: Arc::clone(&metered),
+            keys: Arc::clone(&keys),
+            gate,
+            model: models as Arc<dyn Model>,
+            executor: Arc::new(environments.clone()),
+            cards: Arc::clone(&cards),
+            clock: Arc::clone(&world.clock),
+            random: Arc::clone(&world.random),
+            tasks: Arc::clone(&world.tasks),
+            node,
+            max_driven: loaded.config.limits.driven_sessions,
+        }
+        .build();
+        let handle = engine.handle();
+        let api = bailiwick_api::Options {
+            handle: handle.clone(),
+            store: Arc::clone(&metered),
+            keys,
+            archive,
+            cards,
+            policy,
+            authenticator: Arc::clone(&credentials) as Arc<dyn Authenticator>,
+            key_desk: credentials as Arc<dyn KeyDesk>,
+            executor_door: Some(Arc::new(environments.clone())),
+            clock: world.clock,
+            random: world.random,
+            tasks: Arc::clone(&world.tasks),
+            executors: loaded.config.executors.keys().cloned().collect(),
+            public_url: loaded.config.server.public_url.clone(),
+            limits: Limits::default(),
+        }
+        .build();
+        let tasks = world.tasks;
+        Ok((Self { folder, store, metrics, tasks, tenant, api, environments, metered, handle }, engine))
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    pub fn metered(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.metered)
+    }
+}
+
+/// The published models, with the keys that the environment held.
+fn models(loaded: &Loaded, secrets: &Secrets, world: &World) -> Outcome<Models> {
+    let mut options = bailiwick_models::Options { models: loaded.config.models.clone() };
+    for (name, model) in &mut options.models {
+        let Some(variable) = &model.api_key_env else { continue };
+        model.api_key = secrets.get(variable).cloned();
+        if model.api_key.is_none() {
+            let problem = format!("the environment variable `{variable}` is not set; put the model's key into it");
+            let error = bailiwick_models::OptionsError { model: name.clone(), field: "api_key_env", problem };
+            return Err(wrong_configuration(&loaded.model_error(&error)));
+        }
+    }
+    Models::new(&options, Arc::clone(&world.clock), Arc::clone(&world.random))
+        .map_err(|error| wrong_configuration(&loaded.model_error(&error)))
+}
+
+fn wrong_configuration(error: &ConfigError) -> Failure {
+    Failure::usage(error.to_string()).help("every key is described in docs/configuration.md")
+}
+
+/// What acts in environments: sandboxes below the data folder, and the executors of the configuration.
+fn environments(loaded: &Loaded, folder: &DataFolder, archive: &Archive, world: &World) -> Outcome<Environments> {
+    let mut executors = BTreeMap::new();
+    for (name, executor) in &loaded.config.executors {
+        let token = token(&executor.token_file)?;
+        executors.insert(name.clone(), ListeningExecutor { url: executor.url.clone(), token });
+    }
+    let program = std::env::current_exe().doing(|| "find this program's own file".to_owned())?;
+    bailiwick_environments::Options {
+        sandboxes: folder.path().join("sandboxes"),
+        program,
+        max_sandboxes: loaded.config.limits.sandboxes,
+        executors,
+        archive: archive.clone(),
+        clock: Arc::clone(&world.clock),
+        random: Arc::clone(&world.random),
+        tasks: Arc::clone(&world.tasks),
+        patience: Patience::default(),
+    }
+    .build()
+    .map_err(|error| wrong_configuration(&loaded.executor_error(&error.executor, &error.problem)))
+}
+
+async fn bootstrap_key(credentials: &Credentials, tenant: TenantId, secrets: &Secrets) -> Outcome {
+    let Some(value) = secrets.get(BOOTSTRAP_KEY) else { return Ok(()) };
+    let done = credentials.bootstrap_api_key(tenant, value).await;
+    match done.map_err(|error| Failure::usage(format!("{BOOTSTRAP_KEY}: {error}")))? {
+        Bootstrapped::Created(key) => tracing::info!(key = %key.id, "made the administrator key of {BOOTSTRAP_KEY}"),
+        Bootstrapped::Kept(key) => tracing::info!(key = %key.id, "the key of {BOOTSTRAP_KEY} is there already"),
+        Bootstrapped::Ignored => {
+            tracing::warn!("{BOOTSTRAP_KEY} is ignored: it counts at the first start only, and there are keys already");
+        }
+    }
+    Ok(())
+}
+
+/// The capability token of a listening executor.
+fn token(file: &Path) -> Outcome<Secret> {
+    let bytes = files::read_bounded(file, MAX_TOKEN).map_err(|error| {
+        Failure::usage(format!("the executor's token file `{}` cannot be read: {error}", file.display()))
+    })?;
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::usage(format!(
+            "the executor's token file `{}` does not hold one word of text",
+            file.display()
+        )));
+    }
+    Ok(Secret::new(token))
+}
