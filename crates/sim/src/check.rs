@@ -144,7 +144,7 @@ async fn projections(
             RowBody::Item(item) => drop(items.insert(row.id, item)),
             RowBody::Turn(turn) => drop(turns.insert(row.id, turn)),
             RowBody::Session(session) => view = Some(*session),
-            RowBody::Artifact(_) | RowBody::SessionRemoved => {}
+            RowBody::Artifact(_) | RowBody::ArtifactRemoved | RowBody::SessionRemoved => {}
         }
     }
     let stored_items: BTreeMap<u128, Item> = stored(store, journal, tenant, session, RowKind::Item).await;
