@@ -3,7 +3,9 @@
 use crate::{
     AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Phase, Published, record::TurnError,
 };
-use bailiwick_types::{ActionId, EnvironmentId, ItemId, Principal, SessionId, Timestamp, TokenUsage, TurnId};
+use bailiwick_types::{
+    ActionId, ArtifactId, EnvironmentId, ItemId, Principal, SessionId, Timestamp, TokenUsage, TurnId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -221,4 +223,5 @@ pub enum Change {
         error: Option<String>,
     },
     Artifacts(Vec<ArtifactView>),
+    ArtifactRemoved(ArtifactId),
 }

@@ -7,7 +7,7 @@ use crate::{
     Action, AgentConfig, Content, EnvironmentSpec, EnvironmentStatus, FunctionTool, Outcome,
     model::{Reasoning, TextOptions},
 };
-use bailiwick_types::{ActionId, ItemId, Principal, Timestamp, TurnId};
+use bailiwick_types::{ActionId, ArtifactId, ItemId, Principal, Timestamp, TurnId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -134,6 +134,10 @@ pub enum Input {
     /// The session's self-hosted executor came or went.
     Environment {
         status: EnvironmentStatus,
+    },
+    /// A client deleted an artifact of this session.
+    RemoveArtifact {
+        artifact: ArtifactId,
     },
     Delete,
 }

@@ -9,6 +9,10 @@ use bailiwick_ports::{Keys, ObjectError, Objects, Store, StoreError};
 use bailiwick_types::{ArtifactId, FileId, SessionId, StreamId, TenantId};
 use std::sync::Arc;
 
+/// Bytes of one object. What is longer lies in several: the first under the id itself, the others under the id, a
+/// hyphen and their number. A part that is shorter than this is the last one.
+pub const PART_BYTES: usize = 4 * 1024 * 1024;
+
 /// Reads and writes sealed objects. Cheap to clone.
 #[derive(Clone)]
 pub struct Archive {
@@ -58,13 +62,32 @@ impl Archive {
         self.put(&journal, tenant, &file.to_string(), bytes).await
     }
 
+    /// Keeps one part of a file: exactly [`PART_BYTES`], but for the last, which is shorter and may be empty.
+    pub async fn put_file_part(
+        &self,
+        tenant: TenantId,
+        file: FileId,
+        index: u32,
+        bytes: &[u8],
+    ) -> Result<(), ArchiveError> {
+        let journal = self.tenant_journal(tenant).await?;
+        self.put_part(&journal, tenant, &file.to_string(), index, bytes).await
+    }
+
     pub async fn file(&self, tenant: TenantId, file: FileId) -> Result<Vec<u8>, ArchiveError> {
         let journal = self.tenant_journal(tenant).await?;
         self.get(&journal, tenant, &file.to_string()).await
     }
 
+    /// One part of a file; the one that is shorter than [`PART_BYTES`] is the last.
+    pub async fn file_part(&self, tenant: TenantId, file: FileId, index: u32) -> Result<Vec<u8>, ArchiveError> {
+        let journal = self.tenant_journal(tenant).await?;
+        self.get_part(&journal, tenant, &file.to_string(), index).await
+    }
+
+    /// Succeeds when there is nothing to remove, or not all of it.
     pub async fn remove_file(&self, tenant: TenantId, file: FileId) -> Result<(), ArchiveError> {
-        Ok(self.objects.remove(tenant, &file.to_string()).await?)
+        self.remove(tenant, &file.to_string()).await
     }
 
     /// Keeps an artifact's bytes; the name under which they are kept is the artifact's id.
@@ -89,12 +112,87 @@ impl Archive {
         self.get(&journal, tenant, &artifact.to_string()).await
     }
 
-    async fn put(&self, journal: &Journal, tenant: TenantId, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
-        Ok(self.objects.put(tenant, name, journal.seal_object(name, bytes)).await?)
+    /// One part of an artifact; the one that is shorter than [`PART_BYTES`] is the last.
+    pub async fn artifact_part(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        artifact: ArtifactId,
+        index: u32,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let journal = self.session_journal(tenant, session).await?;
+        self.get_part(&journal, tenant, &artifact.to_string(), index).await
     }
 
-    async fn get(&self, journal: &Journal, tenant: TenantId, name: &str) -> Result<Vec<u8>, ArchiveError> {
-        let sealed = self.objects.get(tenant, name).await?;
-        Ok(journal.open_object(name, &sealed)?)
+    pub async fn remove_artifact(&self, tenant: TenantId, artifact: ArtifactId) -> Result<(), ArchiveError> {
+        self.remove(tenant, &artifact.to_string()).await
     }
+
+    async fn put(&self, journal: &Journal, tenant: TenantId, id: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let mut index = 0;
+        for part in bytes.chunks(PART_BYTES) {
+            self.put_part(journal, tenant, id, index, part).await?;
+            index += 1;
+        }
+        if bytes.len().is_multiple_of(PART_BYTES) {
+            self.put_part(journal, tenant, id, index, &[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_part(
+        &self,
+        journal: &Journal,
+        tenant: TenantId,
+        id: &str,
+        index: u32,
+        bytes: &[u8],
+    ) -> Result<(), ArchiveError> {
+        let name = part_name(id, index);
+        Ok(self.objects.put(tenant, &name, journal.seal_object(&name, bytes)).await?)
+    }
+
+    async fn get(&self, journal: &Journal, tenant: TenantId, id: &str) -> Result<Vec<u8>, ArchiveError> {
+        let mut whole = self.get_part(journal, tenant, id, 0).await?;
+        let mut index = 0;
+        while whole.len() == (index as usize + 1) * PART_BYTES {
+            index += 1;
+            whole.extend_from_slice(&self.get_part(journal, tenant, id, index).await?);
+        }
+        Ok(whole)
+    }
+
+    async fn get_part(
+        &self,
+        journal: &Journal,
+        tenant: TenantId,
+        id: &str,
+        index: u32,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let name = part_name(id, index);
+        let sealed = self.objects.get(tenant, &name).await?;
+        Ok(journal.open_object(&name, &sealed)?)
+    }
+
+    /// From the last part to the first, so that a removal that was cut off can be done again.
+    async fn remove(&self, tenant: TenantId, id: &str) -> Result<(), ArchiveError> {
+        let mut parts = 0;
+        loop {
+            match self.objects.get(tenant, &part_name(id, parts)).await {
+                // Sealed bytes are longer than what they seal.
+                Ok(sealed) if sealed.len() > PART_BYTES => parts += 1,
+                Ok(_) => break parts += 1,
+                Err(ObjectError::Missing(_)) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for index in (0..parts).rev() {
+            self.objects.remove(tenant, &part_name(id, index)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn part_name(id: &str, index: u32) -> String {
+    if index == 0 { id.to_owned() } else { format!("{id}-{index}") }
 }

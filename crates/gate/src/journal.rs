@@ -109,6 +109,7 @@ impl Journal {
             RowBody::Item(item) => (RowKind::Item, Some(json(item))),
             RowBody::Artifact(artifact) => (RowKind::Artifact, Some(json(artifact))),
             RowBody::SessionRemoved => (RowKind::Session, None),
+            RowBody::ArtifactRemoved => (RowKind::Artifact, None),
         };
         let sealed = plain.map(|plain| Bytes::from(self.key.seal(&row_context(kind, row.id), &plain)));
         let RowData { id, scope, parent, ordinal, labels, .. } = row;

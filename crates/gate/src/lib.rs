@@ -12,7 +12,7 @@ mod journal;
 mod permit;
 mod replay;
 
-pub use archive::{Archive, ArchiveError};
+pub use archive::{Archive, ArchiveError, PART_BYTES};
 pub use door::{ExecutorDoor, ExecutorLine};
 pub use error::GateError;
 pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession, Release};

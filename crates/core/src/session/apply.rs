@@ -133,6 +133,7 @@ impl State {
             }
             Input::Resolve { action, resolution } => self.resolve(*action, *resolution, orderer, changes),
             Input::Environment { status } => self.environment(*status, None, changes),
+            Input::RemoveArtifact { artifact } => changes.push(Change::ArtifactRemoved(*artifact)),
             Input::Delete => {
                 self.deleted = true;
                 if let Some(turn) = &mut self.turn {

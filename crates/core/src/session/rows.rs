@@ -12,6 +12,8 @@ pub enum RowBody {
     Artifact(ArtifactView),
     /// The session's row goes.
     SessionRemoved,
+    /// An artifact's row goes.
+    ArtifactRemoved,
 }
 
 /// A row with the columns that lists are made of.
@@ -90,17 +92,25 @@ fn rows_of(tenant: TenantId, session: SessionId, change: &Change) -> Vec<RowData
                 body: RowBody::Artifact(artifact.clone()),
             })
             .collect(),
+        Change::ArtifactRemoved(artifact) => vec![RowData {
+            id: artifact.to_u128(),
+            scope,
+            parent: 0,
+            ordinal: 0,
+            labels: Vec::new(),
+            body: RowBody::ArtifactRemoved,
+        }],
         Change::Environment { .. } => Vec::new(),
     }
 }
 
 fn same_table(a: &RowBody, b: &RowBody) -> bool {
-    use RowBody::{Artifact, Item, Session, SessionRemoved, Turn};
+    use RowBody::{Artifact, ArtifactRemoved, Item, Session, SessionRemoved, Turn};
     matches!(
         (a, b),
         (Session(_) | SessionRemoved, Session(_) | SessionRemoved)
             | (Turn(_), Turn(_))
             | (Item(_), Item(_))
-            | (Artifact(_), Artifact(_))
+            | (Artifact(_) | ArtifactRemoved, Artifact(_) | ArtifactRemoved)
     )
 }
