@@ -267,15 +267,17 @@ pub enum Key {
 
 #[derive(Debug, Subcommand)]
 pub enum Model {
-    /// Call a model a few times and report what it can do and what that cost
+    /// Call a model a few times and report what it can do and how many tokens that took
     Test {
         /// Published name: NAME of `[models.NAME]`
         name: String,
-        /// Configuration file that names it
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        /// Ask a server that is started for this alone, with this configuration file
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "key", "data"])]
+        config: Option<PathBuf>,
         #[command(flatten)]
         form: Form,
+        #[command(flatten)]
+        target: Target,
     },
 }
 

@@ -1,7 +1,8 @@
 //! The demo's session: begun, followed, its server killed while a command runs, and followed to its end.
 
-use super::{child::Server, table_file::TableFile};
+use super::table_file::TableFile;
 use crate::{
+    child::Server,
     client::{Client, Event, encode},
     failure::{Failure, Outcome},
     runtime::within,

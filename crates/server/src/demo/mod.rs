@@ -4,7 +4,7 @@
 //! then the screen says so.
 
 mod checks;
-mod child;
+
 mod job;
 mod table_file;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 use bailiwick_ports::Clock as _;
 use checks::Check;
-use child::Server;
+use crate::child::Server;
 use job::{Job, Told};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

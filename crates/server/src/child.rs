@@ -1,4 +1,4 @@
-//! The server as a process of its own, so that it can really be killed.
+//! A server as a process of its own: the demo's, which can really be killed, and the one that `model test` asks.
 
 use crate::{
     client::Client,
@@ -102,7 +102,7 @@ fn log(data: &Path) -> PathBuf {
     data.with_extension("log")
 }
 
-#[allow(clippy::disallowed_methods, reason = "the server under demonstration must be a process of its own")]
+#[allow(clippy::disallowed_methods, reason = "this program itself, as a server")]
 fn spawn(data: &Path, config: &Path) -> Outcome<Child> {
     let program = std::env::current_exe().doing(|| "find this program's own file".to_owned())?;
     let log = files::append(&log(data)).doing(|| "write the server's log".to_owned())?;
