@@ -1,0 +1,222 @@
+//! From what a client says of an environment to what a session works with.
+
+use crate::{
+    app::App,
+    error::ApiError,
+    handlers::files,
+    types::environment::{EnvironmentParam, FileParam, HostedParam, NetworkAccess, SelfHostedParam, SetupCommandParam},
+};
+use bailiwick_core::{
+    EnvironmentSpec,
+    environment::{Connection, Hosted, HostedFile, SelfHosted, WORKSPACE},
+};
+use bailiwick_types::{EnvironmentId, FileId, TenantId};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use std::collections::BTreeMap;
+
+const MAX_VARIABLES: usize = 128;
+const MAX_VARIABLE_BYTES: usize = 32 * 1024;
+const MAX_FILES: usize = 1000;
+const MAX_COMMANDS: usize = 64;
+/// The system's own limit for one argument is 128 KiB.
+const MAX_COMMAND_BYTES: usize = 100 * 1024;
+const MAX_PATH_BYTES: usize = 1024;
+
+/// The specification of a new session's environment. Files that came inline are kept as files of their own.
+pub(crate) async fn specify(app: &App, tenant: TenantId, param: EnvironmentParam) -> Result<EnvironmentSpec, ApiError> {
+    match param {
+        EnvironmentParam::None(_) => Ok(EnvironmentSpec::None),
+        EnvironmentParam::OpenaiHosted(hosted) => specify_hosted(app, tenant, *hosted).await,
+        EnvironmentParam::SelfHosted(own) => specify_self_hosted(app, own),
+    }
+}
+
+async fn specify_hosted(app: &App, tenant: TenantId, param: HostedParam) -> Result<EnvironmentSpec, ApiError> {
+    refuse_unbuilt(&param)?;
+    let env = param.env.unwrap_or_default();
+    check_variables(&env)?;
+    let commands = param.setup_commands.unwrap_or_default();
+    if commands.len() > MAX_COMMANDS {
+        let message = format!("`environment.setup_commands` has more than {MAX_COMMANDS} entries.");
+        return Err(ApiError::invalid("environment.setup_commands", message));
+    }
+    let setup_commands = commands.into_iter().enumerate().map(setup_command).collect::<Result<_, _>>()?;
+    let files = lay_in(app, tenant, param.files.unwrap_or_default()).await?;
+    let id = EnvironmentId::new(app.now(), app.random());
+    let size = param.container_size.map(Into::into).unwrap_or_default();
+    Ok(EnvironmentSpec::Hosted(Hosted { id, size, env, files, setup_commands }))
+}
+
+fn refuse_unbuilt(param: &HostedParam) -> Result<(), ApiError> {
+    let refuse = |field: &str| Err(ApiError::not_built(format!("environment.{field}")));
+    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    if some(&param.capability_directories) {
+        return refuse("capability_directories");
+    }
+    if param.desktop.as_ref().is_some_and(|desktop| desktop.enabled) {
+        return refuse("desktop.enabled");
+    }
+    if matches!(param.environment_id, Some(Some(_))) {
+        return refuse("environment_id");
+    }
+    if matches!(param.environment_template_id, Some(Some(_))) {
+        return refuse("environment_template_id");
+    }
+    if let Some(network) = &param.network {
+        let domains = some(&network.allowed_domains) || some(&network.blocked_domains);
+        match network.access {
+            NetworkAccess::Enabled | NetworkAccess::Restricted => return refuse("network.access"),
+            NetworkAccess::Disabled if domains => {
+                let message = "`environment.network`: domains can only be given with `access: restricted`.";
+                return Err(ApiError::invalid("environment.network", message));
+            }
+            NetworkAccess::Disabled => {}
+        }
+    }
+    if let Some(packages) = &param.packages {
+        for (name, list) in [("npm", &packages.npm), ("python", &packages.python), ("system", &packages.system)] {
+            if some(list) {
+                return refuse(&format!("packages.{name}"));
+            }
+        }
+    }
+    for (name, list) in [("plugins", &param.plugins), ("skills", &param.skills)] {
+        if list.as_ref().is_some_and(|list| !list.is_empty()) {
+            return refuse(name);
+        }
+    }
+    Ok(())
+}
+
+fn check_variables(env: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    let wrong = |name: &str, reason: &str| {
+        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        Err(ApiError::invalid("environment.env", format!("`environment.env`: the variable `{shown}` {reason}.")))
+    };
+    if env.len() > MAX_VARIABLES {
+        let message = format!("`environment.env` has more than {MAX_VARIABLES} variables.");
+        return Err(ApiError::invalid("environment.env", message));
+    }
+    for (name, value) in env {
+        let start = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        if !start || name.len() > 128 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return wrong(name, "must have a name of letters, digits and `_` that does not begin with a digit");
+        }
+        if value.len() > MAX_VARIABLE_BYTES || value.contains('\0') {
+            return wrong(name, "must have at most 32 KiB and no null character");
+        }
+    }
+    Ok(())
+}
+
+/// One shell command. A folder of its own goes in front of it.
+fn setup_command((index, param): (usize, SetupCommandParam)) -> Result<String, ApiError> {
+    let path = format!("environment.setup_commands[{index}]");
+    if param.command.is_empty() || param.command.len() > MAX_COMMAND_BYTES || param.command.contains('\0') {
+        let path = format!("{path}.command");
+        let message = format!("`{path}` must have 1 to {MAX_COMMAND_BYTES} bytes and no null character.");
+        return Err(ApiError::invalid(path, message));
+    }
+    match param.cwd {
+        None => Ok(param.command),
+        Some(cwd) => {
+            if !is_plain_path(&cwd) {
+                let path = format!("{path}.cwd");
+                let message = format!("`{path}` must be an absolute path without `.` and `..`.");
+                return Err(ApiError::invalid(path, message));
+            }
+            Ok(format!("cd -- '{}' && {{\n{}\n}}", cwd.replace('\'', r"'\''"), param.command))
+        }
+    }
+}
+
+async fn lay_in(app: &App, tenant: TenantId, params: Vec<FileParam>) -> Result<Vec<HostedFile>, ApiError> {
+    if params.len() > MAX_FILES {
+        let message = format!("`environment.files` has more than {MAX_FILES} entries.");
+        return Err(ApiError::invalid("environment.files", message));
+    }
+    let mut laid: Vec<HostedFile> = Vec::with_capacity(params.len());
+    let mut contents: Vec<(usize, Vec<u8>)> = Vec::new();
+    for (index, param) in params.into_iter().enumerate() {
+        let at = format!("environment.files[{index}]");
+        let (path, file, size_bytes, inline) = match param {
+            FileParam::FileId(given) => {
+                let named = format!("{at}.file_id");
+                let unknown = || ApiError::invalid(named.clone(), format!("`{named}`: there is no such file."));
+                let file: FileId = given.file_id.parse().map_err(|_| unknown())?;
+                let known = files::find(app, tenant, file).await?.ok_or_else(unknown)?;
+                (given.path, file, known.body.bytes, false)
+            }
+            FileParam::Inline(given) => {
+                let named = format!("{at}.data");
+                let bytes = BASE64_STANDARD
+                    .decode(given.data.as_bytes())
+                    .map_err(|_| ApiError::invalid(named.clone(), format!("`{named}` is not standard base64.")))?;
+                let size = bytes.len() as u64;
+                contents.push((index, bytes));
+                (given.path, FileId::new(app.now(), app.random()), size, true)
+            }
+        };
+        check_destination(&path, &laid, &format!("{at}.path"))?;
+        laid.push(HostedFile { file, path, size_bytes, inline });
+    }
+    for (index, bytes) in contents {
+        let file = &laid[index];
+        files::keep_inline(app, tenant, file.file, &bytes).await?;
+    }
+    Ok(laid)
+}
+
+/// A file's place in the workspace: the same rules as the SDK's own check.
+pub(crate) fn check_destination(path: &str, laid: &[HostedFile], at: &str) -> Result<(), ApiError> {
+    let wrong = |reason: String| Err(ApiError::invalid(at, format!("`{at}` {reason}.")));
+    let below = path.strip_prefix(WORKSPACE).and_then(|rest| rest.strip_prefix('/'));
+    let Some(below) = below.filter(|_| is_plain_path(path)) else {
+        return wrong(format!("must be an absolute path below `{WORKSPACE}` without `.` and `..`"));
+    };
+    let first = below.split('/').next().unwrap_or_default();
+    if first == ".codex" || first.starts_with(".managed-agents") || below == "outputs" {
+        return wrong("is a reserved place".to_owned());
+    }
+    for other in laid {
+        let inside = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+        if other.path == path || inside(&other.path, path) || inside(path, &other.path) {
+            return wrong("stands in the way of another file, or the other of it".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Absolute, with no empty, `.` or `..` part and nothing unprintable.
+pub(crate) fn is_plain_path(path: &str) -> bool {
+    path.len() <= MAX_PATH_BYTES
+        && path.len() > 1
+        && path.starts_with('/')
+        && !path.chars().any(char::is_control)
+        && !path.contains('\\')
+        && path[1..].split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+fn specify_self_hosted(app: &App, param: SelfHostedParam) -> Result<EnvironmentSpec, ApiError> {
+    if param.capability_directories.is_some_and(|list| !list.is_empty()) {
+        return Err(ApiError::not_built("environment.capability_directories"));
+    }
+    let folder = param.workspace_directory.trim_end_matches('/');
+    if !is_plain_path(folder) {
+        let path = "environment.workspace_directory";
+        let message = format!("`{path}` must be an absolute path without `.` and `..`.");
+        return Err(ApiError::invalid(path, message));
+    }
+    let connection = match param.bailiwick.and_then(|extras| extras.executor) {
+        None => Connection::DialIn,
+        Some(executor) if app.options.executors.contains(&executor) => Connection::Listen { executor },
+        Some(executor) => {
+            let path = "environment.bailiwick.executor";
+            let shown: String = executor.chars().take(64).flat_map(char::escape_debug).collect();
+            let message = format!("`{path}`: the server's configuration has no `[executors.{shown}]`.");
+            return Err(ApiError::invalid(path, message));
+        }
+    };
+    let id = EnvironmentId::new(app.now(), app.random());
+    Ok(EnvironmentSpec::SelfHosted(SelfHosted { id, workspace_directory: folder.to_owned(), connection }))
+}

@@ -1,0 +1,25 @@
+//! What each route does.
+
+pub(crate) mod agent_config;
+pub(crate) mod agents;
+pub(crate) mod artifacts;
+pub(crate) mod environment_config;
+pub(crate) mod environments;
+pub(crate) mod events;
+pub(crate) mod executors;
+pub(crate) mod files;
+pub(crate) mod history;
+pub(crate) mod inputs;
+pub(crate) mod keys;
+pub(crate) mod models;
+pub(crate) mod receipts;
+pub(crate) mod sessions;
+pub(crate) mod unbuilt;
+
+use axum::{Json, response::IntoResponse};
+use serde::Serialize;
+
+/// 200 with a JSON body.
+pub(crate) fn ok<T: Serialize>(body: T) -> crate::routes::Answer {
+    Ok(Json(body).into_response())
+}

@@ -1,0 +1,376 @@
+//! Sessions: begin, show, change, delete, resolve.
+
+use super::{agent_config, agents, environment_config, environments, events as event_routes, inputs, ok};
+use crate::{
+    app::{App, Call, key_reused},
+    error::ApiError,
+    query::{bits, unknown_cursor},
+    routes::Answer,
+    types::{
+        agent::Deleted,
+        page::Page,
+        session::{
+            AgentUpdate, CACHE_KEY, PromptCacheOptions, RESERVED, ROLE_KEY, Review, Session, SessionCreate,
+            SessionUpdate, SpendControlParam,
+        },
+    },
+};
+use bailiwick_core::{
+    EnvironmentSpec,
+    item::{SessionStatus, SessionView},
+    record::{Input, InputEnvelope, Resolution, SessionCreated, SessionPatch},
+};
+use bailiwick_engine::{From as WatchFrom, Submitted};
+use bailiwick_gate::{Journal, NewSession};
+use bailiwick_ports::{
+    Caller,
+    store::{Accepted, Idempotency, RowKind, RowQuery, StreamHead},
+};
+use bailiwick_types::{ActionId, AgentId, Millis, SessionId};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// How long an answer waits until a change is taken in.
+const TAKE_IN: Millis = Millis::from_secs(10);
+/// How long showing an idle session waits for inputs that were just accepted.
+const SETTLE: Millis = Millis(500);
+const MAX_ROLE_BYTES: usize = 2048;
+
+/// A session as it is now.
+pub(crate) struct Known {
+    pub view: SessionView,
+    pub head: StreamHead,
+    pub journal: Journal,
+    /// The first input that is accepted and not taken in.
+    pub waiting: Option<u64>,
+}
+
+impl Known {
+    /// What a client is shown: an accepted message makes a session busy at once.
+    pub fn show(mut self, base_url: &str) -> Session {
+        if self.waiting.is_some() && self.view.status == SessionStatus::Idle {
+            self.view.status = SessionStatus::InProgress;
+        }
+        Session::of(&self.view, base_url)
+    }
+}
+
+pub(crate) async fn find(app: &App, caller: &Caller, session: SessionId) -> Result<Known, ApiError> {
+    let store = &app.options.store;
+    // Deleted sessions have a stream, but no row.
+    let row = store.row(caller.tenant, RowKind::Session, session.to_u128()).await?;
+    let row = row.ok_or_else(|| ApiError::not_found("session", &session.to_string()))?;
+    let (head, journal) = app.open(caller, session).await?;
+    let view = journal.open_row(RowKind::Session, &row)?;
+    let waiting = store.inbox(session.into(), head.inbox_through, 1).await?;
+    Ok(Known { view, head, journal, waiting: waiting.first().map(|entry| entry.sequence) })
+}
+
+pub(crate) async fn create(mut call: Call) -> Answer {
+    call.query()?.finish()?;
+    let (param, body): (SessionCreate, _) = call.json().await?;
+    let idempotency = call.idempotency(&body).await?;
+    let (app, caller) = (&*call.app, &call.caller);
+    if let Some(Accepted::Repeated { stream, .. }) = earlier(app, caller, &idempotency).await? {
+        return began(&call, stream.into(), param.stream == Some(true), padding(&param)).await;
+    }
+    check_create(&param)?;
+    let (stream, padding) = (param.stream == Some(true), padding(&param));
+    if stream {
+        // Refused before the session is there, not after.
+        drop(app.bounds.stream()?);
+    }
+    let new = new_session(app, caller, param, idempotency).await?;
+    let (session, environment) = (new.session, new.created.environment.clone());
+    environments::remember(app, caller.tenant, &environment, session).await?;
+    match app.options.handle.create(new).await? {
+        Submitted::Accepted { session, repeated, .. } => {
+            if repeated {
+                environments::forget(app, caller.tenant, &environment).await?;
+            }
+            began(&call, session, stream, padding).await
+        }
+        Submitted::KeyReused => {
+            environments::forget(app, caller.tenant, &environment).await?;
+            Err(key_reused())
+        }
+    }
+}
+
+/// What an earlier request with this promise led to; 409 when it was another request.
+pub(crate) async fn earlier(
+    app: &App,
+    caller: &Caller,
+    idempotency: &Option<Idempotency>,
+) -> Result<Option<Accepted>, ApiError> {
+    let Some(idempotency) = idempotency else { return Ok(None) };
+    match app.options.store.accepted(caller.tenant, idempotency).await? {
+        Some(Accepted::KeyReused) => Err(key_reused()),
+        other => Ok(other),
+    }
+}
+
+fn padding(param: &SessionCreate) -> bool {
+    param.stream_options.as_ref().and_then(|options| options.include_obfuscation).unwrap_or(true)
+}
+
+async fn began(call: &Call, session: SessionId, stream: bool, padding: bool) -> Answer {
+    if stream {
+        return event_routes::open(call, session, WatchFrom::Beginning, padding, true).await;
+    }
+    ok(find(&call.app, &call.caller, session).await?.show(&call.base_url))
+}
+
+fn check_create(param: &SessionCreate) -> Result<(), ApiError> {
+    use crate::types::environment::EnvironmentParam;
+    refuse_unbuilt(param.review, &param.spend_control)?;
+    if param.vault_ids.as_ref().is_some_and(|ids| !ids.is_empty()) {
+        return Err(ApiError::not_built("vault_ids"));
+    }
+    let stream = param.stream == Some(true);
+    if param.stream_options.is_some() && !stream {
+        return Err(ApiError::invalid("stream_options", "`stream_options` needs `stream: true`."));
+    }
+    if param.agent.is_none() && param.agent_id.is_none() {
+        return Err(ApiError::invalid("agent", "`agent` or `agent_id` is needed."));
+    }
+    let none = matches!(param.environment, EnvironmentParam::None(_));
+    let self_hosted = matches!(param.environment, EnvironmentParam::SelfHosted(_));
+    if param.input.is_none() && (none || (stream && !self_hosted)) {
+        let reason = if none { "a session without an environment" } else { "a stream" };
+        return Err(ApiError::invalid("input", format!("`input` is needed for {reason}.")));
+    }
+    if let Some(role) = &param.role_arn {
+        let fine =
+            role.starts_with("arn:") && role.len() <= MAX_ROLE_BYTES && role.bytes().all(|b| b.is_ascii_graphic());
+        if !fine {
+            return Err(ApiError::invalid(
+                "role_arn",
+                "`role_arn` must be an ARN such as `arn:aws:iam::123456789012:role/NAME`.",
+            ));
+        }
+    }
+    agent_config::check_metadata(param.metadata.as_ref().unwrap_or(&BTreeMap::new()))
+}
+
+fn refuse_unbuilt(review: Option<Review>, spend_control: &Option<SpendControlParam>) -> Result<(), ApiError> {
+    if review == Some(Review::AutoReview) {
+        return Err(ApiError::not_built("review"));
+    }
+    if spend_control.as_ref().is_some_and(|control| control.limit.is_some()) {
+        return Err(ApiError::not_built("spend_control.limit"));
+    }
+    Ok(())
+}
+
+async fn new_session(
+    app: &App,
+    caller: &Caller,
+    param: SessionCreate,
+    idempotency: Option<Idempotency>,
+) -> Result<NewSession, ApiError> {
+    let mut agent = match &param.agent_id {
+        Some(id) => agents::config(app, caller.tenant, id, "agent_id").await?,
+        None => agent_config::blank(AgentId::new(app.now(), app.random())),
+    };
+    agent_config::apply(app, param.agent.unwrap_or_default(), "agent", &mut agent)?;
+    let input = inputs::first(app, param.input)?;
+    let mut metadata = param.metadata.unwrap_or_default();
+    if let Some(role) = param.role_arn {
+        metadata.insert(ROLE_KEY.into(), role);
+    }
+    if let Some(options) = param.prompt_cache_options {
+        metadata.insert(CACHE_KEY.into(), options.ttl.as_str().into());
+    }
+    let environment = environment_config::specify(app, caller.tenant, param.environment).await?;
+    let creator = caller.principal.clone();
+    let input = input.map(|input| InputEnvelope { orderer: creator.clone(), input });
+    Ok(NewSession {
+        tenant: caller.tenant,
+        session: SessionId::new(app.now(), app.random()),
+        created: SessionCreated { agent, environment, metadata, creator },
+        input,
+        idempotency,
+    })
+}
+
+pub(crate) async fn get(call: Call) -> Answer {
+    call.query()?.finish()?;
+    let session = call.id("session_id", "session")?;
+    let mut known = find(&call.app, &call.caller, session).await?;
+    if let (Some(sequence), SessionStatus::Idle) = (known.waiting, known.view.status) {
+        let until = call.app.now() + SETTLE;
+        if call.app.options.handle.taken_in(session, sequence, until).await? {
+            known = find(&call.app, &call.caller, session).await?;
+        }
+    }
+    ok(known.show(&call.base_url))
+}
+
+pub(crate) async fn list(call: Call) -> Answer {
+    let mut query = call.query()?;
+    let page = query.page(bits!(SessionId))?;
+    let agent: Option<AgentId> = query.id("agent_id")?;
+    let labels = query.map("metadata")?;
+    query.finish()?;
+    if labels.len() > 16 || labels.iter().any(|(key, _)| key.is_empty() || key.starts_with(RESERVED)) {
+        let message =
+            format!("`metadata` takes up to 16 pairs whose keys are not empty and do not begin with `{RESERVED}`.");
+        return Err(ApiError::invalid("metadata", message));
+    }
+    let (app, caller) = (&*call.app, &call.caller);
+    let wanted = RowQuery {
+        tenant: caller.tenant,
+        kind: RowKind::Session,
+        scope: caller.tenant.to_u128(),
+        parent: agent.map(AgentId::to_u128),
+        labels,
+        page: page.clone(),
+    };
+    let (rows, more) = app.options.store.rows(wanted).await?.ok_or_else(|| unknown_cursor(&page))?;
+    let mut sessions = Vec::with_capacity(rows.len());
+    for row in rows {
+        // A session that goes away while the page is made is left out.
+        let Ok((_, journal)) = app.open(caller, row.stream.into()).await else { continue };
+        let view: SessionView = journal.open_row(RowKind::Session, &row)?;
+        sessions.push(Session::of(&view, &call.base_url));
+    }
+    ok(Page::new(sessions, more, |session| session.id.clone()))
+}
+
+pub(crate) async fn update(mut call: Call) -> Answer {
+    call.query()?.finish()?;
+    let session = call.id("session_id", "session")?;
+    let known = find(&call.app, &call.caller, session).await?;
+    let (param, body): (SessionUpdate, _) = call.json().await?;
+    let idempotency = call.idempotency(&body).await?;
+    let (app, caller) = (&*call.app, &call.caller);
+    refuse_unbuilt(param.review, &param.spend_control.clone().flatten())?;
+    let patch = patch_of(app, param, &known.view)?;
+    if patch != SessionPatch::default() {
+        submit(app, caller, session, Input::Update(patch), idempotency).await?;
+    }
+    ok(find(app, caller, session).await?.show(&call.base_url))
+}
+
+fn patch_of(app: &App, param: SessionUpdate, view: &SessionView) -> Result<SessionPatch, ApiError> {
+    let mut patch = SessionPatch::default();
+    let AgentUpdate { model, reasoning, service_tier, tools } = param.agent.unwrap_or_default();
+    if let Some(model) = model {
+        agent_config::check_model(app, &model, "agent.model")?;
+        patch.model = Some(model);
+    }
+    if let Some(effort) = reasoning.and_then(|reasoning| reasoning.effort) {
+        let mut changed = view.agent.reasoning.clone();
+        changed.effort = effort.map(|effort| effort.as_str().to_owned());
+        patch.reasoning = Some(changed);
+    }
+    patch.service_tier = service_tier.map(|tier| tier.map_or("auto", |tier| tier.as_str()).to_owned());
+    if let Some(tools) = tools {
+        patch.tools = Some(agent_config::tools_of(tools.unwrap_or_default(), "agent.tools")?);
+    }
+    if let Some(metadata) = &param.metadata {
+        agent_config::check_metadata(metadata.as_ref().unwrap_or(&BTreeMap::new()))?;
+    }
+    patch.metadata = metadata_of(param.metadata, param.prompt_cache_options, view);
+    Ok(patch)
+}
+
+/// What is ours in the metadata stays when a client replaces what is its own.
+fn metadata_of(
+    given: Option<Option<BTreeMap<String, String>>>,
+    cache: Option<Option<PromptCacheOptions>>,
+    view: &SessionView,
+) -> Option<BTreeMap<String, String>> {
+    if given.is_none() && cache.is_none() {
+        return None;
+    }
+    let kept = view.metadata.iter().filter(|(key, _)| given.is_none() || key.starts_with(RESERVED));
+    let mut metadata: BTreeMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+    metadata.extend(given.flatten().unwrap_or_default());
+    match cache {
+        Some(Some(options)) => {
+            metadata.insert(CACHE_KEY.into(), options.ttl.as_str().into());
+        }
+        Some(None) => {
+            metadata.remove(CACHE_KEY);
+        }
+        None => {}
+    }
+    Some(metadata)
+}
+
+pub(crate) async fn delete(call: Call) -> Answer {
+    call.query()?.finish()?;
+    let session: SessionId = call.id("session_id", "session")?;
+    let (app, caller) = (&*call.app, &call.caller);
+    let known = find(app, caller, session).await?;
+    submit(app, caller, session, Input::Delete, None).await?;
+    environments::forget(app, caller.tenant, &known.view.environment).await?;
+    if let EnvironmentSpec::Hosted(hosted) = &known.view.environment {
+        super::files::remove_inline(app, caller.tenant, &hosted.files).await?;
+    }
+    ok(Deleted { id: session.to_string(), object: "agent.session.deleted", deleted: true })
+}
+
+/// Gives a session one input and waits until it is taken in, so that the next request sees what it changed.
+pub(crate) async fn submit(
+    app: &App,
+    caller: &Caller,
+    session: SessionId,
+    input: Input,
+    idempotency: Option<Idempotency>,
+) -> Result<(), ApiError> {
+    let handle = &app.options.handle;
+    let input = InputEnvelope { orderer: caller.principal.clone(), input };
+    match handle.submit(caller.tenant, session, vec![input], idempotency).await? {
+        Submitted::KeyReused => Err(key_reused()),
+        Submitted::Accepted { sequence, .. } => match handle.taken_in(session, sequence, app.now() + TAKE_IN).await? {
+            true => Ok(()),
+            false => Err(ApiError::overloaded(
+                "The change is accepted and will be made; the server is too busy to say when. Look again in a moment.",
+            )),
+        },
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveParam {
+    /// As the item's or the session's `bailiwick` object shows it.
+    pub action: String,
+    pub resolution: ResolutionParam,
+}
+
+/// A person's word on an unknown outcome.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolutionParam {
+    /// It happened, and is not done again.
+    Happened,
+    DidNotHappen,
+    /// Whatever happened, it may be done again.
+    DoAgain,
+}
+
+pub(crate) async fn resolve(mut call: Call) -> Answer {
+    call.query()?.finish()?;
+    let session = call.id("session_id", "session")?;
+    let (param, _): (ResolveParam, _) = call.json().await?;
+    let (app, caller) = (&*call.app, &call.caller);
+    let known = find(app, caller, session).await?;
+    let action: Option<ActionId> = param.action.parse().ok();
+    let unresolved = action.filter(|action| known.view.unresolved.iter().any(|one| one.action == *action));
+    let Some(action) = unresolved else {
+        let message = "`action`: no action of this session with this id has an unknown outcome.";
+        return Err(ApiError::invalid("action", message));
+    };
+    let resolution = match param.resolution {
+        ResolutionParam::Happened => Resolution::Happened,
+        ResolutionParam::DidNotHappen => Resolution::DidNotHappen,
+        ResolutionParam::DoAgain => Resolution::DoAgain,
+    };
+    submit(app, caller, session, Input::Resolve { action, resolution }, None).await?;
+    ok(find(app, caller, session).await?.show(&call.base_url))
+}

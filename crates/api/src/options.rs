@@ -1,0 +1,110 @@
+//! What the API is made of, and its bounds.
+
+use crate::{app::App, routes};
+use axum::Router;
+use bailiwick_engine::Handle;
+use bailiwick_gate::{Archive, ExecutorDoor};
+use bailiwick_ports::{Authenticator, Caller, Clock, KeyDesk, Keys, ModelCards, Policy, Random, Store, Tasks};
+use bailiwick_types::Millis;
+use std::sync::Arc;
+
+/// Everything that the API works with.
+pub struct Options {
+    pub handle: Handle,
+    pub store: Arc<dyn Store>,
+    pub keys: Arc<dyn Keys>,
+    pub archive: Archive,
+    pub cards: Arc<dyn ModelCards>,
+    /// Only asked whether a remit can be understood when an agent is written.
+    pub policy: Arc<dyn Policy>,
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Makes and revokes keys for `/bailiwick/v1/keys`.
+    pub key_desk: Arc<dyn KeyDesk>,
+    /// Takes executors that dial in; without one registering answers 501.
+    pub executor_door: Option<Arc<dyn ExecutorDoor>>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub tasks: Arc<dyn Tasks>,
+    /// Names of listening executors in the configuration (`[executors.NAME]`).
+    pub executors: Vec<String>,
+    /// How clients and executors reach this server, such as `https://agents.example`; else what their `Host` header
+    /// says.
+    pub public_url: Option<String>,
+    pub limits: Limits,
+}
+
+/// Bounds of the interface. Each refuses with a clear answer.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a JSON body; more is 413.
+    pub json_bytes: usize,
+    /// Bytes of an uploaded file; more is 413.
+    pub file_bytes: u64,
+    /// Requests being answered at the same time, streams not counted; more is 503.
+    pub requests: usize,
+    /// Open event streams; more is 503.
+    pub streams: usize,
+    /// Files being uploaded or downloaded at the same time, because their bytes pass through memory; more is 503.
+    pub transfers: usize,
+    /// Requests of one key in a second, on average; more is 429.
+    pub rate_per_second: u32,
+    /// Requests of one key that may come at once.
+    pub burst: u32,
+    /// A comment is sent on a stream that was silent for this long.
+    pub heartbeat: Millis,
+    /// A client that does not take an event for this long is dropped.
+    pub patience: Millis,
+    /// A body must be complete after this; later is 408.
+    pub body_time: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            json_bytes: 16 * 1024 * 1024,
+            file_bytes: 512 * 1024 * 1024,
+            requests: 1024,
+            streams: 4096,
+            transfers: 8,
+            rate_per_second: 1000,
+            burst: 2000,
+            heartbeat: Millis::from_secs(15),
+            patience: Millis::from_secs(30),
+            body_time: Millis::from_secs(60),
+        }
+    }
+}
+
+impl Options {
+    pub fn build(self) -> Api {
+        Api { app: Arc::new(App::new(self)) }
+    }
+}
+
+/// The interface, ready to be served.
+#[derive(Clone)]
+pub struct Api {
+    app: Arc<App>,
+}
+
+impl Api {
+    /// For listeners that anybody may reach: every request says who it is from.
+    pub fn router(&self) -> Router {
+        routes::router(Arc::clone(&self.app), None)
+    }
+
+    /// For a socket that only `caller` can reach (the local administration socket).
+    pub fn router_for(&self, caller: Caller) -> Router {
+        routes::router(Arc::clone(&self.app), Some(caller))
+    }
+
+    /// Event streams that are open now.
+    pub fn open_streams(&self) -> usize {
+        self.app.bounds.open_streams()
+    }
+
+    /// Ends every event stream, so that a server can stop gracefully. Clients resume with `Last-Event-ID`.
+    pub fn close_streams(&self) {
+        self.app.bounds.close();
+    }
+}

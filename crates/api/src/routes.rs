@@ -1,0 +1,253 @@
+//! Every route there is, in one table: the router, the OpenAPI document and the test of who may call what are all made
+//! of it.
+
+use crate::{
+    app::{App, Call, SyncBody},
+    auth,
+    error::ApiError,
+    handlers::{
+        agents, artifacts, environments, events, executors, files, history, keys, models, receipts, sessions, unbuilt,
+    },
+};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRequestParts, RawPathParams, Request},
+    http::{Method, request::Parts},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use bailiwick_ports::{Caller, Scope};
+use std::{pin::Pin, sync::Arc};
+
+pub(crate) type Answer = Result<Response, ApiError>;
+type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// One route.
+pub struct Route {
+    /// In capitals.
+    pub method: &'static str,
+    /// Below its area, with `{names}`.
+    pub path: &'static str,
+    pub area: Area,
+    /// What the caller must have.
+    pub scope: Scope,
+    /// Its name in the OpenAPI document.
+    pub operation: &'static str,
+    pub summary: &'static str,
+    /// `false`: it answers 501.
+    pub built: bool,
+    handler: fn(Call) -> Pending,
+}
+
+/// Where routes lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// The official API.
+    Agents,
+    /// What we add.
+    Bailiwick,
+    /// Where executors register; the base is what a session shows as `remote_url`.
+    Executors,
+}
+
+impl Area {
+    /// The prefixes under which its routes answer.
+    pub fn prefixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Agents => &["/v1", "/openai/v1"],
+            Self::Bailiwick => &["/bailiwick/v1"],
+            Self::Executors => &[""],
+        }
+    }
+}
+
+macro_rules! routes {
+    ($($area:ident $method:ident $path:literal $scope:ident $operation:ident $handler:path, $summary:literal;)*) => {
+        pub static ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            area: Area::$area,
+            scope: Scope::$scope,
+            operation: stringify!($operation),
+            summary: $summary,
+            built: routes!(@built $area $handler),
+            handler: |call| Box::pin($handler(call)),
+        },)*];
+    };
+    (@built $area:ident unbuilt::answer) => { false };
+    (@built $area:ident $handler:path) => { true };
+}
+
+routes! {
+    Agents POST "/agents" AgentsWrite create_agent agents::create, "Saves a new agent.";
+    Agents GET "/agents" AgentsRead list_agents agents::list, "Lists saved agents.";
+    Agents GET "/agents/{agent_id}" AgentsRead get_agent agents::get, "Shows a saved agent.";
+    Agents POST "/agents/{agent_id}" AgentsWrite update_agent agents::update, "Writes the next version of a saved agent.";
+    Agents DELETE "/agents/{agent_id}" AgentsWrite delete_agent agents::delete, "Deletes a saved agent; its sessions go on.";
+
+    Agents POST "/agents/sessions" SessionsWrite create_session sessions::create, "Begins a session; with `stream` answers with its events.";
+    Agents GET "/agents/sessions" SessionsRead list_sessions sessions::list, "Lists sessions.";
+    Agents GET "/agents/sessions/{session_id}" SessionsRead get_session sessions::get, "Shows a session.";
+    Agents POST "/agents/sessions/{session_id}" SessionsWrite update_session sessions::update, "Changes a session.";
+    Agents DELETE "/agents/sessions/{session_id}" SessionsWrite delete_session sessions::delete, "Deletes a session and stops its work.";
+    Agents POST "/agents/sessions/{session_id}/events" SessionsWrite create_session_events events::create, "Gives a session its next inputs.";
+    Agents GET "/agents/sessions/{session_id}/events" SessionsRead stream_session_events events::stream, "Streams a session's events.";
+    Agents GET "/agents/sessions/{session_id}/items" SessionsRead list_session_items history::items, "Lists a session's items.";
+    Agents GET "/agents/sessions/{session_id}/turns" SessionsRead list_session_turns history::turns, "Lists a session's turns.";
+    Agents GET "/agents/sessions/{session_id}/turns/{turn_id}" SessionsRead get_session_turn history::turn, "Shows a turn.";
+    Agents GET "/agents/sessions/{session_id}/turns/{turn_id}/items" SessionsRead list_turn_items history::turn_items, "Lists a turn's items.";
+    Agents GET "/agents/sessions/{session_id}/artifacts" SessionsRead list_session_artifacts artifacts::list, "Lists the files that a session's turns published.";
+    Agents GET "/agents/sessions/{session_id}/artifacts/{artifact_id}" SessionsRead get_session_artifact artifacts::get, "Shows an artifact.";
+    Agents DELETE "/agents/sessions/{session_id}/artifacts/{artifact_id}" SessionsWrite delete_session_artifact artifacts::delete, "Deletes an artifact and its bytes.";
+    Agents GET "/agents/sessions/{session_id}/artifacts/{artifact_id}/content" SessionsRead get_session_artifact_content artifacts::content, "Downloads an artifact.";
+
+    Agents GET "/agents/sessions/{session_id}/subagents" SessionsRead list_session_subagents unbuilt::answer, "Not built.";
+    Agents GET "/agents/sessions/{session_id}/subagents/{subagent_id}" SessionsRead get_session_subagent unbuilt::answer, "Not built.";
+    Agents GET "/agents/sessions/{session_id}/subagents/{subagent_id}/items" SessionsRead list_subagent_items unbuilt::answer, "Not built.";
+    Agents GET "/agents/sessions/{session_id}/subagents/{subagent_id}/turns" SessionsRead list_subagent_turns unbuilt::answer, "Not built.";
+    Agents GET "/agents/sessions/{session_id}/subagents/{subagent_id}/turns/{turn_id}" SessionsRead get_subagent_turn unbuilt::answer, "Not built.";
+    Agents GET "/agents/sessions/{session_id}/subagents/{subagent_id}/turns/{turn_id}/items" SessionsRead list_subagent_turn_items unbuilt::answer, "Not built.";
+    Agents GET "/agents/sessions/{session_id}/traces" SessionsRead list_session_traces unbuilt::answer, "Not built.";
+
+    Agents POST "/agents/environments" SessionsWrite create_environment unbuilt::answer, "Not built: environments are made with their sessions.";
+    Agents GET "/agents/environments" SessionsRead list_environments environments::list, "Lists the environments of sessions.";
+    Agents GET "/agents/environments/{environment_id}" SessionsRead get_environment environments::get, "Shows an environment.";
+    Agents GET "/agents/environments/{environment_id}/files" SessionsRead list_environment_files environments::list_files, "Lists the files of a running environment.";
+    Agents POST "/agents/environments/{environment_id}/files" SessionsWrite create_environment_file environments::create_file, "Puts a file into an environment.";
+    Agents POST "/agents/environments/templates" AgentsWrite create_environment_template unbuilt::answer, "Not built.";
+    Agents GET "/agents/environments/templates" AgentsRead list_environment_templates unbuilt::answer, "Not built.";
+    Agents GET "/agents/environments/templates/{environment_template_id}" AgentsRead get_environment_template unbuilt::answer, "Not built.";
+    Agents POST "/agents/environments/templates/{environment_template_id}" AgentsWrite update_environment_template unbuilt::answer, "Not built.";
+    Agents DELETE "/agents/environments/templates/{environment_template_id}" AgentsWrite delete_environment_template unbuilt::answer, "Not built.";
+
+    Agents POST "/agents/automations" AgentsWrite create_automation unbuilt::answer, "Not built.";
+    Agents GET "/agents/automations" AgentsRead list_automations unbuilt::answer, "Not built.";
+    Agents GET "/agents/automations/{automation_id}" AgentsRead get_automation unbuilt::answer, "Not built.";
+    Agents POST "/agents/automations/{automation_id}" AgentsWrite update_automation unbuilt::answer, "Not built.";
+    Agents DELETE "/agents/automations/{automation_id}" AgentsWrite delete_automation unbuilt::answer, "Not built.";
+    Agents POST "/agents/automations/{automation_id}/pause" AgentsWrite pause_automation unbuilt::answer, "Not built.";
+    Agents POST "/agents/automations/{automation_id}/resume" AgentsWrite resume_automation unbuilt::answer, "Not built.";
+    Agents POST "/agents/automations/{automation_id}/invocations" AgentsWrite create_automation_invocation unbuilt::answer, "Not built.";
+    Agents GET "/agents/automations/{automation_id}/invocations" AgentsRead list_automation_invocations unbuilt::answer, "Not built.";
+    Agents GET "/agents/automations/{automation_id}/invocations/{invocation_id}" AgentsRead get_automation_invocation unbuilt::answer, "Not built.";
+
+    Agents POST "/vaults" Admin create_vault unbuilt::answer, "Not built.";
+    Agents GET "/vaults" Admin list_vaults unbuilt::answer, "Not built.";
+    Agents GET "/vaults/{vault_id}" Admin get_vault unbuilt::answer, "Not built.";
+    Agents POST "/vaults/{vault_id}" Admin update_vault unbuilt::answer, "Not built.";
+    Agents DELETE "/vaults/{vault_id}" Admin delete_vault unbuilt::answer, "Not built.";
+    Agents POST "/vaults/{vault_id}/credentials" Admin create_vault_credential unbuilt::answer, "Not built.";
+    Agents GET "/vaults/{vault_id}/credentials" Admin list_vault_credentials unbuilt::answer, "Not built.";
+    Agents GET "/vaults/{vault_id}/credentials/{credential_id}" Admin get_vault_credential unbuilt::answer, "Not built.";
+    Agents POST "/vaults/{vault_id}/credentials/{credential_id}" Admin update_vault_credential unbuilt::answer, "Not built.";
+    Agents DELETE "/vaults/{vault_id}/credentials/{credential_id}" Admin delete_vault_credential unbuilt::answer, "Not built.";
+
+    Agents POST "/skills" AgentsWrite create_skill unbuilt::answer, "Not built.";
+    Agents GET "/skills" AgentsRead list_skills unbuilt::answer, "Not built.";
+    Agents GET "/skills/{skill_id}" AgentsRead get_skill unbuilt::answer, "Not built.";
+    Agents POST "/skills/{skill_id}" AgentsWrite update_skill unbuilt::answer, "Not built.";
+    Agents DELETE "/skills/{skill_id}" AgentsWrite delete_skill unbuilt::answer, "Not built.";
+    Agents GET "/skills/{skill_id}/content" AgentsRead get_skill_content unbuilt::answer, "Not built.";
+    Agents POST "/skills/{skill_id}/versions" AgentsWrite create_skill_version unbuilt::answer, "Not built.";
+    Agents GET "/skills/{skill_id}/versions" AgentsRead list_skill_versions unbuilt::answer, "Not built.";
+    Agents GET "/skills/{skill_id}/versions/{version}" AgentsRead get_skill_version unbuilt::answer, "Not built.";
+    Agents DELETE "/skills/{skill_id}/versions/{version}" AgentsWrite delete_skill_version unbuilt::answer, "Not built.";
+    Agents GET "/skills/{skill_id}/versions/{version}/content" AgentsRead get_skill_version_content unbuilt::answer, "Not built.";
+    Agents POST "/webhook_endpoints" Admin create_webhook_endpoint unbuilt::answer, "Not built.";
+    Agents GET "/webhook_endpoints" Admin list_webhook_endpoints unbuilt::answer, "Not built.";
+    Agents GET "/webhook_endpoints/{webhook_endpoint_id}" Admin get_webhook_endpoint unbuilt::answer, "Not built.";
+    Agents POST "/webhook_endpoints/{webhook_endpoint_id}" Admin update_webhook_endpoint unbuilt::answer, "Not built.";
+    Agents DELETE "/webhook_endpoints/{webhook_endpoint_id}" Admin delete_webhook_endpoint unbuilt::answer, "Not built.";
+
+    Agents POST "/files" FilesWrite create_file files::create, "Uploads a file.";
+    Agents GET "/files" FilesRead list_files files::list, "Lists uploaded files.";
+    Agents GET "/files/{file_id}" FilesRead get_file files::get, "Shows an uploaded file.";
+    Agents DELETE "/files/{file_id}" FilesWrite delete_file files::delete, "Deletes an uploaded file and its bytes.";
+    Agents GET "/files/{file_id}/content" FilesRead get_file_content files::content, "Downloads an uploaded file.";
+    Agents GET "/models" AgentsRead list_models models::list, "Lists the published models.";
+    Agents GET "/models/{model}" AgentsRead get_model models::get, "Shows a published model.";
+
+    Bailiwick POST "/sessions/{session_id}/resolve" SessionsWrite resolve_outcome sessions::resolve, "Says what became of an action whose outcome is unknown.";
+    Bailiwick GET "/sessions/{session_id}/receipts" SessionsRead list_receipts receipts::list, "Lists what was decided and what became of it, with its place in the hash chain.";
+    Bailiwick GET "/agents/{agent_id}/versions" AgentsRead list_agent_versions agents::versions, "Lists every version of a saved agent, newest first.";
+    Bailiwick POST "/keys" Admin create_key keys::create, "Makes an API key or an access key. The secret is shown this once.";
+    Bailiwick GET "/keys" Admin list_keys keys::list, "Lists keys without their secrets.";
+    Bailiwick DELETE "/keys/{key_id}" Admin revoke_key keys::revoke, "Revokes a key.";
+
+    Executors POST "/cloud/environment/{environment_id}/direct/register" EnvironmentsConnect register_executor executors::register, "Registers a self-hosted executor.";
+    Executors GET "/cloud/environment/{environment_id}/direct/{registration_id}" EnvironmentsConnect connect_executor executors::connect, "The WebSocket that a registered executor opens.";
+}
+
+/// The whole interface. With `trusted`, every request is from that caller.
+pub(crate) fn router(app: Arc<App>, trusted: Option<Caller>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        for prefix in route.area.prefixes() {
+            let (app, trusted) = (Arc::clone(&app), trusted.clone());
+            let answer = move |request: Request| {
+                let (app, trusted) = (Arc::clone(&app), trusted.clone());
+                async move { answer(app, trusted, route, request).await.unwrap_or_else(IntoResponse::into_response) }
+            };
+            router = router.route(&format!("{prefix}{}", route.path), on(filter(route.method), answer));
+        }
+    }
+    // Bodies are bounded where they are read.
+    router.fallback(no_route).method_not_allowed_fallback(no_method).layer(DefaultBodyLimit::disable())
+}
+
+fn filter(method: &str) -> MethodFilter {
+    match method {
+        "GET" => MethodFilter::GET,
+        "DELETE" => MethodFilter::DELETE,
+        _ => MethodFilter::POST,
+    }
+}
+
+async fn no_route(request: Request) -> ApiError {
+    ApiError::no_route(request.method().as_str(), request.uri().path())
+}
+
+async fn no_method(method: Method) -> ApiError {
+    ApiError::method_not_allowed(method.as_str())
+}
+
+async fn answer(app: Arc<App>, trusted: Option<Caller>, route: &'static Route, request: Request) -> Answer {
+    let _counted = app.bounds.request()?;
+    let (mut parts, body) = request.into_parts();
+    let (caller, body, claimed) = match trusted {
+        Some(caller) => (caller, body, None),
+        None => auth::authenticate(&app, &parts, body).await?,
+    };
+    app.bounds.rate(caller.tenant, &caller.principal, app.now())?;
+    if !caller.may(route.scope) {
+        return Err(ApiError::forbidden(match caller.bound_environment {
+            Some(_) => "This key is bound to an environment: it can only connect an executor there.".to_owned(),
+            None => format!("This key lacks the scope `{}`. An administrator can make one that has it.", route.scope),
+        }));
+    }
+    let params = match RawPathParams::from_request_parts(&mut parts, &()).await {
+        Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        Err(_) => return Err(no_route_of(&parts)),
+    };
+    let base_url = base_url(&app, &parts);
+    let call = Call { app, caller, route, params, base_url, parts, body: SyncBody::new(body), claimed };
+    (route.handler)(call).await
+}
+
+fn no_route_of(parts: &Parts) -> ApiError {
+    ApiError::no_route(parts.method.as_str(), parts.uri.path())
+}
+
+/// How the client reached us: the configured address, else what it says itself, if that can be a host.
+fn base_url(app: &App, parts: &Parts) -> String {
+    if let Some(url) = &app.options.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let named = parts.headers.get("host").and_then(|host| host.to_str().ok());
+    let named = named.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+    let fine = |host: &&str| {
+        (1..=255).contains(&host.len())
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+    };
+    format!("http://{}", named.filter(fine).unwrap_or("localhost"))
+}

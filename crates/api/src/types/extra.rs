@@ -1,0 +1,174 @@
+//! The contents of the objects named `bailiwick`: what we add to the API.
+
+use bailiwick_core as core;
+use bailiwick_types::Millis;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What an agent may be given beyond the API.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentExtras {
+    pub remit: Option<Remit>,
+    pub limits: Option<LimitsParam>,
+}
+
+/// The allow-list of operations; anything else is denied.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Remit {
+    /// Operations (`file.edit`) or kinds (`file.*`).
+    pub allow: Vec<String>,
+}
+
+/// Where a turn stops by itself. What is left out keeps its default.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsParam {
+    /// Model calls in one turn, 1 to 10,000.
+    pub steps_per_turn: Option<u32>,
+    /// 1 s to 30 days.
+    pub turn_time_ms: Option<u64>,
+    /// 1 to 64.
+    pub parallel_actions: Option<u16>,
+    /// 1 KiB to 4 MiB.
+    pub output_bytes: Option<u32>,
+    /// 1 s to 24 h.
+    pub command_time_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Limits {
+    pub steps_per_turn: u32,
+    pub turn_time_ms: u64,
+    pub parallel_actions: u16,
+    pub output_bytes: u32,
+    pub command_time_ms: u64,
+}
+
+impl From<&core::Remit> for Remit {
+    fn from(remit: &core::Remit) -> Self {
+        Self { allow: remit.allow.clone() }
+    }
+}
+
+impl From<&core::Limits> for Limits {
+    fn from(limits: &core::Limits) -> Self {
+        Self {
+            steps_per_turn: limits.steps_per_turn,
+            turn_time_ms: limits.turn_time_ms.0,
+            parallel_actions: limits.parallel_actions,
+            output_bytes: limits.output_bytes,
+            command_time_ms: limits.command_time_ms.0,
+        }
+    }
+}
+
+impl LimitsParam {
+    /// Puts what was given into `limits`, or names the field that lies out of its bounds.
+    pub fn apply(&self, limits: &mut core::Limits) -> Result<(), (&'static str, String)> {
+        const DAY: u64 = 24 * 3600 * 1000;
+        fn set<T: Copy + PartialOrd + std::fmt::Display>(
+            name: &'static str,
+            given: Option<T>,
+            low: T,
+            high: T,
+            place: &mut T,
+        ) -> Result<(), (&'static str, String)> {
+            match given {
+                Some(value) if value < low || value > high => Err((name, format!("must be {low} to {high}"))),
+                Some(value) => {
+                    *place = value;
+                    Ok(())
+                }
+                None => Ok(()),
+            }
+        }
+        set("steps_per_turn", self.steps_per_turn, 1, 10_000, &mut limits.steps_per_turn)?;
+        set("parallel_actions", self.parallel_actions, 1, 64, &mut limits.parallel_actions)?;
+        set("output_bytes", self.output_bytes, 1024, 4 * 1024 * 1024, &mut limits.output_bytes)?;
+        let (mut turn, mut command) = (limits.turn_time_ms.0, limits.command_time_ms.0);
+        set("turn_time_ms", self.turn_time_ms, 1000, 30 * DAY, &mut turn)?;
+        set("command_time_ms", self.command_time_ms, 1000, DAY, &mut command)?;
+        (limits.turn_time_ms, limits.command_time_ms) = (Millis(turn), Millis(command));
+        Ok(())
+    }
+}
+
+/// What we tell of a session beyond the API.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SessionExtras {
+    /// The turn that is running.
+    pub turn_id: Option<String>,
+    /// Who created the session.
+    pub creator: String,
+    /// The role that a Bedrock client gave. It is kept and shown, and grants nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    pub environment: Option<EnvironmentExtras>,
+    /// Actions whose outcome nobody knows. The same effect is not tried again before a person resolves them
+    /// (`POST /bailiwick/v1/sessions/{session_id}/resolve`).
+    pub unresolved: Vec<Unresolved>,
+    /// Calls of the running turn that are held because the same effect is unresolved.
+    pub held_by: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EnvironmentExtras {
+    pub id: String,
+    pub status: &'static str,
+    pub error: Option<String>,
+    /// `dial_in` or `listen`, for a self-hosted one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<&'static str>,
+    /// The configured name of a listening executor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor: Option<String>,
+    /// What it turned out to be; `null` until it has started.
+    pub facts: Option<EnvironmentFacts>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EnvironmentFacts {
+    /// `process` for our namespaces, `self_hosted` when it is not ours to say.
+    pub isolation: String,
+    /// Limits that the machine cannot enforce, each with the reason.
+    pub missing_limits: Vec<String>,
+    pub executor_version: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Unresolved {
+    pub action: String,
+    pub operation: String,
+    /// The command, the path, in plain words.
+    pub what: String,
+    pub reason: String,
+}
+
+/// What we tell of an item beyond the API.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct ItemExtras {
+    /// The action behind it, for receipts and for resolving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What is known of its effect, where that is more than the status says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// It came from a scenario file, not from a model.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub scripted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Effect {
+    /// The rule that denied it, and what would have to change.
+    Denied { rule: String, remedy: String },
+    /// It may or may not have happened.
+    Unknown { reason: String },
+    /// The same effect is unknown as this action.
+    Held { by: String },
+    /// A person said what became of it: `happened`, `did_not_happen` or `do_again`.
+    Resolved { resolution: &'static str, by: String },
+}

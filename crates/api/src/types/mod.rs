@@ -1,0 +1,13 @@
+//! The wire: requests as they come, resources and events as the official SDK (`openai` 3.52.0, `types/beta/**`) reads
+//! them. Names and shapes are the API's; everything that we add sits in objects named `bailiwick`.
+
+pub mod agent;
+pub mod environment;
+pub mod event;
+pub mod extra;
+pub mod file;
+pub mod input;
+pub mod item;
+pub mod page;
+pub mod session;
+pub mod turn;
