@@ -24,6 +24,7 @@ use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
     collections::VecDeque,
+    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -325,9 +326,9 @@ async fn perform(seen: &Seen, behaviour: Behaviour) -> Response {
     };
     match behaviour {
         Behaviour::Answer(answer) => {
-            let (mut body, end) = events(&answer);
-            body.push_str(&end);
-            stream_of(Body::from(body))
+            // In chunks without a length, as every model server streams.
+            let (body, end) = events(&answer);
+            stream_of(Body::from_stream(stream::iter([body, end].map(|piece| Ok::<_, Infallible>(Bytes::from(piece))))))
         }
         Behaviour::Stall(answer) => {
             let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from(events(&answer).0))]);

@@ -115,7 +115,7 @@ async fn limits_and_filters_end_an_answer_and_are_told() {
 async fn calls_share_a_connection() {
     for kind in BOTH {
         let server = serve(|_| Behaviour::text("Hi")).await;
-        let provider = remote(&options(kind, &server.base_url()), &clock());
+        let provider = remote(&options(kind, &server.base_url()), &ManualClock::new(NOW));
         for _ in 0..3 {
             ask(&provider, &Live::unwatched()).await.unwrap();
         }
