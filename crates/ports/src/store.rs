@@ -371,9 +371,7 @@ pub trait Store: Send + Sync {
     async fn submit(&self, submission: Submission) -> Result<Accepted, StoreError>;
     /// What became of an earlier request with this promise; `None` when there was none. Writes nothing: for a caller
     /// that would refuse the repetition of what it has accepted.
-    async fn accepted(&self, _tenant: TenantId, _idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError> {
-        Ok(None)
-    }
+    async fn accepted(&self, tenant: TenantId, idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError>;
     /// Inputs after `after` that no record accounts for, oldest first.
     async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError>;
 

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use bailiwick_ports::{
     Store, StoreError,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, InboxEntry, LeaseGrant, NewStream, Page, Ready, RowKind,
-        RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page,
+        Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
@@ -31,6 +31,10 @@ impl Store for CrashingStore {
         let done = self.inner.submit(submission).await;
         self.world.step().await;
         done
+    }
+
+    async fn accepted(&self, tenant: TenantId, idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+        self.inner.accepted(tenant, idempotency).await
     }
 
     async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {

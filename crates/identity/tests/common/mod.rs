@@ -100,6 +100,9 @@ impl Store for Documents {
     async fn submit(&self, _: Submission) -> Result<Accepted, StoreError> {
         other()
     }
+    async fn accepted(&self, _: TenantId, _: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+        other()
+    }
     async fn inbox(&self, _: StreamId, _: u64, _: u32) -> Result<Vec<InboxEntry>, StoreError> {
         other()
     }

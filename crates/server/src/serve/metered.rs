@@ -38,6 +38,10 @@ impl Store for Metered {
         self.write(self.store.submit(submission)).await
     }
 
+    async fn accepted(&self, tenant: TenantId, idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+        self.store.accepted(tenant, idempotency).await
+    }
+
     async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {
         self.store.inbox(stream, after, limit).await
     }

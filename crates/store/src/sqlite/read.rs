@@ -8,7 +8,7 @@ use super::{
 use bailiwick_ports::{
     StoreError, WrappedKey,
     store::{
-        Document, DocumentKind, InboxEntry, MAX_POSITION, Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot,
+        Accepted, Document, DocumentKind, Idempotency, InboxEntry, MAX_POSITION, Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot,
         StoredRow, StreamHead, Tenant,
     },
 };
@@ -52,6 +52,17 @@ impl Reader<'_> {
             self.first(script, |_| Ok(())).await?.ok_or(StoreError::UnknownStream(stream))?;
         }
         Ok(found)
+    }
+
+    pub async fn accepted(&self, tenant: TenantId, asked: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+        let mut script =
+            Script::new("SELECT digest, stream, sequence FROM promises WHERE key = ? AND scope = ? AND tenant = ?");
+        script.bind(&asked.key[..]).bind(&asked.scope[..]).bind_id(tenant.to_u128());
+        let read = |row: &SqliteRow| match array_at::<32>(row, 0)? == asked.digest {
+            true => Ok(Accepted::Repeated { stream: StreamId::from_u128(id_at(row, 1)?), sequence: number_at(row, 2)? }),
+            false => Ok(Accepted::KeyReused),
+        };
+        self.first(script, read).await
     }
 
     pub async fn head(&self, stream: StreamId) -> Result<Option<StreamHead>, StoreError> {

@@ -96,6 +96,10 @@ async fn a_repeated_submission_is_accepted_once(kit: Kit) {
     for _ in 0..2 {
         assert_eq!(kit.submit(request.clone()).await, Ok(Accepted::Repeated { stream, sequence: 3 }));
     }
+    let asked = |body| promise("key", body).unwrap();
+    assert_eq!(kit.accepted(tenant, &asked(1)).await, Ok(Some(Accepted::Repeated { stream, sequence: 3 })));
+    assert_eq!(kit.accepted(tenant, &asked(2)).await, Ok(Some(Accepted::KeyReused)));
+    assert_eq!(kit.accepted(kit.tenant(), &asked(1)).await, Ok(None));
     assert_eq!(kit.waiting(stream).await, [1, 2, 3, 4]);
 }
 

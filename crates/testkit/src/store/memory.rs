@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bailiwick_ports::{
     Clock, Store, StoreError,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, InboxEntry, LeaseGrant, NewStream, Page, Ready, RowKind,
-        RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page,
+        Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
@@ -58,6 +58,10 @@ impl Store for MemoryStore {
 
     async fn submit(&self, submission: Submission) -> Result<Accepted, StoreError> {
         self.write(|state, now| state.submit(submission, now))
+    }
+
+    async fn accepted(&self, tenant: TenantId, idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+        Ok(self.state().promised(tenant, idempotency, None))
     }
 
     async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {

@@ -105,7 +105,7 @@ impl State {
         self.streams.get_mut(&id).ok_or(StoreError::UnknownStream(id))
     }
 
-    fn promised(&self, tenant: TenantId, asked: &Idempotency, only: Option<StreamId>) -> Option<Accepted> {
+    pub fn promised(&self, tenant: TenantId, asked: &Idempotency, only: Option<StreamId>) -> Option<Accepted> {
         let kept = self.promises.get(&(tenant, asked.scope.clone(), asked.key.clone()))?;
         if kept.digest == asked.digest && only.is_none_or(|stream| stream == kept.stream) {
             Some(Accepted::Repeated { stream: kept.stream, sequence: kept.sequence })
