@@ -1,6 +1,5 @@
 //! `bailiwick`: the server, its client commands, and the hidden parts that run inside sandboxes.
 
-mod api_stub;
 mod child;
 mod cli;
 mod client;

@@ -70,12 +70,102 @@ impl Receipts {
         tally
     }
 
+    /// One line for each action, in the order of the decisions.
     pub fn table(&self) -> String {
-        let mut table = Table::new(&["#", "TIME (UTC)", "ACTION", "WHAT", "RECEIPT"]).widest(60);
-        for receipt in &self.0 {
-            let position = receipt["position"].to_string();
-            table.row([position.as_str(), text(receipt, "time"), text(receipt, "action"), "", text(receipt, "kind")]);
+        let mut table = Table::new(&["#", "TIME (UTC)", "ACTION", "OPERATION", "WHAT", "DECISION", "EFFECT", "TOOK"]).widest(44);
+        for decided in self.of_kind("action.decided") {
+            let action = text(decided, "action");
+            let settled = self.of_kind("action.settled").find(|receipt| text(receipt, "action") == action);
+            let effect = match settled {
+                Some(settled) if self.is_resumed(action) => format!("{} (resumed)", text(settled, "effect")),
+                Some(settled) => text(settled, "effect").to_owned(),
+                None => "-".to_owned(),
+            };
+            let took = settled.and_then(|settled| took(text(decided, "time"), text(settled, "time")));
+            table.row([
+                decided["position"].to_string().as_str(),
+                clock(text(decided, "time")),
+                &shortened(action),
+                text(decided, "operation"),
+                &what(&decided["arguments"]),
+                text(decided, "decision"),
+                &effect,
+                took.as_deref().unwrap_or("-"),
+            ]);
         }
         table.render()
+    }
+}
+
+/// The time of day of an RFC 3339 time.
+fn clock(time: &str) -> &str {
+    time.get(11..23).unwrap_or(time)
+}
+
+/// Milliseconds of the day of an RFC 3339 time in UTC with milliseconds.
+fn of_day(time: &str) -> Option<i64> {
+    let part = |from: usize, to: usize| time.get(from..to).and_then(|digits| digits.parse::<i64>().ok());
+    Some(((part(11, 13)? * 60 + part(14, 16)?) * 60 + part(17, 19)?) * 1000 + part(20, 23)?)
+}
+
+fn took(from: &str, to: &str) -> Option<String> {
+    let millis = of_day(to)?.checked_sub(of_day(from)?)?.rem_euclid(24 * 3600 * 1000);
+    Some(if millis < 1000 { format!("{millis} ms") } else { format!("{}.{} s", millis / 1000, millis % 1000 / 100) })
+}
+
+/// Enough of an id to tell it from its neighbours.
+fn shortened(action: &str) -> String {
+    match action.len().checked_sub(6).and_then(|at| action.get(at..)) {
+        Some(end) => format!("…{end}"),
+        None => action.to_owned(),
+    }
+}
+
+/// The argument that a person knows an action by.
+fn what(arguments: &Value) -> String {
+    let known = ["command", "path", "model", "directory", "name", "process", "environment"];
+    known.into_iter().find_map(|key| arguments[key].as_str()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn receipts() -> Receipts {
+        let decided = |action: &str, position: u64, decision: &str| {
+            json!({"kind": "action.decided", "action": action, "position": position, "time": "2026-11-21T23:59:59.900Z",
+                   "operation": "command.run", "arguments": {"command": "ls \u{1b}[2J"}, "decision": decision})
+        };
+        let settled = |action: &str, effect: &str| {
+            json!({"kind": "action.settled", "action": action, "time": "2026-11-22T00:00:01.150Z", "effect": effect})
+        };
+        Receipts(vec![
+            decided("act_00000000a", 1, "allowed"),
+            json!({"kind": "action.resumed", "action": "act_00000000a", "decision": "allowed"}),
+            settled("act_00000000a", "confirmed"),
+            decided("act_00000000b", 4, "denied"),
+            decided("act_00000000c", 5, "allowed"),
+            settled("act_00000000c", "confirmed"),
+            settled("act_00000000c", "confirmed"),
+            decided("act_00000000d", 8, "allowed"),
+        ])
+    }
+
+    #[test]
+    fn what_was_settled_twice_or_never_is_counted() {
+        let tally = Tally { decided: 4, allowed: 3, denied: 1, settled_once: 1, settled_again: 1, unsettled: 1, unknown: 0 };
+        assert_eq!(receipts().tally(), tally);
+        assert!(receipts().is_resumed("act_00000000a") && !receipts().is_resumed("act_00000000c"));
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_action() {
+        let table = receipts().table();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 5, "{table}");
+        assert!(lines[1].contains("confirmed (resumed)") && lines[1].ends_with("1.2 s"), "{table}");
+        assert!(lines[1].contains("\\u{1b}[2J"), "{table}");
+        assert!(lines[4].contains("allowed   -"), "{table}");
     }
 }

@@ -6,7 +6,6 @@ use super::{
     node,
     secrets::{BOOTSTRAP_KEY, Secrets},
 };
-use crate::api_stub as bailiwick_api;
 use crate::{
     config::{ConfigError, Loaded},
     failure::{Doing as _, Failure, Outcome},
