@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use bailiwick_ports::{
     Store, StoreError,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, InboxEntry, LeaseGrant, NewStream, Page, Ready, RowKind,
+        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page, Ready, RowKind,
         RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
@@ -177,6 +177,10 @@ impl Store for SqliteStore {
 
     async fn submit(&self, submission: Submission) -> Result<Accepted, StoreError> {
         self.write(write::Submit(submission)).await
+    }
+
+    async fn accepted(&self, tenant: TenantId, idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+        self.read().accepted(tenant, idempotency).await
     }
 
     async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {
