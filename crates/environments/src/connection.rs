@@ -3,6 +3,7 @@
 use crate::sandbox::Sandboxes;
 use async_trait::async_trait;
 use bailiwick_executor_protocol::MAX_FRAME_BYTES;
+use bailiwick_gate::ExecutorLine;
 use bailiwick_ports::Tasks;
 use bailiwick_types::Secret;
 use futures_util::{SinkExt, StreamExt};
@@ -26,8 +27,6 @@ const MAX_QUEUED_FRAMES: usize = 64;
 
 /// An open connection: one text frame, one message. Either end closes it by dropping its half.
 ///
-/// Whoever accepts the executors that dial in makes one with [`Frames::pair`] and carries frames between the socket and
-/// the other half.
 #[derive(Debug)]
 pub struct Frames {
     pub incoming: mpsc::Receiver<String>,
@@ -40,6 +39,12 @@ impl Frames {
         let (to_left, left) = mpsc::channel(MAX_QUEUED_FRAMES);
         let (to_right, right) = mpsc::channel(MAX_QUEUED_FRAMES);
         (Self { incoming: left, outgoing: to_right }, Self { incoming: right, outgoing: to_left })
+    }
+}
+
+impl From<ExecutorLine> for Frames {
+    fn from(line: ExecutorLine) -> Self {
+        Self { incoming: line.incoming, outgoing: line.outgoing }
     }
 }
 
@@ -170,12 +175,12 @@ impl Slot {
 }
 
 impl HandOver {
-    /// Gives an accepted connection to the client; `false` when there is no client any more.
-    pub fn give(&self, frames: Frames) -> bool {
-        let Some(slot) = self.0.upgrade() else { return false };
+    /// Gives an accepted connection to the client; gives it back when there is no client any more.
+    pub fn give(&self, frames: Frames) -> Result<(), Frames> {
+        let Some(slot) = self.0.upgrade() else { return Err(frames) };
         *slot.lock() = Some(frames);
         slot.rung.notify_one();
-        true
+        Ok(())
     }
 }
 

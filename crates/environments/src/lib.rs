@@ -5,6 +5,7 @@
 
 mod client;
 mod connection;
+mod environments;
 mod error;
 pub mod hands;
 pub mod sandbox;
@@ -13,5 +14,6 @@ pub use client::{ExecutorClient, Link, Output, Patience, Session, Tools};
 pub use connection::{
     AcceptedConnector, ConnectError, Connector, Frames, HandOver, HostedConnector, ListeningConnector,
 };
+pub use environments::{Environments, ListeningExecutor, Options, OptionsError, Probe};
 pub use error::ExecutorError;
 pub use hands::Hands;

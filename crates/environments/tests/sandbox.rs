@@ -5,21 +5,35 @@
 #[path = "house/behaviour.rs"]
 mod behaviour;
 mod house;
+#[path = "house/permitted.rs"]
+mod permitted;
 
+use bailiwick_core::{
+    Action, ActionResult, EnvironmentFacts, EnvironmentSpec, FailureCode, Outcome,
+    environment::{Hosted, HostedFile, Size},
+};
 use bailiwick_environments::{
-    ExecutorClient, ExecutorError, Hands,
+    ExecutorClient, ExecutorError, Hands, ListeningExecutor,
     hands::CommandError,
     sandbox::{self, Found, LaunchError, Limits, Sandboxes},
 };
-use bailiwick_types::Millis;
+use bailiwick_gate::{Executor, Live};
+use bailiwick_ports::Clock;
+use bailiwick_types::{EnvironmentId, FileId, Millis, Secret};
 use house::{Box_, Cutting, NAME, environment, hands, hosted, request, run, tools};
+use house::{
+    RealClock,
+    session::{Durable, Session, environment_id, options},
+};
 use libtest_mimic::{Arguments, Trial};
 use std::{
+    collections::BTreeMap,
     future::pending,
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, ExitCode, Stdio},
+    sync::Arc,
 };
 
 /// Started again with this, it launches a sandbox, starts a command in it and waits to be killed.
@@ -75,6 +89,12 @@ fn tests() -> Vec<Trial> {
         trial("background_commands", || with_hands(async |hands| behaviour::background(hands, "/workspace").await)),
         trial("files", || with_hands(async |hands| behaviour::files(hands, "/workspace").await)),
         trial("a_cut_connection_changes_nothing", a_cut_connection_changes_nothing),
+        trial("every_action_is_performed_under_a_permit", every_action_is_performed_under_a_permit),
+        trial("a_hosted_environment_is_prepared_once", a_hosted_environment_is_prepared_once),
+        trial("after_a_crash_nothing_is_done_twice", after_a_crash_nothing_is_done_twice),
+        trial("what_an_ended_sandbox_did_is_unknown", what_an_ended_sandbox_did_is_unknown),
+        trial("outputs_are_published_once_for_each_change", outputs_are_published_once_for_each_change),
+        trial("sandboxes_are_bounded_and_probed", sandboxes_are_bounded_and_probed),
     ]
 }
 
@@ -396,4 +416,210 @@ async fn a_cut_connection_changes_nothing() {
     let (connector, scissors) = Cutting::new(sandbox.connector());
     let hands = hands(Box::new(connector), &sandbox.state.session).await;
     behaviour::cut_connection(&hands, "/workspace", &scissors).await;
+}
+
+fn hosted_spec(files: Vec<HostedFile>, setup_commands: &[&str]) -> (EnvironmentId, EnvironmentSpec) {
+    let id = environment_id();
+    let env = BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]);
+    let setup_commands = setup_commands.iter().map(|command| (*command).to_owned()).collect();
+    (id, EnvironmentSpec::Hosted(Hosted { id, size: Size::Small, env, files, setup_commands }))
+}
+
+/// A session in a hosted environment; what is left of it is wiped at the end.
+struct HostedSession {
+    durable: Arc<Durable>,
+    id: EnvironmentId,
+    folder: tempfile::TempDir,
+}
+
+impl HostedSession {
+    async fn new(files: Vec<HostedFile>, setup_commands: &[&str]) -> Self {
+        let (id, spec) = hosted_spec(files, setup_commands);
+        Self { durable: Durable::begin(spec).await, id, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A server process; dropping what it gives is its death.
+    async fn server(&self) -> Session {
+        let options = options(self.folder.path(), self.durable.archive.clone(), BTreeMap::new());
+        Session::drive(&self.durable, options.build().unwrap()).await
+    }
+
+    async fn started(&self) -> (Session, EnvironmentFacts) {
+        let mut session = self.server().await;
+        match session.perform(self.start()).await {
+            Outcome::Confirmed { result: ActionResult::Environment(facts) } => (session, facts),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn start(&self) -> Action {
+        Action::EnvironmentStart { environment: self.id }
+    }
+
+    fn run(&self, script: &str) -> Action {
+        permitted::run(self.id, "/workspace", script)
+    }
+}
+
+impl Drop for HostedSession {
+    fn drop(&mut self) {
+        let sandboxes = Sandboxes::new(self.folder.path().join("sandboxes"), std::env::current_exe().unwrap());
+        let name = self.id.to_string();
+        std::thread::spawn(move || run(async move { sandboxes.stop(&name).await.unwrap() })).join().unwrap();
+    }
+}
+
+async fn every_action_is_performed_under_a_permit() {
+    let hosted = HostedSession::new(Vec::new(), &[]).await;
+    let (mut session, facts) = hosted.started().await;
+    assert_eq!(facts.isolation, "process");
+    assert!(facts.executor_version.unwrap().starts_with("bailiwick/"));
+    permitted::every_action(&mut session, hosted.id, "/workspace").await;
+    session.environments.close(hosted.durable.session, hosted.id).await;
+    assert_eq!(session.environments.sandboxes().list().unwrap(), Vec::<String>::new());
+    // What is asked for after that is refused with the reason.
+    let (code, message) = permitted::failure(session.perform(hosted.run("true")).await);
+    assert!(code == FailureCode::SandboxError && message.contains("has ended"), "{message}");
+}
+
+async fn a_hosted_environment_is_prepared_once() {
+    let file = FileId::new(RealClock.now(), [8; 10]);
+    let laid = HostedFile { file, path: "/workspace/in/data.csv".to_owned(), size_bytes: 3, inline: false };
+    let hosted =
+        HostedSession::new(vec![laid], &["echo $COLOUR >> setup", "test -e in/data.csv && echo b >> setup"]).await;
+    hosted.durable.archive.put_file(hosted.durable.tenant, file, b"a,b").await.unwrap();
+    let (mut session, _) = hosted.started().await;
+    session.perform(hosted.start()).await;
+    let said = permitted::command(session.perform(hosted.run("cat setup in/data.csv; ls -d outputs")).await);
+    assert_eq!(said.output, "blue\nb\na,boutputs\n");
+    drop(session);
+    let (mut session, _) = hosted.started().await;
+    assert_eq!(permitted::command(session.perform(hosted.run("cat setup")).await).output, "blue\nb\n");
+
+    let broken = HostedSession::new(Vec::new(), &["true", "echo my-secret; exit 9"]).await;
+    let mut session = broken.server().await;
+    let (code, message) = permitted::failure(session.perform(broken.start()).await);
+    assert_eq!((code, message.as_str()), (FailureCode::SandboxError, "set-up command 2 of 2 ended with exit code 9"));
+}
+
+async fn after_a_crash_nothing_is_done_twice() {
+    let hosted = HostedSession::new(Vec::new(), &[]).await;
+    let (mut session, _) = hosted.started().await;
+    // Finished, but its outcome is lost with the server.
+    let (ran, edited, never) = (session.new_id(), session.new_id(), session.new_id());
+    permitted::text(
+        session
+            .perform(Action::FileWrite { environment: hosted.id, path: "/workspace/f".into(), content: "a".into() })
+            .await,
+    );
+    let permit = session.permit(ran, hosted.run("echo x >> ran; echo said; exit 3")).await;
+    let settled = session.environments.perform(permit, Live::unwatched()).await;
+    assert_eq!(settled.id(), ran);
+    let edit = |old: &str, new: &str| Action::FileEdit {
+        environment: hosted.id,
+        path: "/workspace/f".into(),
+        old: old.into(),
+        new: new.into(),
+        all: false,
+    };
+    let permit = session.permit(edited, edit("a", "aa")).await;
+    drop(session.environments.perform(permit, Live::unwatched()).await);
+    // Decided, but never begun.
+    let permit = session.permit(never, hosted.run("echo y >> ran; echo now")).await;
+    drop((permit, settled, session));
+
+    let mut session = hosted.server().await;
+    let found = permitted::command(session.resume(ran).await);
+    assert_eq!((found.output.as_str(), found.exit_code), ("said\n", Some(3)));
+    permitted::text(session.resume(edited).await);
+    assert_eq!(permitted::command(session.resume(never).await).output, "now\n");
+    assert_eq!(permitted::command(session.perform(hosted.run("cat ran f")).await).output, "x\ny\naa");
+}
+
+async fn what_an_ended_sandbox_did_is_unknown() {
+    let hosted = HostedSession::new(Vec::new(), &[]).await;
+    let (mut session, facts) = hosted.started().await;
+    let (old, unseen) = (session.new_id(), session.new_id());
+    let permit = session.permit(old, hosted.run("echo x >> ran")).await;
+    drop(session.environments.perform(permit, Live::unwatched()).await);
+    drop(session.permit(unseen, hosted.run("echo y >> ran")).await);
+    session.environments.sandboxes().end(&hosted.id.to_string()).await.unwrap();
+    drop(session);
+    // It is gone, and nobody can say.
+    let mut session = hosted.server().await;
+    let outcome = session.resume(old).await;
+    assert!(matches!(&outcome, Outcome::Unknown { reason } if reason.contains("has ended")), "{outcome:?}");
+    // Also not the one that took its place: it never saw the command, and that says nothing.
+    let Outcome::Confirmed { result: ActionResult::Environment(again) } = session.perform(hosted.start()).await else {
+        panic!("not started again")
+    };
+    assert_ne!(again.executor_session, facts.executor_session);
+    let mut other = {
+        drop(session);
+        hosted.server().await
+    };
+    let other_place = other.environments.clone();
+    let restarted = other.perform(hosted.start()).await;
+    assert!(matches!(restarted, Outcome::Confirmed { .. }));
+    drop(other_place);
+    let outcome = other.resume(unseen).await;
+    assert!(matches!(&outcome, Outcome::Unknown { .. } | Outcome::Confirmed { .. }), "{outcome:?}");
+    assert_eq!(permitted::command(other.perform(hosted.run("cat ran")).await).output.matches('x').count(), 1);
+}
+
+async fn outputs_are_published_once_for_each_change() {
+    let hosted = HostedSession::new(Vec::new(), &[]).await;
+    let (mut session, _) = hosted.started().await;
+    let publish = Action::ArtifactPublish { environment: hosted.id, directory: "/workspace/outputs".to_owned() };
+    let artifacts = |outcome| match outcome {
+        Outcome::Confirmed { result: ActionResult::Artifacts { artifacts } } => artifacts,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(artifacts(session.perform(publish.clone()).await), []);
+    let script = "mkdir outputs/deep; echo report > outputs/report.md; head -c 9000000 /dev/zero > outputs/deep/big; \
+                  ln -s /etc/passwd outputs/link";
+    permitted::command(session.perform(hosted.run(script)).await);
+    let id = session.new_id();
+    let permit = session.permit(id, publish.clone()).await;
+    let first = session.environments.perform(permit, Live::unwatched()).await;
+    let kept = artifacts(first.outcome().clone());
+    let names: Vec<_> = kept.iter().map(|artifact| (artifact.path.as_str(), artifact.size_bytes)).collect();
+    assert_eq!(names, [("/workspace/outputs/deep/big", 9_000_000), ("/workspace/outputs/report.md", 7)]);
+    let durable = &hosted.durable;
+    let bytes = durable.archive.artifact(durable.tenant, durable.session, kept[1].id).await.unwrap();
+    assert_eq!(bytes, b"report\n");
+    // The outcome is lost in a crash: then it is published again, whatever was noted.
+    drop((first, session));
+    let mut session = hosted.server().await;
+    assert_eq!(artifacts(session.resume(id).await).len(), 2);
+    assert_eq!(artifacts(session.perform(publish.clone()).await), []);
+    permitted::command(session.perform(hosted.run("echo more >> outputs/report.md")).await);
+    let changed = artifacts(session.perform(publish).await);
+    assert_eq!(
+        changed.iter().map(|artifact| artifact.path.as_str()).collect::<Vec<_>>(),
+        ["/workspace/outputs/report.md"]
+    );
+}
+
+async fn sandboxes_are_bounded_and_probed() {
+    let hosted = HostedSession::new(Vec::new(), &[]).await;
+    let mut none = options(hosted.folder.path(), hosted.durable.archive.clone(), BTreeMap::new());
+    none.max_sandboxes = 0;
+    let mut session = Session::drive(&hosted.durable, none.build().unwrap()).await;
+    let (code, message) = permitted::failure(session.perform(hosted.start()).await);
+    assert!(code == FailureCode::SandboxError && message.contains("the limit"), "{message}");
+    let probe = session.environments.probe().await;
+    assert_eq!(probe.isolation.as_deref(), Ok("process"));
+    assert!(probe.python.unwrap().starts_with("Python 3"));
+    assert!(probe.missing_limits.iter().any(|limit| limit.starts_with("disk")));
+    assert_eq!(session.environments.sandboxes().list().unwrap(), Vec::<String>::new(), "the probe leaves nothing");
+    let wrong = BTreeMap::from([(
+        "lab".to_owned(),
+        ListeningExecutor { url: "ws://10.0.0.1:1".into(), token: Secret::new("t") },
+    )]);
+    let error = options(hosted.folder.path(), hosted.durable.archive.clone(), wrong).build().err().unwrap();
+    assert!(
+        error.to_string().starts_with("[executors.lab] url: ") && error.to_string().contains("plain text"),
+        "{error}"
+    );
 }

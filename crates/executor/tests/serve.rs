@@ -1,6 +1,6 @@
 //! Drives the executor over its socket as a server does, message by message.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use bailiwick_executor::{Options, Sessions, serve};
 use base64::{Engine, engine::general_purpose::STANDARD};

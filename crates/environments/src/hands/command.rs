@@ -97,6 +97,10 @@ impl Background {
         followed.iter().find(|watched| watched.id == id).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Watched>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     fn keep(&self, watched: Arc<Watched>) {
         let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if followed.iter().any(|known| known.id == watched.id) {
@@ -376,6 +380,15 @@ impl Hands {
         }
         let mut track = watched.lock();
         Ok(Polled { output: track.output.take(), running: false, exit_code: track.exit_code })
+    }
+
+    /// Stops all background commands that are followed, as far as that can be done.
+    pub async fn stop_all(&self) {
+        for watched in self.background.all() {
+            if !watched.lock().closed {
+                let _ = self.stop(&watched).await;
+            }
+        }
     }
 
     async fn followed(&self, id: &str, made_at: Timestamp) -> Result<Arc<Watched>, ExecutorError> {

@@ -31,6 +31,11 @@ impl Hands {
         &self.client
     }
 
+    /// The executor's session.
+    pub fn session_id(&self) -> Option<String> {
+        self.client.session().map(|session| session.id)
+    }
+
     /// Waits for `work`, but not longer than `span`.
     async fn within<T>(&self, span: Millis, work: impl Future<Output = T>) -> Option<T> {
         let clock = self.client.clock();

@@ -2,7 +2,7 @@
 //! will see, gives up everything that it may, and becomes the executor. Nothing of an agent has run before that.
 
 use super::{
-    keeper::map_user,
+    keeper::{leave, map_user},
     loopback,
     plan::{LaunchError, PLAN_FILE, Plan, Step, read_document},
     seccomp,
@@ -78,6 +78,8 @@ pub fn run(folder: &Path, uid: u32, privileged: bool) -> LaunchError {
 fn prepare(folder: &Path, uid: u32, privileged: bool) -> Result<Plan, LaunchError> {
     rustix::process::umask(0o022.into());
     let plan: Plan = read_document(folder, PLAN_FILE).step("read the plan")?;
+    // Only here: the keeper goes on in the machine's own, where a change of root would take it along.
+    leave(UnshareFlags::NEWNS, "mount namespace (unshare CLONE_NEWNS)")?;
     let program = fs::read_link("/proc/self/exe").step("find the executor (readlink /proc/self/exe)")?;
     rustix::system::sethostname(b"sandbox").step("name the machine (sethostname)")?;
     loopback::up().step("bring the loopback device up (netlink)")?;

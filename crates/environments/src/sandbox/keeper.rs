@@ -163,21 +163,25 @@ fn leave_namespaces(user: &User) -> Result<(), LaunchError> {
         map_user(0, uid, gid)?;
     }
     for (flag, name) in [
-        (UnshareFlags::NEWNS, "mount namespace (unshare CLONE_NEWNS)"),
         (UnshareFlags::NEWIPC, "ipc namespace (unshare CLONE_NEWIPC)"),
         (UnshareFlags::NEWUTS, "uts namespace (unshare CLONE_NEWUTS)"),
         (UnshareFlags::NEWNET, "network namespace (unshare CLONE_NEWNET)"),
         (UnshareFlags::NEWCGROUP, "cgroup namespace (unshare CLONE_NEWCGROUP)"),
         (UnshareFlags::NEWPID, "pid namespace (unshare CLONE_NEWPID)"),
     ] {
-        sys::unshare(flag).map_err(|error| {
-            LaunchError::new(format!("own {name}"), std::io::Error::from(error)).with_remedy(
-                "the kernel or a container's seccomp profile forbids it: run the server outside of the container, or \
-                 with `--security-opt seccomp=unconfined --cap-add SYS_ADMIN`",
-            )
-        })?;
+        leave(flag, name)?;
     }
     Ok(())
+}
+
+/// Leaves one namespace.
+pub fn leave(flag: UnshareFlags, name: &str) -> Result<(), LaunchError> {
+    sys::unshare(flag).map_err(|error| {
+        LaunchError::new(format!("own {name}"), std::io::Error::from(error)).with_remedy(
+            "the kernel or a container's seccomp profile forbids it: run the server outside of the container, or with \
+             `--security-opt seccomp=unconfined --cap-add SYS_ADMIN`",
+        )
+    })
 }
 
 /// Gives the calling process, alone in a new user namespace, the number `inside` there.

@@ -29,13 +29,15 @@ pub use plan::{LaunchError, Limits, State};
 
 use bailiwick_executor_protocol::EXECUTOR_ARGUMENT;
 use plan::{
-    LOCK_FILE, LOG_FILE, PLAN_FILE, PREPARED_FILE, Plan, SOCKET_FILE, STATE_FILE, Step, read_document, write_document,
+    LOCK_FILE, LOG_FILE, PLAN_FILE, PREPARED_FILE, PUBLISHED_FILE, Plan, SOCKET_FILE, STATE_FILE, Step, read_document,
+    write_document,
 };
 use rustix::{
     fs::FlockOperation,
     process::{Pid, Signal},
 };
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     os::unix::{fs::DirBuilderExt, net::UnixStream},
@@ -186,6 +188,15 @@ impl Sandboxes {
     /// Notes that they are.
     pub fn mark_prepared(&self, name: &str) -> io::Result<()> {
         File::create(self.control(name).join(PREPARED_FILE)).map(drop)
+    }
+
+    /// What was noted as published of the sandbox's files: by path, size and time of change.
+    pub fn published(&self, name: &str) -> io::Result<BTreeMap<String, (u64, i64)>> {
+        read_document(&self.control(name), PUBLISHED_FILE)
+    }
+
+    pub fn note_published(&self, name: &str, files: &BTreeMap<String, (u64, i64)>) -> io::Result<()> {
+        write_document(&self.control(name), PUBLISHED_FILE, files)
     }
 
     /// The names of all sandboxes that have a folder, running or not.

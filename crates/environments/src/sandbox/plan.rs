@@ -109,6 +109,8 @@ pub const LOCK_FILE: &str = "lock";
 pub const SOCKET_FILE: &str = "socket";
 /// There once files and set-up commands are through.
 pub const PREPARED_FILE: &str = "prepared";
+/// Which of its files are kept as artifacts.
+pub const PUBLISHED_FILE: &str = "published.json";
 pub const LOG_FILE: &str = "log";
 
 /// Writes a document so that a reader sees all of it or nothing.

@@ -1,5 +1,7 @@
 //! What the tests of this room share: time, tasks, sandboxes, and connections that can be cut.
 
+pub mod session;
+
 use async_trait::async_trait;
 use bailiwick_environments::{
     ConnectError, Connector, ExecutorClient, Frames, Hands, HostedConnector, Patience, Tools,

@@ -1,0 +1,195 @@
+//! All environments of a server, behind the gate's traits.
+//!
+//! Every argument of what is done comes from the opened permit. What this room keeps in memory is only how to reach an
+//! environment; after a restart it is found again by what the stream says of it.
+
+mod edit;
+mod perform;
+mod probe;
+mod publish;
+mod start;
+
+pub use probe::Probe;
+
+use crate::{
+    client::{Link, Patience, Tools},
+    connection::{AcceptedConnector, Frames, HandOver, ListeningConnector},
+    hands::Hands,
+    sandbox::Sandboxes,
+};
+use async_trait::async_trait;
+use bailiwick_gate::{Archive, Executor, ExecutorDoor, ExecutorLine, Live, Permit, Settled};
+use bailiwick_ports::{Clock, Random, Tasks};
+use bailiwick_types::{EnvironmentId, Secret, SessionId};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// An executor that we dial.
+#[derive(Debug, Clone)]
+pub struct ListeningExecutor {
+    /// `wss://…`, or `ws://` and a loopback address.
+    pub url: String,
+    /// Its capability token.
+    pub token: Secret,
+}
+
+/// What environments are made of.
+pub struct Options {
+    /// Where sandboxes have their folders; made when the first one is launched.
+    pub sandboxes: PathBuf,
+    /// The server's own binary. Its `main` must begin with [`crate::sandbox::stage`] and the executor's own.
+    pub program: PathBuf,
+    /// Sandboxes that may run at once.
+    pub max_sandboxes: usize,
+    pub executors: BTreeMap<String, ListeningExecutor>,
+    /// Where uploaded files come from and artifacts go.
+    pub archive: Archive,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub tasks: Arc<dyn Tasks>,
+    pub patience: Patience,
+}
+
+/// What is wrong with the options.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("[executors.{executor}] url: {problem}")]
+pub struct OptionsError {
+    pub executor: String,
+    pub problem: String,
+}
+
+impl Options {
+    pub fn build(self) -> Result<Environments, OptionsError> {
+        for (name, executor) in &self.executors {
+            ListeningConnector::new(&executor.url, executor.token.clone(), Arc::clone(&self.tasks))
+                .map_err(|problem| OptionsError { executor: name.clone(), problem })?;
+        }
+        let sandboxes = Sandboxes::new(&self.sandboxes, &self.program);
+        Ok(Environments(Arc::new(Inner { options: self, sandboxes, places: Mutex::default() })))
+    }
+}
+
+/// A handle to all environments; clones share them.
+#[derive(Clone)]
+pub struct Environments(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    sandboxes: Sandboxes,
+    places: Mutex<HashMap<EnvironmentId, Arc<Place>>>,
+}
+
+/// How one environment is reached.
+#[derive(Default)]
+struct Place {
+    /// Held while it is started or found again.
+    starting: tokio::sync::Mutex<()>,
+    /// Held while a file is changed, so that two edits do not undo each other.
+    changing: tokio::sync::Mutex<()>,
+    hands: Mutex<Option<Arc<Hands>>>,
+    door: Mutex<Door>,
+}
+
+/// Where an executor that dials in waits for its client, or the client for it.
+#[derive(Default)]
+struct Door {
+    hand_over: Option<HandOver>,
+    /// Not taken by a client yet.
+    connector: Option<AcceptedConnector>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Place {
+    /// The hands, unless their executor is gone for good.
+    fn hands(&self) -> Option<Arc<Hands>> {
+        let hands = lock(&self.hands).clone()?;
+        let gone = matches!(*hands.client().link().borrow(), Link::Gone(_));
+        (!gone).then_some(hands)
+    }
+
+    fn give(&self, frames: Frames) {
+        let mut door = lock(&self.door);
+        let frames = match &door.hand_over {
+            Some(hand_over) => match hand_over.give(frames) {
+                Ok(()) => return,
+                Err(frames) => frames,
+            },
+            None => frames,
+        };
+        let (connector, hand_over) = AcceptedConnector::new();
+        // Its client is right here.
+        let _ = hand_over.give(frames);
+        *door = Door { hand_over: Some(hand_over), connector: Some(connector) };
+    }
+
+    fn connector(&self) -> AcceptedConnector {
+        let mut door = lock(&self.door);
+        door.connector.take().unwrap_or_else(|| {
+            let (connector, hand_over) = AcceptedConnector::new();
+            door.hand_over = Some(hand_over);
+            connector
+        })
+    }
+}
+
+impl Environments {
+    fn place(&self, environment: EnvironmentId) -> Arc<Place> {
+        Arc::clone(lock(&self.0.places).entry(environment).or_default())
+    }
+
+    fn tools(&self) -> Tools {
+        let options = &self.0.options;
+        Tools {
+            clock: Arc::clone(&options.clock),
+            tasks: Arc::clone(&options.tasks),
+            patience: options.patience.clone(),
+        }
+    }
+
+    /// Whether the executor of this environment is connected right now.
+    pub fn is_connected(&self, environment: EnvironmentId) -> bool {
+        let place = lock(&self.0.places).get(&environment).cloned();
+        let hands = place.and_then(|place| place.hands());
+        hands.is_some_and(|hands| matches!(*hands.client().link().borrow(), Link::Connected(_)))
+    }
+
+    /// The sandboxes of this server, running or not.
+    pub fn sandboxes(&self) -> &Sandboxes {
+        &self.0.sandboxes
+    }
+}
+
+#[async_trait]
+impl Executor for Environments {
+    async fn perform(&self, permit: Permit, live: Live) -> Settled {
+        let opened = match permit.open(&*self.0.options.clock) {
+            Ok(opened) => opened,
+            Err(settled) => return settled,
+        };
+        let outcome = self.outcome(&opened, &live).await;
+        opened.settle(outcome)
+    }
+
+    async fn close(&self, session: SessionId, environment: EnvironmentId) {
+        let place = lock(&self.0.places).remove(&environment);
+        if let Some(hands) = place.and_then(|place| place.hands()) {
+            hands.stop_all().await;
+        }
+        if let Err(error) = self.0.sandboxes.stop(&environment.to_string()).await {
+            tracing::error!(%session, %environment, %error, "a sandbox could not be wiped");
+        }
+    }
+}
+
+#[async_trait]
+impl ExecutorDoor for Environments {
+    async fn attach(&self, _: SessionId, environment: EnvironmentId, line: ExecutorLine) {
+        self.place(environment).give(line.into());
+    }
+}

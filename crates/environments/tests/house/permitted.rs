@@ -1,0 +1,125 @@
+//! What holds for every environment behind the gate.
+
+use super::house::session::Session;
+use bailiwick_core::{Action, ActionResult, CommandEnd, CommandOutput, CommandRun, Content, FailureCode, Outcome};
+use bailiwick_gate::{Delta, Live};
+use bailiwick_types::{EnvironmentId, Millis};
+use std::sync::{Arc, Mutex};
+
+pub fn run(environment: EnvironmentId, cwd: &str, command: &str) -> Action {
+    Action::CommandRun(CommandRun {
+        environment,
+        command: command.to_owned(),
+        cwd: cwd.to_owned(),
+        timeout_ms: Millis::from_secs(30),
+        background: false,
+    })
+}
+
+pub fn command(outcome: Outcome) -> CommandOutput {
+    match outcome {
+        Outcome::Confirmed { result: ActionResult::Command(output) } => output,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn text(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Confirmed { result: ActionResult::Content { content } } => bailiwick_core::joined_text(&content),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn failure(outcome: Outcome) -> (FailureCode, String) {
+    match outcome {
+        Outcome::Failed { failure } => (failure.code, failure.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Every action that an environment knows, once.
+pub async fn every_action(session: &mut Session, environment: EnvironmentId, cwd: &str) {
+    let path = |name: &str| format!("{cwd}/{name}");
+    let streamed = Arc::new(Mutex::new(String::new()));
+    let (live, _stopper) = Live::new({
+        let streamed = Arc::clone(&streamed);
+        move |delta| match delta {
+            Delta::CommandOutput { text } => streamed.lock().unwrap().push_str(&text),
+            other => panic!("{other:?}"),
+        }
+    });
+    let id = session.new_id();
+    let permit = session.permit(id, run(environment, cwd, "echo hello; pwd; exit 2")).await;
+    let output = command(session.perform_permit(permit, live).await);
+    assert_eq!((output.output.as_str(), output.exit_code), (format!("hello\n{cwd}\n").as_str(), Some(2)));
+    assert_eq!((output.ended, streamed.lock().unwrap().as_str()), (CommandEnd::Exited, output.output.as_str()));
+
+    let write =
+        |name: &str, content: &str| Action::FileWrite { environment, path: path(name), content: content.to_owned() };
+    text(session.perform(write("a/x.txt", "one\ntwo\ntwo\n")).await);
+    let read = |name: &str, offset, limit| Action::FileRead { environment, path: path(name), offset, limit };
+    assert_eq!(text(session.perform(read("a/x.txt", 1, 100)).await), "one\ntwo\ntwo\n");
+    let cut = text(session.perform(read("a/x.txt", 2, 1)).await);
+    assert!(cut.starts_with("two\n") && cut.contains("read from line 3"), "{cut}");
+    assert!(text(session.perform(read("a/x.txt", 9, 1)).await).contains("fewer than 9 lines"));
+    let (code, message) = failure(session.perform(read("none", 1, 1)).await);
+    assert!(code == FailureCode::ToolError && message.contains(&path("none")), "{message}");
+
+    let edit = |old: &str, new: &str, all| Action::FileEdit {
+        environment,
+        path: path("a/x.txt"),
+        old: old.to_owned(),
+        new: new.to_owned(),
+        all,
+    };
+    text(session.perform(edit("one", "1", false)).await);
+    assert!(failure(session.perform(edit("two", "2", false)).await).1.contains("more than once"));
+    assert!(failure(session.perform(edit("three", "3", false)).await).1.contains("does not hold"));
+    assert!(text(session.perform(edit("two", "2", true)).await).contains("2 places"));
+    assert_eq!(text(session.perform(read("a/x.txt", 1, 9)).await), "1\n2\n2\n");
+
+    let list = Action::FileList { environment, path: path("a"), depth: 2 };
+    assert_eq!(text(session.perform(list).await), "x.txt");
+    let search = Action::FileSearch { environment, path: cwd.to_owned(), pattern: "^2".to_owned(), glob: None };
+    assert_eq!(text(session.perform(search).await), "a/x.txt:2: 2\na/x.txt:3: 2");
+
+    command(session.perform(run(environment, cwd, "printf '\\211PNG\\r\\n\\032\\n....' > dot.png")).await);
+    let image = session.perform(Action::ImageView { environment, path: path("dot.png") }).await;
+    let Outcome::Confirmed { result: ActionResult::Content { content } } = image else { panic!("{image:?}") };
+    assert!(matches!(&content[..], [Content::Image { url }] if url.starts_with("data:image/png;base64,iVBORw0KGgo")));
+    let none = session.perform(Action::ImageView { environment, path: path("a/x.txt") }).await;
+    assert!(failure(none).1.contains("not a PNG"));
+
+    background(session, environment, cwd).await;
+    cancelled(session, environment, cwd).await;
+}
+
+async fn background(session: &mut Session, environment: EnvironmentId, cwd: &str) {
+    let Action::CommandRun(mut echo) = run(environment, cwd, "while read line; do echo got $line; done") else {
+        unreachable!()
+    };
+    echo.background = true;
+    let process = session.new_id();
+    let permit = session.permit(process, Action::CommandRun(echo)).await;
+    let begun = command(session.perform_permit(permit, Live::unwatched()).await);
+    assert_eq!(begun.ended, CommandEnd::Running);
+    let input = "it\n".to_owned();
+    text(session.perform(Action::CommandWrite { environment, process, input }).await);
+    let poll = Action::CommandPoll { environment, process, wait_ms: Millis::from_secs(10) };
+    let polled = command(session.perform(poll.clone()).await);
+    assert_eq!((polled.output.as_str(), polled.ended), ("got it\n", CommandEnd::Running));
+    let stopped = command(session.perform(Action::CommandStop { environment, process }).await);
+    assert_eq!(stopped.ended, CommandEnd::Exited);
+    assert_eq!(command(session.perform(poll).await).ended, CommandEnd::Exited);
+    let unknown = Action::CommandPoll { environment, process: session.new_id(), wait_ms: Millis(0) };
+    assert_eq!(failure(session.perform(unknown).await).0, FailureCode::ToolError);
+}
+
+async fn cancelled(session: &mut Session, environment: EnvironmentId, cwd: &str) {
+    let (live, stopper) = Live::new(|_| ());
+    let id = session.new_id();
+    let permit = session.permit(id, run(environment, cwd, "sleep 1000")).await;
+    stopper.stop();
+    let stopped = command(session.perform_permit(permit, live).await);
+    assert_eq!(stopped.ended, CommandEnd::Cancelled);
+}
