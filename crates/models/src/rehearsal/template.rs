@@ -148,9 +148,9 @@ impl Expression {
         let mut steps = split_bars(text).into_iter();
         let first = steps.next().unwrap_or_default();
         let source = match first.split_once(char::is_whitespace) {
-            _ if first.starts_with('"') => Source::Literal(
-                serde_json::from_str(first).map_err(|_| wrong(format!("`{first}` is not a JSON string")))?,
-            ),
+            _ if first.starts_with('"') => {
+                Source::Literal(unquoted(first).ok_or_else(|| wrong(format!("`{first}` is not one quoted text")))?)
+            }
             None if first == "user" => Source::User,
             Some(("result", label)) if is_label(label.trim()) => Source::Result(label.trim().to_owned()),
             _ => {
@@ -192,9 +192,8 @@ impl Filter {
                 Ok(Self::Json(path.split('.').map(str::to_owned).collect()))
             }
             ("match", quoted) => {
-                let pattern: String = serde_json::from_str(quoted).map_err(|_| {
-                    format!("`{step}`: write the regular expression as a JSON string, in double quotes")
-                })?;
+                let pattern = unquoted(quoted)
+                    .ok_or_else(|| format!("`{step}`: write the regular expression in double quotes"))?;
                 let regex = regex::RegexBuilder::new(&pattern).size_limit(REGEX_BYTES).build();
                 regex.map(Self::Match).map_err(|error| format!("`{step}`: {error}"))
             }
@@ -240,6 +239,25 @@ impl Filter {
             }
         }
     }
+}
+
+/// What stands in double quotes, as it is but for `\"`, which is a double quote. Backslashes stay, as a regular
+/// expression wants them.
+fn unquoted(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    let (mut plain, mut escaped) = (String::with_capacity(inner.len()), false);
+    for c in inner.chars() {
+        match c {
+            '"' if !escaped => return None,
+            '"' => {
+                plain.pop();
+                plain.push('"');
+            }
+            c => plain.push(c),
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    (!escaped).then_some(plain)
 }
 
 /// Bars outside of quotes.
@@ -312,11 +330,12 @@ mod tests {
             "Net 12.5 of Audit ledger-7.csv."
         );
         assert_eq!(text("{{ result profile | json totals.rows.0.id }}").unwrap(), "a}}b");
-        assert_eq!(text(r#"{{ result log | match "process (\\w+) \\| " }}"#).unwrap(), "act_17");
+        assert_eq!(text(r#"{{ result log | match "process (\w+) \| " }}"#).unwrap(), "act_17");
         assert_eq!(text(r#"{{ user | match "ledger.*csv" }}"#).unwrap(), "ledger-7.csv");
         assert_eq!(text("{{ result profile | json totals.rows }}").unwrap(), r#"[{"id":"a}}b"}]"#);
         assert_eq!(text("{{ result command | output | json net }}|{{ result silent | output }}").unwrap(), "7|");
         assert_eq!(text(r#"f"{{ "{{x}}" }}" {{ "a\"}}" }}"#).unwrap(), r#"f"{{x}}" a"}}"#);
+        assert_eq!(text(r#"{{ "say \"a\\b\"" | match "\"(.*)\"" }}"#).unwrap(), r"a\\b");
         let typed = Template::parse("{{ result profile | json ok }}").unwrap().value(&Fixed).unwrap();
         assert_eq!(typed, json!(true));
         let texted = Template::parse("is {{ result profile | json ok }}").unwrap().value(&Fixed).unwrap();
@@ -332,9 +351,10 @@ mod tests {
             ("{{ result two words }}", "not a source"),
             ("{{ user | upper }}", "`upper` is not a filter"),
             ("{{ user | json a b }}", "not a filter"),
-            ("{{ \"a }}\" b }}", "not a JSON string"),
+            ("{{ \"a }}\" b }}", "not one quoted text"),
             ("{{ user | match a }}", "double quotes"),
             (r#"{{ user | match "(" }}"#, "unclosed group"),
+            (r#"{{ user | match "a" "b" }}"#, "in double quotes"),
         ] {
             let error = Template::parse(template).unwrap_err();
             assert!(error.contains(part), "{template}: {error}");
