@@ -13,7 +13,10 @@ use async_trait::async_trait;
 use bailiwick_core::{Action, ActionResult, Failure, FailureCode, Outcome};
 use bailiwick_gate::{Live, Model, Permit, Settled};
 use bailiwick_ports::{Clock, ModelCard, ModelCards, Random};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 /// Every model of the configuration.
 pub struct Models {
@@ -66,7 +69,8 @@ fn provider(
     };
     let endpoint = Endpoint::new(name, options)?;
     let client = clients.client(name, options)?;
-    Ok(Box::new(Remote { endpoint, dialect, client, clock: Arc::clone(clock), random: Arc::clone(random) }))
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    Ok(Box::new(Remote { endpoint, dialect, client, clock, random, manner: Mutex::default() }))
 }
 
 #[async_trait]

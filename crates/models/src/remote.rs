@@ -20,7 +20,7 @@ use reqwest::{
     Client, Response,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The most bytes in the body of one answer.
 const MAX_BODY_BYTES: usize = 64 << 20;
@@ -44,8 +44,28 @@ pub(crate) trait Dialect: Send + Sync {
     /// What follows the base URL.
     fn path(&self) -> &'static str;
     /// The body of the request.
-    fn encode(&self, endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8>;
+    fn encode(&self, endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8>;
+    /// Another manner to ask in, when the server refused something that it can do without.
+    fn concede(&self, manner: Manner, trouble: &Trouble) -> Option<Manner>;
     fn decoder(&self, endpoint: &Endpoint, request: &ModelRequest, action: ActionId) -> Box<dyn Decoder>;
+}
+
+/// What is said differently to a server that refused the usual way. The model is told the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// The model has no encrypted reasoning to give.
+    pub(crate) without_encryption: bool,
+    /// The server cannot read its own reasoning of earlier answers any more.
+    pub(crate) without_reasoning: bool,
+    /// The output limit has its newer name, `max_completion_tokens`.
+    pub(crate) newer_limit: bool,
+}
+
+impl Manner {
+    /// The manner in which the next calls begin: what was refused because of one history may pass in another.
+    fn lasting(self) -> Self {
+        Self { without_reasoning: false, ..self }
+    }
 }
 
 /// Reads the events of one answer.
@@ -63,6 +83,8 @@ pub(crate) struct Remote {
     pub(crate) client: Client,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    /// How this server wants to be asked, as far as it is known.
+    pub(crate) manner: Mutex<Manner>,
 }
 
 #[async_trait]
@@ -90,7 +112,8 @@ impl Remote {
         live: &Live,
         end: Timestamp,
     ) -> Result<ModelAnswer, Failure> {
-        let body = Bytes::from(self.dialect.encode(&self.endpoint, request));
+        let mut manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut body = Bytes::from(self.dialect.encode(&self.endpoint, request, manner));
         let (mut tries, mut malformed) = (0, 0);
         loop {
             let mut streamed = false;
@@ -99,6 +122,13 @@ impl Remote {
                 Err(trouble) => trouble,
             };
             tries += 1;
+            // Each part of the manner is given up once, so that this ends.
+            if let Some(conceded) = self.dialect.concede(manner, &trouble).filter(|conceded| *conceded != manner) {
+                manner = conceded;
+                *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner.lasting();
+                body = self.dialect.encode(&self.endpoint, request, manner).into();
+                continue;
+            }
             let asked = match trouble.again {
                 Again::Yes(asked) => asked,
                 Again::Once if malformed == 0 => None,

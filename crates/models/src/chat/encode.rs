@@ -11,6 +11,7 @@
 
 use crate::{
     endpoint::Endpoint,
+    remote::Manner,
     responses::{NOTICE_HEAD, SUMMARY_HEAD},
     schema,
 };
@@ -113,12 +114,13 @@ struct ImageUrl<'a> {
     url: &'a str,
 }
 
-pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8> {
+pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8> {
     let ModelRequest { tools, reasoning, text, service_tier, cache_key, .. } = request;
     let response_format = text.schema.as_ref().map(|schema| ResponseFormat {
         kind: "json_schema",
         json_schema: JsonSchema { name: schema::name(schema), schema, strict: schema::is_strict(schema) },
     });
+    let newer_limit = endpoint.is_openai || manner.newer_limit;
     let most = request.max_output_tokens.or(endpoint.options.max_output_tokens);
     let body = Body {
         model: &endpoint.model,
@@ -134,8 +136,8 @@ pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8> {
         reasoning_effort: reasoning.effort.as_deref(),
         verbosity: Some(text.verbosity.as_str()).filter(|verbosity| !matches!(*verbosity, "" | "medium")),
         response_format,
-        max_completion_tokens: most.filter(|_| endpoint.is_openai),
-        max_tokens: most.filter(|_| !endpoint.is_openai),
+        max_completion_tokens: most.filter(|_| newer_limit),
+        max_tokens: most.filter(|_| !newer_limit),
         service_tier: Some(service_tier.as_str()).filter(|tier| !matches!(*tier, "" | "auto")),
         prompt_cache_key: Some(cache_key.as_str()).filter(|key| endpoint.is_openai && !key.is_empty()),
         store: endpoint.is_openai.then_some(false),

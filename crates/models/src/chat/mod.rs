@@ -8,9 +8,10 @@ mod encode;
 
 use crate::{
     endpoint::Endpoint,
-    remote::{Decoder, Dialect},
+    remote::{Decoder, Dialect, Manner},
+    trouble::Trouble,
 };
-use bailiwick_core::{EntryBody, ModelRequest};
+use bailiwick_core::{EntryBody, FailureCode, ModelRequest};
 use bailiwick_types::ActionId;
 use std::collections::HashSet;
 
@@ -21,8 +22,15 @@ impl Dialect for Chat {
         "/chat/completions"
     }
 
-    fn encode(&self, endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8> {
-        encode::body(endpoint, request)
+    fn encode(&self, endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8> {
+        encode::body(endpoint, request, manner)
+    }
+
+    /// In OpenAI's words, which a proxy hands on: "Unsupported parameter: 'max_tokens' is not supported with this
+    /// model. Use 'max_completion_tokens' instead."
+    fn concede(&self, manner: Manner, trouble: &Trouble) -> Option<Manner> {
+        let asks = trouble.said.as_deref().is_some_and(|said| said.contains("max_completion_tokens"));
+        (trouble.code == FailureCode::InvalidRequest && asks).then_some(Manner { newer_limit: true, ..manner })
     }
 
     fn decoder(&self, endpoint: &Endpoint, request: &ModelRequest, action: ActionId) -> Box<dyn Decoder> {

@@ -5,7 +5,7 @@
 //! messages of the role `user` that say what they are: they may quote what a tool printed, and a role with more
 //! authority would lend that to it.
 
-use crate::{endpoint::Endpoint, schema};
+use crate::{endpoint::Endpoint, remote::Manner, schema};
 use bailiwick_core::{Content, Entry, EntryBody, ModelRequest, Phase, joined_text};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::Value;
@@ -30,7 +30,8 @@ struct Body<'a> {
     reasoning: Option<Reasoning<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Text<'a>>,
-    include: [&'static str; 1],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    include: &'static [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,9 +114,10 @@ enum Part<'a> {
 struct Input<'a> {
     origin: &'a str,
     entries: &'a [Arc<Entry>],
+    without_reasoning: bool,
 }
 
-pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8> {
+pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8> {
     let ModelRequest { instructions, input, tools, reasoning, text, service_tier, cache_key, .. } = request;
     let (effort, summary) = (reasoning.effort.as_deref(), reasoning.summary.as_deref());
     let format = text.schema.as_ref().map(|schema| Format {
@@ -129,12 +131,12 @@ pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8> {
     let body = Body {
         model: &endpoint.model,
         instructions,
-        input: Input { origin: &endpoint.origin, entries: input },
+        input: Input { origin: &endpoint.origin, entries: input, without_reasoning: manner.without_reasoning },
         tools: tools.iter().map(tool).collect(),
         parallel_tool_calls: (!tools.is_empty()).then_some(request.parallel_tool_calls),
         reasoning: (effort.is_some() || summary.is_some()).then_some(Reasoning { effort, summary }),
         text: (format.is_some() || verbosity.is_some()).then_some(Text { format, verbosity }),
-        include: ["reasoning.encrypted_content"],
+        include: if manner.without_encryption { &[] } else { &["reasoning.encrypted_content"] },
         max_output_tokens: request.max_output_tokens.or(endpoint.options.max_output_tokens),
         service_tier: Some(service_tier.as_str()).filter(|tier| !matches!(*tier, "" | "auto")),
         prompt_cache_key: cache_key,
@@ -166,11 +168,11 @@ impl Serialize for Input<'_> {
         let mut items = serializer.serialize_seq(None)?;
         for (place, entry) in self.entries.iter().enumerate() {
             let is_reasoning = matches!(entry.body, EntryBody::Reasoning { .. });
-            if is_reasoning && !leads_to_output(&self.entries[place..]) {
+            if is_reasoning && (self.without_reasoning || !leads_to_output(&self.entries[place..])) {
                 continue;
             }
             match &entry.native {
-                Some(native) if *native.origin == *self.origin && place >= whole => {
+                Some(native) if *native.origin == *self.origin && place >= whole && !is_hollow(&native.value) => {
                     items.serialize_element(&native.value)?
                 }
                 _ => {
@@ -182,6 +184,15 @@ impl Serialize for Input<'_> {
         }
         items.end()
     }
+}
+
+/// Whether it is reasoning of which only the id came. The server keeps nothing, so that it could not be found there
+/// ("Items are not persisted when `store` is set to false").
+fn is_hollow(native: &Value) -> bool {
+    let has = |key: &str| {
+        native.get(key).is_some_and(|value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()))
+    };
+    native.get("type").and_then(Value::as_str) == Some("reasoning") && !has("encrypted_content") && !has("content")
 }
 
 /// Whether the reasoning at the beginning belongs to a message or a call. One that was cut off by a limit leads nowhere,

@@ -9,9 +9,10 @@ pub(crate) use encode::{NOTICE_HEAD, SUMMARY_HEAD};
 
 use crate::{
     endpoint::Endpoint,
-    remote::{Decoder, Dialect},
+    remote::{Decoder, Dialect, Manner},
+    trouble::Trouble,
 };
-use bailiwick_core::ModelRequest;
+use bailiwick_core::{FailureCode, ModelRequest};
 use bailiwick_types::ActionId;
 
 pub(crate) struct Responses;
@@ -21,8 +22,21 @@ impl Dialect for Responses {
         "/responses"
     }
 
-    fn encode(&self, endpoint: &Endpoint, request: &ModelRequest) -> Vec<u8> {
-        encode::body(endpoint, request)
+    fn encode(&self, endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8> {
+        encode::body(endpoint, request, manner)
+    }
+
+    /// In OpenAI's words: "Encrypted content is not supported with this model." (models that do not reason) and "The
+    /// encrypted content gAAA... could not be verified." (another organisation's key, or one that has expired).
+    fn concede(&self, manner: Manner, trouble: &Trouble) -> Option<Manner> {
+        let said = trouble.said.as_deref()?.to_ascii_lowercase();
+        if trouble.code != FailureCode::InvalidRequest || !said.contains("encrypted content") {
+            None
+        } else if said.contains("not supported") {
+            Some(Manner { without_encryption: true, ..manner })
+        } else {
+            Some(Manner { without_reasoning: true, ..manner })
+        }
     }
 
     fn decoder(&self, endpoint: &Endpoint, _request: &ModelRequest, action: ActionId) -> Box<dyn Decoder> {

@@ -6,7 +6,7 @@ use crate::{
     chat::Chat,
     endpoint::Endpoint,
     options::{ModelOptions, ProviderKind},
-    remote::Dialect,
+    remote::{Dialect, Manner},
     responses::Responses,
     trouble::Trouble,
 };
@@ -106,7 +106,7 @@ fn each(kind: ProviderKind, folder: &str, run: impl Fn(Case) -> Map<String, Valu
 fn encoded(kind: ProviderKind) {
     each(kind, "encode", |case| {
         let endpoint = endpoint(kind, case.options);
-        let body = dialect(kind).encode(&endpoint, &case.request.into());
+        let body = dialect(kind).encode(&endpoint, &case.request.into(), Manner::default());
         Map::from_iter([("body".to_owned(), serde_json::from_slice(&body).unwrap())])
     });
 }

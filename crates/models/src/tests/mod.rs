@@ -51,6 +51,7 @@ pub(crate) fn remote(options: &ModelOptions, clock: &ManualClock) -> Remote {
         client: Clients::default().client("main", options).unwrap(),
         clock: Arc::new(clock.clone()),
         random: Arc::new(SeededRandom::new(1)),
+        manner: Mutex::default(),
     }
 }
 

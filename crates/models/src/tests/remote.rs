@@ -5,12 +5,12 @@ use crate::{
     options::{ModelOptions, ProviderKind},
     remote::{Provider, Remote},
 };
-use bailiwick_core::{EntryBody, Failure, FailureCode, ModelAnswer, Phase, Stop, ToolSpec};
+use bailiwick_core::{EntryBody, Failure, FailureCode, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};
 use bailiwick_gate::Live;
 use bailiwick_ports::Clock as _;
 use bailiwick_testkit::{
     clock::ManualClock,
-    model_server::{Answer, Behaviour, Finish, ModelServer, Seen},
+    model_server::{Answer, Behaviour, Finish, Kept, ModelServer, Seen},
 };
 use bailiwick_types::{ItemId, Millis, TokenUsage};
 use std::{future::Future, sync::Arc};
@@ -481,5 +481,67 @@ async fn a_proxy_is_used_where_one_is_configured() {
             (said(&answer), &server.kept()[0].headers["host"]),
             ("Through the proxy.", &"model.invalid".parse().unwrap())
         );
+    }
+}
+
+/// What one call, and another after it, sent to a server that refuses the first request with these words.
+async fn conceded(kind: ProviderKind, said: &'static str, request: ModelRequest) -> Vec<serde_json::Value> {
+    let server = serve_then_answer(Behaviour::error(400, "invalid_request_error", said)).await;
+    let options = ModelOptions { retries: 0, max_output_tokens: Some(9), ..options(kind, &server.base_url()) };
+    let provider = remote(&options, &ManualClock::new(NOW));
+    let mut request = request;
+    for entry in &mut request.input {
+        if let Some(native) = &mut Arc::make_mut(entry).native {
+            native.origin = Arc::clone(&provider.endpoint.origin);
+        }
+    }
+    for _ in 0..2 {
+        provider.call(&request, ACTION, &Live::unwatched()).await.unwrap();
+    }
+    let sent: Vec<_> = server.kept().iter().map(Kept::json).collect();
+    assert_eq!(sent.len(), 3);
+    sent
+}
+
+#[tokio::test]
+async fn a_model_without_encrypted_reasoning_is_asked_without_it_from_then_on() {
+    let said = "Encrypted content is not supported with this model.";
+    let sent = conceded(ProviderKind::OpenAiResponses, said, request(vec![user("Hello")])).await;
+    let asked: Vec<bool> = sent.iter().map(|body| body.get("include").is_some()).collect();
+    assert_eq!(asked, [true, false, false]);
+}
+
+#[tokio::test]
+async fn reasoning_that_the_server_cannot_read_any_more_is_left_out_of_that_call() {
+    let said = "The encrypted content gAAA...ng== could not be verified.";
+    let mut asked = request(vec![user("Hello"), EntryBody::Reasoning { summary: vec![] }]);
+    let value = serde_json::json!({ "type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA" });
+    Arc::make_mut(&mut asked.input[1]).native = Some(Native { origin: "".into(), value });
+    let answer = EntryBody::Assistant { text: "Hi".into(), phase: None };
+    asked.input.push(super::entry(2, answer));
+    let sent = conceded(ProviderKind::OpenAiResponses, said, asked).await;
+    let items: Vec<usize> = sent.iter().map(|body| body["input"].as_array().unwrap().len()).collect();
+    assert_eq!(items, [3, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_server_that_wants_the_newer_name_of_the_output_limit_gets_it_from_then_on() {
+    let said =
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
+    let sent = conceded(ProviderKind::OpenAiChat, said, request(vec![user("Hello")])).await;
+    let names: Vec<bool> =
+        sent.iter().map(|body| body["max_completion_tokens"] == 9 && body.get("max_tokens").is_none()).collect();
+    assert_eq!(names, [false, true, true]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_never_content_is_not_asked_for_ever() {
+    for (kind, said) in [
+        (ProviderKind::OpenAiResponses, "Encrypted content is not supported with this model."),
+        (ProviderKind::OpenAiChat, "Use 'max_completion_tokens' instead."),
+    ] {
+        let server = serve(move |_| Behaviour::error(400, "invalid_request_error", said)).await;
+        let failure = once(&options(kind, &server.base_url())).await.unwrap_err();
+        assert_eq!((failure.code, server.count()), (FailureCode::InvalidRequest, 2));
     }
 }
