@@ -81,8 +81,7 @@ async fn every_program_and_connection_of_a_turn_has_a_receipt() {
     let executors = trace.execs.iter().filter(|line| line.contains(r#""__executor""#)).count();
     assert_eq!(executors, arguments(&receipts, "environment.start").len(), "one executor for each permitted start");
     let ours = |line: &str| line.contains(binary) || line.contains("/proc/self/") || line.contains(r#""__executor""#);
-    let others: Vec<&String> =
-        trace.execs.iter().filter(|line| !line.contains(r#""-c""#) && !ours(line)).collect();
+    let others: Vec<&String> = trace.execs.iter().filter(|line| !line.contains(r#""-c""#) && !ours(line)).collect();
     assert!(others.is_empty(), "programs that no receipt knows: {others:#?}");
 
     let calls = arguments(&receipts, "model.call").len();

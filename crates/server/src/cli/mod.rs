@@ -49,13 +49,13 @@ pub enum Command {
 #[command(next_help_heading = "Server")]
 pub struct Target {
     /// URL of the server [default: $BAILIWICK_SERVER, else http://127.0.0.1:7700]
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// API key [default: $BAILIWICK_KEY]
-    #[arg(long, value_name = "KEY", global = true)]
+    #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Data folder of a server on this machine: use its administration socket, without a key
-    #[arg(long, value_name = "DIR", global = true, conflicts_with_all = ["server", "key"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "key"])]
     pub data: Option<PathBuf>,
 }
 
@@ -63,7 +63,7 @@ pub struct Target {
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Form {
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -257,7 +257,8 @@ pub enum Key {
     /// Revoke a key at once
     Revoke {
         /// Id of the key
-        key: String,
+        #[arg(value_name = "ID")]
+        id: String,
         #[command(flatten)]
         form: Form,
         #[command(flatten)]

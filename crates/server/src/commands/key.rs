@@ -21,7 +21,7 @@ pub async fn perform(command: Key, terminal: Terminal) -> Outcome {
             create(&Client::of(&target)?, &wanted, terminal).await
         }
         Key::List { target, .. } => list(&Client::of(&target)?, terminal).await,
-        Key::Revoke { key, target, .. } => revoke(&Client::of(&target)?, &key, terminal).await,
+        Key::Revoke { id, target, .. } => revoke(&Client::of(&target)?, &id, terminal).await,
     }
 }
 

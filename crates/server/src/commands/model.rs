@@ -12,9 +12,7 @@ use crate::{
     terminal::{Table, Terminal, escape},
     watch::{Ending, Watch},
 };
-use bailiwick_core::{
-    Content, Entry, EntryBody, Failure as CallFailure, FailureCode, ModelAnswer, ModelRequest, Stop,
-};
+use bailiwick_core::{Content, Entry, EntryBody, Failure as CallFailure, FailureCode, ModelAnswer, ModelRequest, Stop};
 use bailiwick_models::{Heard, ProbeReport, Verdict, probe};
 use bailiwick_ports::ModelCard;
 use bailiwick_types::{ItemId, TokenUsage};
@@ -41,7 +39,8 @@ pub async fn perform(command: Model, terminal: Terminal) -> Outcome {
 
 /// With a server of its own, on a folder that is thrown away.
 async fn ask_alone(config: &Path, name: &str, terminal: Terminal) -> Outcome<ProbeReport> {
-    files::read_bounded(config, MAX_CONFIG).map_err(|error| Failure::usage(format!("{}: {error}", config.display())))?;
+    files::read_bounded(config, MAX_CONFIG)
+        .map_err(|error| Failure::usage(format!("{}: {error}", config.display())))?;
     let config = config.canonicalize().doing(|| format!("find {}", config.display()))?;
     let scratch = Scratch::new("bailiwick-model-test").doing(|| "make a folder".to_owned())?;
     let server = Server::start(&scratch.path().join("data"), &config).await?;
@@ -133,13 +132,16 @@ async fn listen(client: &Client, session: &str) -> Result<Heard, CallFailure> {
     }
     let usage = usage(&ending.session["usage"]);
     let stop = Stop::Completed;
-    let answer = ModelAnswer { entries, usage, stop, provider_model: String::new(), response_id: None, scripted: false };
+    let answer =
+        ModelAnswer { entries, usage, stop, provider_model: String::new(), response_id: None, scripted: false };
     Ok(Heard { answer, text_deltas })
 }
 
 fn entry(item: &Value) -> Option<Arc<Entry>> {
     let body = match text(item, "type") {
-        "message" if item["role"] == "assistant" => EntryBody::Assistant { text: crate::watch::text_of(item), phase: None },
+        "message" if item["role"] == "assistant" => {
+            EntryBody::Assistant { text: crate::watch::text_of(item), phase: None }
+        }
         "function_call" => EntryBody::ToolCall {
             call_id: text(item, "call_id").to_owned(),
             name: text(item, "name").to_owned(),

@@ -72,7 +72,8 @@ impl Receipts {
 
     /// One line for each action, in the order of the decisions.
     pub fn table(&self) -> String {
-        let mut table = Table::new(&["#", "TIME (UTC)", "ACTION", "OPERATION", "WHAT", "DECISION", "EFFECT", "TOOK"]).widest(44);
+        let mut table =
+            Table::new(&["#", "TIME (UTC)", "ACTION", "OPERATION", "WHAT", "DECISION", "EFFECT", "TOOK"]).widest(44);
         for decided in self.of_kind("action.decided") {
             let action = text(decided, "action");
             let settled = self.of_kind("action.settled").find(|receipt| text(receipt, "action") == action);
@@ -137,9 +138,7 @@ mod tests {
             json!({"kind": "action.decided", "action": action, "position": position, "time": "2026-11-21T23:59:59.900Z",
                    "operation": "command.run", "arguments": {"command": "ls \u{1b}[2J"}, "decision": decision})
         };
-        let settled = |action: &str, effect: &str| {
-            json!({"kind": "action.settled", "action": action, "time": "2026-11-22T00:00:01.150Z", "effect": effect})
-        };
+        let settled = |action: &str, effect: &str| json!({"kind": "action.settled", "action": action, "time": "2026-11-22T00:00:01.150Z", "effect": effect});
         Receipts(vec![
             decided("act_00000000a", 1, "allowed"),
             json!({"kind": "action.resumed", "action": "act_00000000a", "decision": "allowed"}),
@@ -154,7 +153,8 @@ mod tests {
 
     #[test]
     fn what_was_settled_twice_or_never_is_counted() {
-        let tally = Tally { decided: 4, allowed: 3, denied: 1, settled_once: 1, settled_again: 1, unsettled: 1, unknown: 0 };
+        let tally =
+            Tally { decided: 4, allowed: 3, denied: 1, settled_once: 1, settled_again: 1, unsettled: 1, unknown: 0 };
         assert_eq!(receipts().tally(), tally);
         assert!(receipts().is_resumed("act_00000000a") && !receipts().is_resumed("act_00000000c"));
     }

@@ -8,6 +8,7 @@ mod checks;
 mod job;
 mod table_file;
 
+use crate::child::Server;
 use crate::{
     cli::Demo,
     commands::{Receipts, save_all},
@@ -21,7 +22,6 @@ use crate::{
 };
 use bailiwick_ports::Clock as _;
 use checks::Check;
-use crate::child::Server;
 use job::{Job, Told};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ const MAX_HEAD: usize = 64 * 1024;
 /// A pause after an accept that failed for want of something (open files): it would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-connection: close\r\ncontent-length: 129\r\n\r\n{\"error\":{\"message\":\"The server has too many connections: try \
+connection: close\r\ncontent-length: 138\r\n\r\n{\"error\":{\"message\":\"The server has too many connections: try \
 again in a moment.\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}";
 
 /// Where connections come from.

@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Lines of one command's output that are shown while it runs.
 const MOST_LINES: usize = 200;
@@ -21,6 +21,8 @@ pub struct Screen {
     streaming: HashMap<String, Streaming>,
     /// The item whose line is not ended yet.
     open: Option<String>,
+    /// Items that were announced: after a lost connection their beginning may come again.
+    announced: HashSet<String>,
 }
 
 #[derive(Default)]
@@ -34,7 +36,7 @@ struct Streaming {
 
 impl Screen {
     pub fn new(terminal: Terminal) -> Self {
-        Self { terminal, streaming: HashMap::new(), open: None }
+        Self { terminal, streaming: HashMap::new(), open: None, announced: HashSet::new() }
     }
 
     /// A line of our own between the session's.
@@ -122,6 +124,9 @@ impl Screen {
     }
 
     fn added(&mut self, item: &Value) {
+        if !self.announced.insert(item["id"].as_str().unwrap_or_default().to_owned()) {
+            return;
+        }
         match item["type"].as_str() {
             Some("command_execution") => {
                 let command = item["command"].as_str().unwrap_or_default();
@@ -135,6 +140,7 @@ impl Screen {
     fn done(&mut self, item: &Value) {
         let id = item["id"].as_str().unwrap_or_default();
         let streamed = self.streaming.remove(id);
+        self.announced.remove(id);
         if self.open.as_deref() == Some(id) {
             self.close_line();
         }
