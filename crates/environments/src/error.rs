@@ -42,6 +42,12 @@ impl ExecutorError {
             if error.code == code::INVALID_REQUEST && error.message.ends_with("already exists"))
     }
 
+    /// It was asked for and is not there yet.
+    pub(crate) fn is_starting_process(&self) -> bool {
+        matches!(self, Self::Refused(error)
+            if error.code == code::INVALID_REQUEST && error.message.ends_with("is starting"))
+    }
+
     pub(crate) fn is_unknown_process(&self) -> bool {
         matches!(self, Self::Refused(error)
             if error.code == code::INVALID_REQUEST && error.message.starts_with("unknown process id"))

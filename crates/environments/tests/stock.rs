@@ -6,13 +6,26 @@
 mod behaviour;
 #[allow(dead_code, reason = "shared with the tests of sandboxes")]
 mod house;
+#[allow(dead_code, reason = "shared with the tests of sandboxes")]
+#[path = "house/permitted.rs"]
+mod permitted;
 
-use bailiwick_environments::{
-    Connector, ExecutorClient, ExecutorError, Hands, ListeningConnector, hands::CommandError,
+use bailiwick_core::{
+    Action, ActionResult, EnvironmentFacts, EnvironmentSpec, FailureCode, Outcome,
+    environment::{Connection, SelfHosted},
 };
-use bailiwick_types::{Millis, Secret, Timestamp};
-use house::{Cutting, RealTasks, environment, request_in, run, tools};
+use bailiwick_environments::{
+    Connector, ExecutorClient, ExecutorError, Hands, ListeningConnector, ListeningExecutor, hands::CommandError,
+};
+use bailiwick_gate::{Executor, ExecutorDoor, ExecutorLine, Live};
+use bailiwick_types::{EnvironmentId, Millis, Secret, Timestamp};
+use house::{
+    Cutting, RealTasks, environment, request_in, run,
+    session::{Durable, Session, environment_id, options},
+    tools,
+};
 use std::{
+    collections::BTreeMap,
     future::pending,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -190,5 +203,126 @@ fn a_wrong_token_is_said_to_be_wrong() {
         let connector = ListeningConnector::new(&stock.url, Secret::new("wrong"), Arc::new(RealTasks)).unwrap();
         let refused = ExecutorClient::connect(Box::new(connector), None, tools()).await;
         assert!(matches!(&refused, Err(ExecutorError::Gone(reason)) if reason.contains("token")));
+    });
+}
+
+/// A session whose environment is a stock executor.
+struct OwnSession {
+    durable: Arc<Durable>,
+    id: EnvironmentId,
+    executors: BTreeMap<String, ListeningExecutor>,
+}
+
+impl OwnSession {
+    async fn new(stock: &Stock, connection: Connection) -> Self {
+        let id = environment_id();
+        let own = SelfHosted { id, workspace_directory: stock.work(), connection };
+        let lab = ListeningExecutor { url: stock.url.clone(), token: Secret::new(TOKEN) };
+        let durable = Durable::begin(EnvironmentSpec::SelfHosted(own)).await;
+        Self { durable, id, executors: BTreeMap::from([("lab".to_owned(), lab)]) }
+    }
+
+    async fn server(&self, stock: &Stock) -> Session {
+        let options = options(stock.folder.path(), self.durable.archive.clone(), self.executors.clone());
+        Session::drive(&self.durable, options.build().unwrap()).await
+    }
+
+    async fn start(&self, session: &mut Session) -> EnvironmentFacts {
+        match session.perform(Action::EnvironmentStart { environment: self.id }).await {
+            Outcome::Confirmed { result: ActionResult::Environment(facts) } => facts,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_action_is_performed_under_a_permit() {
+    with_stock(async |stock| {
+        let own = OwnSession::new(&stock, Connection::Listen { executor: "lab".to_owned() }).await;
+        let mut session = own.server(&stock).await;
+        let facts = own.start(&mut session).await;
+        assert_eq!((facts.isolation.as_str(), facts.executor_version.as_deref()), ("self_hosted", Some("0.169.0")));
+        permitted::every_action(&mut session, own.id, &stock.work()).await;
+        let home = permitted::command(session.perform(permitted::run(own.id, &stock.work(), "echo $HOME")).await);
+        assert!(home.output.ends_with("/home\n"), "{}", home.output);
+        session.environments.close(own.durable.session, own.id).await;
+    });
+}
+
+#[test]
+fn a_command_is_found_again_by_the_next_server() {
+    with_stock(async |stock| {
+        let own = OwnSession::new(&stock, Connection::Listen { executor: "lab".to_owned() }).await;
+        let mut session = own.server(&stock).await;
+        own.start(&mut session).await;
+        let (ran, never) = (session.new_id(), session.new_id());
+        let permit = session.permit(ran, permitted::run(own.id, &stock.work(), "echo x >> ran; echo said")).await;
+        drop(session.environments.perform(permit, Live::unwatched()).await);
+        drop(session.permit(never, permitted::run(own.id, &stock.work(), "echo y >> ran; echo now")).await);
+        drop(session);
+        let mut session = own.server(&stock).await;
+        assert_eq!(permitted::command(session.resume(ran).await).output, "said\n");
+        assert_eq!(permitted::command(session.resume(never).await).output, "now\n");
+        let said = permitted::command(session.perform(permitted::run(own.id, &stock.work(), "cat ran")).await);
+        assert_eq!(said.output, "x\ny\n");
+        // The executor is started anew: it cannot say what became of anything.
+        let (lost, again) = (session.new_id(), Stock::start(&binary().unwrap()));
+        drop(session.permit(lost, permitted::run(own.id, &stock.work(), "echo z >> ran")).await);
+        drop(session);
+        let executors = BTreeMap::from([(
+            "lab".to_owned(),
+            ListeningExecutor { url: again.url.clone(), token: Secret::new(TOKEN) },
+        )]);
+        let elsewhere = OwnSession { executors, durable: Arc::clone(&own.durable), id: own.id };
+        let mut session = elsewhere.server(&stock).await;
+        let outcome = session.resume(lost).await;
+        assert!(matches!(&outcome, Outcome::Unknown { reason } if reason.contains("session")), "{outcome:?}");
+    });
+}
+
+#[test]
+fn an_executor_that_dials_in_is_taken_and_may_dial_again() {
+    with_stock(async |stock| {
+        let own = OwnSession::new(&stock, Connection::DialIn).await;
+        let mut session = own.server(&stock).await;
+        let dial = async |session: &Session| {
+            let frames = stock.connector().connect().await.unwrap();
+            let line = ExecutorLine { incoming: frames.incoming, outgoing: frames.outgoing };
+            session.environments.attach(own.durable.session, own.id, line).await;
+        };
+        dial(&session).await;
+        let facts = own.start(&mut session).await;
+        assert!(session.environments.is_connected(own.id));
+        let run = |script: &str| permitted::run(own.id, &stock.work(), script);
+        assert_eq!(permitted::command(session.perform(run("echo 1")).await).output, "1\n");
+        // It dials again while we still hold the old connection: the new one counts.
+        dial(&session).await;
+        assert_eq!(permitted::command(session.perform(run("echo 2")).await).output, "2\n");
+        drop(session);
+        // The next server waits for it, and takes up the same session.
+        let mut session = own.server(&stock).await;
+        dial(&session).await;
+        assert_eq!(permitted::command(session.perform(run("echo 3")).await).output, "3\n");
+        assert_eq!(own.start(&mut session).await, facts);
+    });
+}
+
+#[test]
+fn what_is_wrong_with_an_executor_is_said() {
+    with_stock(async |stock| {
+        let own = OwnSession::new(&stock, Connection::Listen { executor: "other".to_owned() }).await;
+        let mut session = own.server(&stock).await;
+        let start = Action::EnvironmentStart { environment: own.id };
+        let (code, message) = permitted::failure(session.perform(start).await);
+        assert!(code == FailureCode::SandboxError && message.contains("[executors.other]"), "{message}");
+        let (code, message) = permitted::failure(session.perform(permitted::run(own.id, "/", "true")).await);
+        assert!(code == FailureCode::SandboxError && message.contains("not started"), "{message}");
+
+        std::fs::remove_dir_all(stock.work()).unwrap();
+        let own = OwnSession::new(&stock, Connection::Listen { executor: "lab".to_owned() }).await;
+        let mut session = own.server(&stock).await;
+        let start = Action::EnvironmentStart { environment: own.id };
+        let (_, message) = permitted::failure(session.perform(start).await);
+        assert!(message.contains(&stock.work()) && message.contains("make it"), "{message}");
     });
 }

@@ -171,7 +171,7 @@ async fn pump(shared: &Arc<Shared>, mut frames: Frames, session: Session, number
     disconnect(shared);
 }
 
-fn disconnect(shared: &Shared) {
+pub(super) fn disconnect(shared: &Shared) {
     let pending = {
         let mut state = lock(&shared.state);
         state.outgoing = None;

@@ -135,6 +135,10 @@ pub(crate) enum Lookup {
 
 /// The stock executor forgets an ended process after 64 to 80 s (measured); a start that is younger is not forgotten.
 const SURELY_REMEMBERED: Millis = Millis::from_secs(45);
+/// While a process is being started, which takes the stock executor some milliseconds. One whose connection broke in
+/// that moment stays so for ever (measured), and nobody can say whether it runs.
+const STARTING_PAUSE: Millis = Millis(20);
+const STARTING_PATIENCE: Millis = Millis::from_secs(3);
 /// How much one read of a process's output asks for.
 const READ_BYTES: usize = 256 * 1024;
 /// Requests that may be under way at once.
@@ -200,6 +204,19 @@ impl ExecutorClient {
     /// The state of the connection, to be watched.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.shared.link.subscribe()
+    }
+
+    /// Lets go of the connection at once, because a newer one is about to be handed over: what is sent from now on goes
+    /// there. Call it before the newer one is given.
+    pub(crate) fn let_go(&self) {
+        driver::disconnect(&self.shared);
+        self.shared.link.send_if_modified(|link| {
+            let connected = matches!(link, Link::Connected(_));
+            if connected {
+                *link = Link::Connecting("the executor dialled again".to_owned());
+            }
+            connected
+        });
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -296,6 +313,7 @@ impl ExecutorClient {
 
     /// Reads all that was missed of a process.
     pub(crate) async fn catch_up(&self, watched: &Watched) -> Result<(), ExecutorError> {
+        let give_up = self.clock().now() + STARTING_PATIENCE;
         loop {
             let after_seq = Some(watched.lock().last_seq());
             let params = ProcessReadParams {
@@ -304,7 +322,13 @@ impl ExecutorClient {
                 max_bytes: Some(READ_BYTES),
                 wait_ms: None,
             };
-            let read = self.call_again::<ProcessRead>(&params).await?;
+            let read = match self.call_again::<ProcessRead>(&params).await {
+                Err(error) if error.is_starting_process() && self.clock().now() < give_up => {
+                    self.clock().sleep_until(self.clock().now() + STARTING_PAUSE).await;
+                    continue;
+                }
+                read => read?,
+            };
             let more = watched.lock().take_read(read);
             watched.changed.notify_waiters();
             if !more {

@@ -114,6 +114,9 @@ impl Place {
     }
 
     fn give(&self, frames: Frames) {
+        if let Some(hands) = self.hands() {
+            hands.client().let_go();
+        }
         let mut door = lock(&self.door);
         let frames = match &door.hand_over {
             Some(hand_over) => match hand_over.give(frames) {

@@ -43,12 +43,20 @@ pub(super) fn connection_failure(error: &ExecutorError) -> Failure {
     Failure::new(code, error.to_string())
 }
 
-/// The variables of every command in an environment: nothing of the server's own.
+/// The variables of every command in a sandbox: nothing of the server's own.
 fn variables(extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut variables: BTreeMap<String, String> =
         ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     variables.extend(extra.clone());
     variables
+}
+
+/// The hands for an executor that somebody else runs. Its commands start with the same few variables, but with the home
+/// that the executor has.
+fn own_hands(client: ExecutorClient, own: &SelfHosted) -> Hands {
+    let home = client.session().and_then(|session| session.environment?.user_home_dir?.to_path().ok());
+    let home = home.map_or_else(|| own.workspace_directory.clone(), |home| home.to_string_lossy().into_owned());
+    Hands::new(client, variables(&BTreeMap::from([("HOME".to_owned(), home)])))
 }
 
 impl Environments {
@@ -148,7 +156,7 @@ impl Environments {
             None => {
                 let resume = scope.environment_facts.as_ref().and_then(|facts| facts.executor_session.clone());
                 let client = ExecutorClient::connect(self.own_connector(place, own)?, resume, self.tools()).await;
-                place.keep(Hands::new(client.map_err(|error| connection_failure(&error))?, variables(&BTreeMap::new())))
+                place.keep(own_hands(client.map_err(|error| connection_failure(&error))?, own))
             }
         };
         let folder = &own.workspace_directory;
@@ -187,9 +195,9 @@ impl Environments {
         if let Some(hands) = place.hands() {
             return Ok((place, hands));
         }
-        let _starting = place.starting.lock().await;
+        let starting = place.starting.lock().await;
         if let Some(hands) = place.hands() {
-            drop(_starting);
+            drop(starting);
             return Ok((place, hands));
         }
         let session = scope.environment_facts.as_ref().and_then(|facts| facts.executor_session.clone());
@@ -206,11 +214,11 @@ impl Environments {
             }
             EnvironmentSpec::SelfHosted(own) if own.id == environment => {
                 let client = ExecutorClient::resume(self.own_connector(&place, own)?, session, self.tools()).await;
-                place.keep(Hands::new(client.map_err(|error| connection_failure(&error))?, variables(&BTreeMap::new())))
+                place.keep(own_hands(client.map_err(|error| connection_failure(&error))?, own))
             }
             _ => return Err(Failure::new(FailureCode::Internal, "the environment is not the session's")),
         };
-        drop(_starting);
+        drop(starting);
         Ok((place, hands))
     }
 }
