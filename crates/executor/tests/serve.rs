@@ -180,7 +180,10 @@ async fn terminating_ends_all_that_a_command_started() {
     assert_eq!(end[0]["params"]["exitCode"], 137);
     assert!(!is_alive(shell) && !is_alive(child));
     assert_eq!(client.ok("process/terminate", json!({"processId": "p"})).await["running"], false);
-    client.start("sleeper", "sleep 1000").await;
+    // Not through a shell, which may lose an interrupt while it forks.
+    let mut sleeper = process("sleeper", "");
+    sleeper["argv"] = json!(["sleep", "1000"]);
+    client.ok("process/start", sleeper).await;
     client.ok("process/signal", json!({"processId": "sleeper", "signal": "interrupt"})).await;
     assert_eq!(client.until_closed("sleeper").await[0]["params"]["exitCode"], 130);
 }
