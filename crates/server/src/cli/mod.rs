@@ -5,12 +5,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf};
 
 const AFTER: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 4 sign-in needed, 5 denied, 6 waiting for somebody, 7 budget spent,
-8 timed out, 9 the outcome of an action is unknown, 130 interrupted.
+Start here:
+  bailiwick demo            shows a whole piece of work, without a key and without a network
+  bailiwick serve --data D  starts a server
+  bailiwick doctor          says what this machine can do, and what is missing
 
-Start here:  bailiwick demo            shows a whole piece of work, without a key and without a network
-             bailiwick serve --data D  starts a server
-             bailiwick doctor          says what this machine can do, and what is missing";
+Exit codes:
+  0 done, 1 failed, 2 wrong usage, 4 sign-in needed, 5 denied, 6 waiting for somebody,
+  7 budget spent, 8 timed out, 9 the outcome of an action is unknown, 130 interrupted";
 
 /// Runs AI colleagues inside your own walls, with a receipt for everything they do.
 #[derive(Debug, Parser)]

@@ -51,6 +51,7 @@ impl SocketPath {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests")]
 mod tests {
     use super::*;
     use std::os::unix::net::{UnixListener, UnixStream};

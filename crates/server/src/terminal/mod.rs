@@ -69,7 +69,5 @@ impl Terminal {
 /// A reader that went away (`| head`) is no error of ours.
 fn write_out(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
-    if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
-        std::process::exit(0);
-    }
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }

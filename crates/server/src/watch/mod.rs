@@ -28,7 +28,7 @@ pub struct Ending {
     pub session: Value,
     /// The last turn that ended while we watched, as the API shows it.
     pub turn: Option<Value>,
-    /// The text of the last assistant message of that turn.
+    /// The text of that turn's answer.
     pub answer: Option<String>,
 }
 
@@ -142,7 +142,8 @@ impl Ending {
             }
             "agent.session.turn.item.done" => {
                 let item = &event.data["item"];
-                if item["type"] == "message" && item["role"] == "assistant" {
+                // What is said on the way is not the answer.
+                if item["type"] == "message" && item["role"] == "assistant" && item["phase"] != "commentary" {
                     self.answer = Some(text_of(item));
                 }
                 false
