@@ -203,9 +203,8 @@ pub fn to_action(
     agent: &AgentConfig,
     environment: &EnvironmentSpec,
 ) -> Result<Action, String> {
-    if let Some(tool) = agent.tools.iter().find(|tool| tool.name == name) {
+    if agent.tools.iter().any(|tool| tool.name == name) {
         let arguments = object(arguments)?;
-        must_match(&tool.parameters, &arguments)?;
         return Ok(Action::FunctionCall { name: name.to_owned(), arguments });
     }
     match environment.id() {
@@ -331,31 +330,6 @@ fn object(arguments: &str) -> Result<Value, String> {
     if value.is_object() { Ok(value) } else { Err("The arguments must be a JSON object.".into()) }
 }
 
-/// Checks that a function's parameters are a JSON Schema that can be used here (no references to other documents).
-pub fn check_schema(schema: &Value) -> Result<(), String> {
-    jsonschema::validator_for(schema).map(drop).map_err(|error| error.to_string())
-}
-
-/// Most complaints about one call that the model is told.
-const MAX_COMPLAINTS: usize = 5;
-
-fn must_match(schema: &Value, arguments: &Value) -> Result<(), String> {
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|error| format!("The tool's own parameters are not a usable JSON Schema: {error}."))?;
-    let complaints: Vec<String> = validator
-        .iter_errors(arguments)
-        .take(MAX_COMPLAINTS)
-        .map(|error| match error.instance_path().as_str() {
-            "" => error.to_string(),
-            place => format!("{place}: {error}"),
-        })
-        .collect();
-    match complaints.is_empty() {
-        true => Ok(()),
-        false => Err(format!("The arguments do not fit the tool's schema: {}.", complaints.join("; "))),
-    }
-}
-
 fn known_tools(agent: &AgentConfig, environment: &EnvironmentSpec) -> String {
     let built_in: &[&str] = if environment.id().is_some() { &BUILT_IN } else { &[] };
     let names: Vec<&str> = built_in.iter().copied().chain(agent.tools.iter().map(|tool| tool.name.as_str())).collect();
@@ -365,24 +339,6 @@ fn known_tools(agent: &AgentConfig, environment: &EnvironmentSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_schema_that_points_elsewhere_is_refused_when_it_is_written() {
-        assert_eq!(check_schema(&json!({"type": "object"})), Ok(()));
-        assert!(check_schema(&json!({"$ref": "http://elsewhere.example/schema.json"})).is_err());
-        assert!(check_schema(&json!({"type": "no such type"})).is_err());
-    }
-
-    #[test]
-    fn arguments_must_fit_the_schema_and_the_model_is_told_where_they_do_not() {
-        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
-                            "additionalProperties": false});
-        assert_eq!(must_match(&schema, &json!({"n": 1})), Ok(()));
-        let complaint = must_match(&schema, &json!({"n": "one"})).unwrap_err();
-        assert!(complaint.contains("/n"), "{complaint}");
-        assert!(must_match(&schema, &json!({})).is_err());
-        assert!(must_match(&schema, &json!({"n": 1, "m": 2})).is_err());
-    }
 
     #[test]
     fn paths_have_one_spelling() {

@@ -1,9 +1,13 @@
 //! The allow-list of an agent's remit.
 
-use crate::remit::{covers, validate};
-use bailiwick_core::{Action, AgentConfig, Remit};
+use crate::{
+    remit::{covers, validate},
+    schema,
+};
+use bailiwick_core::{Action, AgentConfig, FunctionTool, Remit};
 use bailiwick_ports::{Policy, PolicyRequest, Verdict};
 use bailiwick_types::Principal;
+use serde_json::Value;
 
 /// Allows exactly what `remit.allow` lists, only functions and the model of the agent's own configuration, and only to
 /// that agent.
@@ -40,6 +44,10 @@ impl Policy for AllowList {
     fn check_remit(&self, remit: &Remit) -> Result<(), String> {
         validate(remit).map_err(|error| error.to_string())
     }
+
+    fn check_tool(&self, tool: &FunctionTool) -> Result<(), String> {
+        schema::check(&tool.parameters)
+    }
 }
 
 /// The denial of an action that is listed, but reaches for what is not the agent's.
@@ -50,13 +58,25 @@ fn own_things_only(agent: &AgentConfig, action: &Action) -> Option<Verdict> {
             format!("the agent works with the model `{}`, not with `{}`", agent.model, shown(&call.model)),
             format!("set the agent's or the session's `model` to `{}`", shown(&call.model)),
         )),
-        Action::FunctionCall { name, .. } if !agent.tools.iter().any(|tool| tool.name == *name) => Some(deny(
+        Action::FunctionCall { name, arguments } => function_only(agent, name, arguments),
+        _ => None,
+    }
+}
+
+fn function_only(agent: &AgentConfig, name: &str, arguments: &Value) -> Option<Verdict> {
+    let Some(tool) = agent.tools.iter().find(|tool| tool.name == name) else {
+        return Some(deny(
             "agent.tools",
             format!("the agent has no function `{}`", shown(name)),
             format!("add the function `{}` to the agent's `tools`, or call one that it has", shown(name)),
-        )),
-        _ => None,
-    }
+        ));
+    };
+    let complaint = schema::must_match(&tool.parameters, arguments).err()?;
+    Some(deny(
+        "agent.tools.parameters",
+        format!("the arguments do not fit the schema of `{}`: {complaint}", shown(name)),
+        "call it again with arguments that fit".into(),
+    ))
 }
 
 fn deny(rule: &str, reason: String, remedy: String) -> Verdict {

@@ -5,6 +5,7 @@
 
 mod allow_list;
 mod remit;
+mod schema;
 
 pub use allow_list::AllowList;
 pub use remit::{OPERATIONS, RemitError, validate};

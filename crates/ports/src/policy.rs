@@ -1,6 +1,6 @@
 //! The decision whether an action may be done.
 
-use bailiwick_core::{Action, AgentConfig, Remit};
+use bailiwick_core::{Action, AgentConfig, FunctionTool, Remit};
 use bailiwick_types::{Principal, TenantId};
 
 /// Everything a decision may depend on.
@@ -31,6 +31,12 @@ pub trait Policy: Send + Sync {
     /// Refuses a remit that says something this policy does not understand, naming the entry and the nearest that it
     /// does. For the moment in which an agent is written; deciding never relies on it.
     fn check_remit(&self, _remit: &Remit) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Refuses a function whose parameters it could not hold arguments against. For the moment in which an agent is
+    /// written.
+    fn check_tool(&self, _tool: &FunctionTool) -> Result<(), String> {
         Ok(())
     }
 }

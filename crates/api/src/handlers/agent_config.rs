@@ -75,6 +75,12 @@ pub(crate) fn apply(app: &App, param: AgentParam, path: &str, config: &mut Agent
     }
     if let Some(given) = param.tools {
         config.tools = tools_of(given.unwrap_or_default(), &at(path, "tools"))?;
+        for (index, tool) in config.tools.iter().enumerate() {
+            app.options.policy.check_tool(tool).map_err(|reason| {
+                let path = at(path, &format!("tools[{index}].parameters"));
+                ApiError::invalid(path.clone(), format!("`{path}` cannot be used as a JSON Schema: {reason}."))
+            })?;
+        }
     }
     let Some(extras) = param.bailiwick else { return Ok(()) };
     if let Some(remit) = extras.remit {
