@@ -1,136 +1,133 @@
-//! The commit of the gate: the hottest path there is. In the usual case it is one script, with its transaction.
+//! The commits of the gate: the hottest path there is. All that wait are one statement and one message, which answers
+//! with nothing but that it is done.
 
 use super::{
-    error::guard_failed,
+    error::refused,
+    ops::Ops,
     script::{Script, integer, now},
-    write::{find_stream, push_records, push_rows},
-    writer::{Failure, Operation, Transaction},
+    transaction::{Known, Transaction},
+    write::{find_stream, number_at},
+    writer::{Failure, PendingAppend},
 };
-use async_trait::async_trait;
 use bailiwick_ports::{
     StoreError,
-    store::{Append, Appended, Due},
+    store::{Append, Appended},
 };
-use bailiwick_types::Timestamp;
+use bailiwick_types::{Millis, Timestamp};
 use sqlx::Row as _;
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-pub struct Commit(pub Append);
-
-#[async_trait]
-impl Operation for Commit {
-    type Output = Appended;
-
-    async fn run(&self, transaction: &mut Transaction) -> Result<Appended, Failure> {
-        let append = &self.0;
-        let (no, tenant) = find_stream(transaction, append.stream).await?;
-        if tenant != append.tenant {
-            return Err(StoreError::UnknownStream(append.stream).into());
+/// Writes all appends of a group and ends the transaction. Those that are refused have written nothing and do not keep
+/// the others from being written.
+pub async fn write(transaction: &mut Transaction, appends: &mut [PendingAppend]) -> Result<(), sqlx::Error> {
+    let mut members = BTreeMap::new();
+    for (member, pending) in appends.iter_mut().enumerate() {
+        match find_stream(transaction, pending.append.stream).await {
+            Ok(known) if known.tenant == pending.append.tenant => drop(members.insert(member, known)),
+            Ok(_) => pending.verdict = Some(Err(StoreError::UnknownStream(pending.append.stream))),
+            Err(Failure::Refused(error)) => pending.verdict = Some(Err(error)),
+            Err(Failure::Broken(error)) => return Err(error),
         }
-        // A stream that is being driven is nearly always due already. Not writing that again saves the index's page.
-        let mut stays_due = append.due == Due::Now;
-        loop {
-            let (script, labels) = script(append, no, stays_due, transaction);
-            match transaction.finish(script).await {
-                Ok(rows) => {
-                    transaction.remember_inbox(append.stream, append.inbox_through);
-                    labels.into_iter().for_each(|(row, hash)| transaction.remember_labels(row, hash));
-                    return appended(&rows);
-                }
-                // It is the first statement that failed, so that nothing was written.
-                Err(error) if guard_failed(&error, "streams.position") => {
-                    refusal(append, no, transaction).await?;
-                    if !std::mem::take(&mut stays_due) {
-                        return Err(Failure::Broken(error));
-                    }
-                }
-                Err(error) => return Err(Failure::Broken(error)),
+    }
+    while !members.is_empty() {
+        let mut ops = Ops::default();
+        // Two appends to one stream are judged one after the other.
+        let mut streams = HashSet::new();
+        let round: Vec<_> = members.iter().map(|(member, known)| (*member, *known)).collect();
+        let round: Vec<_> = round.into_iter().filter(|(_, known)| streams.insert(known.no)).collect();
+        for (member, known) in &round {
+            ops.append(*member, *known, &appends[*member].append, transaction);
+        }
+        let labels = std::mem::take(&mut ops.labels);
+        let now = database_now();
+        let Err(error) = send(transaction, ops).await else {
+            transaction.remember_labels(labels);
+            for (member, known) in round {
+                appends[member].verdict = Some(Ok(appended(&appends[member].append, known, now)));
+                members.remove(&member);
             }
+            continue;
+        };
+        let Some((what, member)) = refused(&error) else { return Err(error) };
+        let (Some(known), Some(pending)) = (members.remove(&member), appends.get_mut(member)) else {
+            return Err(error);
+        };
+        let refusal = match what {
+            "guard" => check_guards(transaction, &pending.append, known).await?,
+            _ => Err(StoreError::Conflict),
+        };
+        match refusal {
+            Err(refusal) => pending.verdict = Some(Err(refusal)),
+            Ok(known) => drop(members.insert(member, known)),
         }
     }
+    Ok(())
 }
 
-fn appended(rows: &[sqlx::sqlite::SqliteRow]) -> Result<Appended, Failure> {
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let (now, expires): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    let released = expires == 0;
-    let now = Timestamp::from_millis(now);
-    let expires = if released { now } else { Timestamp::from_millis(expires) };
-    Ok(Appended { released, expires, now })
+/// An append of more than one statement is alone in its group; when it is refused nothing of it may stay.
+async fn send(transaction: &mut Transaction, ops: Ops) -> Result<(), sqlx::Error> {
+    let mut scripts = ops.into_scripts();
+    let Some(last) = scripts.pop() else { return Ok(()) };
+    if scripts.is_empty() {
+        return transaction.run_alone(last).await.map(drop);
+    }
+    let whole = async {
+        for script in scripts {
+            transaction.run(script).await?;
+        }
+        transaction.commit_with(last).await
+    };
+    let done = whole.await;
+    if done.is_err() && !transaction.roll_back().await {
+        return Err(sqlx::Error::WorkerCrashed);
+    }
+    done.map(drop)
 }
 
-/// The labels that are known once the script has run.
-type Labels = Vec<(u128, u64)>;
-
-fn script(append: &Append, no: i64, stays_due: bool, transaction: &Transaction) -> (Script, Labels) {
-    let mut script = Script::new(concat!(
-        "UPDATE streams SET position = CASE WHEN epoch = ? AND position = ? AND lease_expires > ",
-        now!(),
-        " AND ? BETWEEN inbox_through AND inbox_last"
-    ));
-    let end = append.after + append.records.len() as u64;
-    let through = integer(append.inbox_through);
-    script.bind(integer(append.epoch)).bind(integer(append.after)).bind(through);
-    if stays_due {
-        script.add(concat!(" AND due_at <= ", now!()));
-    }
-    script.add(" THEN ? END, inbox_through = ?").bind(integer(end)).bind(through);
-    if append.release {
-        script
-            .add(", lease_node = CASE WHEN inbox_last > ? THEN lease_node END")
-            .add(", lease_expires = CASE WHEN inbox_last > ? THEN ")
-            .add(concat!(now!(), " + lease_span ELSE 0 END"))
-            .bind(through)
-            .bind(through);
-    } else {
-        script.add(concat!(", lease_expires = ", now!(), " + lease_span"));
-    }
-    if !stays_due {
-        let at = match append.due {
-            Due::At(at) => Some(at.as_millis()),
-            Due::Now | Due::OnInput => None,
-        };
-        script
-            .add(", due_at = CASE WHEN ? OR inbox_last > ? THEN ")
-            .add(concat!("min(coalesce(due_at, ", now!(), "), ", now!(), ") ELSE ? END"))
-            .bind(append.due == Due::Now)
-            .bind(through)
-            .bind(at);
-    }
-    script.add(concat!(" WHERE no = ? RETURNING ", now!(), ", lease_expires")).bind(no);
-    push_records(&mut script, no, &append.records);
-    let labels = push_rows(&mut script, no, &append.rows, transaction);
-    if !transaction.knows_inbox(append.stream, append.inbox_through) {
-        script.add("; DELETE FROM inbox WHERE place > ? AND place <= ?").bind(no << 32).bind(no << 32 | through);
-    }
-    if let Some(snapshot) = &append.snapshot {
-        script
-            .add("; INSERT OR REPLACE INTO snapshots(stream, position, version, sealed) VALUES (?, ?, ?, ?)")
-            .bind(no)
-            .bind(integer(snapshot.position))
-            .bind(snapshot.version)
-            .bind(&snapshot.sealed[..]);
-    }
-    (script, labels)
+/// The clock that SQLite reads, read a moment before it does: what is told of a lease is never more than what holds.
+#[allow(clippy::disallowed_methods, reason = "asking SQLite for the time of its machine costs more than the append")]
+fn database_now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Which of the guards was not met. Nothing when all of them are, but for the stream being due.
-async fn refusal(append: &Append, no: i64, transaction: &mut Transaction) -> Result<(), Failure> {
+/// How the lease stands. The guard has checked what was known of the stream.
+fn appended(append: &Append, known: Known, now: Timestamp) -> Appended {
+    let released = append.release && integer(append.inbox_through) == known.inbox_last;
+    let span = if released { 0 } else { known.lease_span };
+    Appended { released, expires: now + Millis(span.unsigned_abs()), now }
+}
+
+/// Which of the guards was not met. When all of them are, it was what the writer knew: here is what it should know.
+async fn check_guards(
+    transaction: &mut Transaction,
+    append: &Append,
+    known: Known,
+) -> Result<Result<Known, StoreError>, sqlx::Error> {
     let mut script = Script::new(concat!(
         "SELECT epoch = ? AND position = ? AND lease_expires > ",
         now!(),
-        ", inbox_through, inbox_last FROM streams WHERE no = ?"
+        ", lease_span, inbox_through, inbox_last FROM streams WHERE no = ?"
     ));
-    script.bind(integer(append.epoch)).bind(integer(append.after)).bind(no);
-    let rows = transaction.run(script).await?;
+    script.bind(integer(append.epoch)).bind(integer(append.after)).bind(known.no);
+    let rows = transaction.look(script).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     if !row.try_get::<bool, _>(0)? {
         let (stream, epoch) = (append.stream, append.epoch);
-        return Err(StoreError::StaleEpoch { stream, epoch }.into());
+        return Ok(Err(StoreError::StaleEpoch { stream, epoch }));
     }
-    let (through, last): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
-    if !(through..=last).contains(&integer(append.inbox_through)) {
+    let (through, last): (u64, u64) = (number_at(row, 2)?, number_at(row, 3)?);
+    if !(through..=last).contains(&append.inbox_through) {
         let text = format!("`inbox_through` is {}, not {through} to {last}", append.inbox_through);
-        return Err(StoreError::Malformed(text).into());
+        return Ok(Err(StoreError::Malformed(text)));
     }
-    Ok(())
+    let now_known = Known { lease_span: row.try_get(1)?, inbox_last: row.try_get(3)?, ..known };
+    if now_known == known {
+        return Err(sqlx::Error::Protocol("an append was refused for no reason".into()));
+    }
+    transaction.remember(append.stream, now_known);
+    Ok(Ok(now_known))
 }

@@ -10,6 +10,7 @@ const CANTOPEN: i32 = 14;
 const CONSTRAINT: i32 = 19;
 const IOERR_FSYNC: i32 = 1034;
 const CONSTRAINT_NOTNULL: i32 = 1299;
+const CONSTRAINT_TRIGGER: i32 = 1811;
 /// Less than this is a full disk: the files grow by pages, and the log by several.
 const FULL_BELOW: u64 = 1 << 16;
 
@@ -26,6 +27,15 @@ fn primary(error: &sqlx::Error) -> Option<i32> {
 pub fn guard_failed(error: &sqlx::Error, column: &str) -> bool {
     let message = error.as_database_error().map(|error| error.message());
     code(error) == Some(CONSTRAINT_NOTNULL) && message.is_some_and(|message| message.ends_with(column))
+}
+
+/// What a part of a statement was refused for, and the member it is of: a message of [`super::ops::PROCEDURES`].
+pub fn refused(error: &sqlx::Error) -> Option<(&str, usize)> {
+    if code(error) != Some(CONSTRAINT_TRIGGER) {
+        return None;
+    }
+    let (what, member) = error.as_database_error()?.message().split_once(' ')?;
+    Some((what, member.parse().ok()?))
 }
 
 /// The connection can go on after a rollback.

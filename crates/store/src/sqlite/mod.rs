@@ -15,9 +15,11 @@
 
 mod append;
 mod error;
+mod ops;
 mod read;
 mod schema;
 mod script;
+mod transaction;
 mod write;
 mod writer;
 
@@ -26,13 +28,13 @@ use async_trait::async_trait;
 use bailiwick_ports::{
     Store, StoreError,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page, Ready, RowKind,
-        RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page,
+        Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool,
+    ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{sync::Arc, time::Duration};
@@ -104,7 +106,9 @@ impl Options {
             Some(bytes) => options.pragma("max_page_count", (bytes / schema::PAGE_BYTES).max(1).to_string()),
             None => options,
         };
-        SqliteConnection::connect_with(&options).await
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        connection.execute(sqlx::raw_sql(ops::PROCEDURES)).await?;
+        Ok(connection)
     }
 
     fn readers(&self) -> SqlitePool {
@@ -209,7 +213,7 @@ impl Store for SqliteStore {
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
         append.check()?;
-        self.write(append::Commit(append)).await
+        self.0.writer.append(append).await
     }
 
     async fn release_node(&self, node: NodeId) -> Result<(), StoreError> {

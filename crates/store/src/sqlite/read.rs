@@ -8,8 +8,8 @@ use super::{
 use bailiwick_ports::{
     StoreError, WrappedKey,
     store::{
-        Accepted, Document, DocumentKind, Idempotency, InboxEntry, MAX_POSITION, Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot,
-        StoredRow, StreamHead, Tenant,
+        Accepted, Document, DocumentKind, Idempotency, InboxEntry, MAX_POSITION, Page, Ready, RowKind, RowQuery,
+        SealedRecord, Snapshot, StoredRow, StreamHead, Tenant,
     },
 };
 use bailiwick_types::{ActionId, StreamId, TenantId, Timestamp};
@@ -59,7 +59,9 @@ impl Reader<'_> {
             Script::new("SELECT digest, stream, sequence FROM promises WHERE key = ? AND scope = ? AND tenant = ?");
         script.bind(&asked.key[..]).bind(&asked.scope[..]).bind_id(tenant.to_u128());
         let read = |row: &SqliteRow| match array_at::<32>(row, 0)? == asked.digest {
-            true => Ok(Accepted::Repeated { stream: StreamId::from_u128(id_at(row, 1)?), sequence: number_at(row, 2)? }),
+            true => {
+                Ok(Accepted::Repeated { stream: StreamId::from_u128(id_at(row, 1)?), sequence: number_at(row, 2)? })
+            }
             false => Ok(Accepted::KeyReused),
         };
         self.first(script, read).await

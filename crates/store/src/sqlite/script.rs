@@ -53,6 +53,10 @@ impl Script {
         self
     }
 
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
     /// Not worth keeping prepared: its text will hardly come again.
     pub fn once(&mut self) -> &mut Self {
         self.kept = false;

@@ -2,21 +2,21 @@
 
 use super::{
     error::guard_failed,
+    ops::Ops,
     script::{Script, integer, now},
-    writer::{Failure, Operation, Transaction},
+    transaction::{Known, Transaction},
+    writer::{Failure, Operation},
 };
 use async_trait::async_trait;
 use bailiwick_ports::{
     StoreError,
     store::{
-        Accepted, Document, DocumentKind, Idempotency, LeaseGrant, MAX_INBOX, NewStream, Row, RowKind, SealedRecord,
-        Submission, Tenant,
+        Accepted, Document, DocumentKind, Idempotency, LeaseGrant, MAX_INBOX, NewStream, RowKind, Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
 use bytes::Bytes;
 use sqlx::{Row as _, sqlite::SqliteRow};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Rows of one `VALUES`.
 const CHUNK: usize = 32;
@@ -64,117 +64,19 @@ pub fn number_at<T: TryFrom<i64>>(row: &SqliteRow, column: usize) -> Result<T, s
     T::try_from(row.try_get(column)?).map_err(|_| super::error::damaged("a number"))
 }
 
-/// A stream's number and tenant, which never change.
-pub async fn find_stream(transaction: &mut Transaction, stream: StreamId) -> Result<(i64, TenantId), Failure> {
-    if let Some(known) = transaction.known_stream(stream) {
+/// What is known of a stream, from memory or from the database.
+pub async fn find_stream(transaction: &mut Transaction, stream: StreamId) -> Result<Known, Failure> {
+    if let Some(known) = transaction.known(stream) {
         return Ok(known);
     }
-    let mut script = Script::new("SELECT no, tenant FROM streams WHERE id = ?");
+    let mut script = Script::new("SELECT no, tenant, lease_span, inbox_last FROM streams WHERE id = ?");
     script.bind_id(stream.to_u128());
-    let rows = transaction.run(script).await?;
+    let rows = transaction.look(script).await?;
     let row = rows.first().ok_or(StoreError::UnknownStream(stream))?;
-    let (no, tenant) = (row.try_get(0)?, TenantId::from_u128(id_at(row, 1)?));
-    transaction.remember_stream(stream, no, tenant);
-    Ok((no, tenant))
-}
-
-pub fn push_records(script: &mut Script, no: i64, records: &[SealedRecord]) {
-    if records.len() > USUAL {
-        script.once();
-    }
-    for chunk in records.chunks(CHUNK) {
-        script.add(
-            "; INSERT INTO records(place, epoch, kind, version, time, cause, key_id, checksum, leaf, chain, sealed) VALUES ",
-        );
-        script.tuples(11, chunk.len());
-        for record in chunk {
-            script
-                .bind(no << 32 | integer(record.position))
-                .bind(integer(record.epoch))
-                .bind(&record.kind[..])
-                .bind(record.version)
-                .bind(record.time.as_millis())
-                .bind(record.cause.map(|cause| cause.to_u128().to_be_bytes().to_vec()))
-                .bind(record.key_id)
-                .bind(record.checksum)
-                .bind(&record.leaf[..])
-                .bind(&record.chain[..])
-                .bind(&record.sealed[..]);
-        }
-    }
-}
-
-/// Writes rows in their order. Answers with the labels that are known once the script has run.
-pub fn push_rows(script: &mut Script, no: i64, rows: &[Row], transaction: &Transaction) -> Vec<(u128, u64)> {
-    if rows.len() > USUAL {
-        script.once();
-    }
-    let mut rest = rows;
-    while !rest.is_empty() {
-        let kept = rest.iter().take(CHUNK).take_while(|row| row.sealed.is_some()).count();
-        if kept > 0 {
-            push_upsert(script, no, &rest[..kept]);
-            rest = &rest[kept..];
-        } else {
-            push_removal(script, no, &rest[0]);
-            rest = &rest[1..];
-        }
-    }
-    let mut known = Vec::new();
-    for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.kind == RowKind::Session) {
-        let last = !rows[at + 1..].iter().any(|later| later.kind == row.kind && later.id == row.id);
-        let hash = hash(&row.labels);
-        if last && (row.sealed.is_none() || !transaction.knows_labels(row.id, hash)) {
-            push_labels(script, row);
-            known.push((row.id, hash));
-        }
-    }
-    known
-}
-
-fn push_upsert(script: &mut Script, no: i64, rows: &[Row]) {
-    script.add("; INSERT INTO rows(stream, kind, id, scope, parent, ordinal, sealed) VALUES ").tuples(7, rows.len());
-    // Guards `rows.sealed`: the row of another stream is not written over.
-    script.add(
-        " ON CONFLICT(id, kind) DO UPDATE SET sealed = CASE WHEN stream = excluded.stream THEN excluded.sealed END",
-    );
-    for row in rows {
-        script.bind(no).bind(row_kind(row.kind)).bind_id(row.id).bind_id(row.scope).bind_id(row.parent);
-        script.bind(row.ordinal).bind(row.sealed.as_deref());
-    }
-}
-
-fn push_removal(script: &mut Script, no: i64, row: &Row) {
-    // Guards `rows.sealed`: the row of another stream is not removed.
-    script.add("; UPDATE rows SET sealed = NULL WHERE id = ? AND kind = ? AND stream <> ?");
-    script.bind_id(row.id).bind(row_kind(row.kind)).bind(no);
-    script.add("; DELETE FROM labels WHERE row = (SELECT no FROM rows WHERE id = ? AND kind = ?)");
-    script.bind_id(row.id).bind(row_kind(row.kind));
-    script.add("; DELETE FROM rows WHERE id = ? AND kind = ?").bind_id(row.id).bind(row_kind(row.kind));
-}
-
-fn push_labels(script: &mut Script, row: &Row) {
-    if row.sealed.is_none() {
-        return;
-    }
-    script.add("; DELETE FROM labels WHERE row = (SELECT no FROM rows WHERE id = ? AND kind = ?)");
-    script.bind_id(row.id).bind(row_kind(row.kind));
-    if row.labels.is_empty() {
-        return;
-    }
-    script.add("; INSERT INTO labels(kind, scope, name, value, ordinal, id, row) ");
-    script.add("SELECT r.kind, r.scope, l.column1, l.column2, r.ordinal, r.id, r.no FROM rows r, (VALUES ");
-    script.tuples(2, row.labels.len()).add(") l WHERE r.id = ? AND r.kind = ?");
-    for (name, value) in &row.labels {
-        script.bind(&name[..]).bind(&value[..]);
-    }
-    script.bind_id(row.id).bind(row_kind(row.kind));
-}
-
-fn hash(labels: &[(String, String)]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    labels.hash(&mut hasher);
-    hasher.finish()
+    let tenant = TenantId::from_u128(id_at(row, 1)?);
+    let known = Known { no: row.try_get(0)?, tenant, lease_span: row.try_get(2)?, inbox_last: row.try_get(3)? };
+    transaction.remember(stream, known);
+    Ok(known)
 }
 
 /// Adds inputs to a stream whose `inbox_last` counts them already.
@@ -252,16 +154,22 @@ impl Operation for CreateStream {
         let rows = transaction.run(script).await?;
         let no = rows.first().ok_or(StoreError::Conflict)?.try_get(0)?;
 
+        let mut ops = Ops::default();
+        ops.records(no, &new.records);
+        ops.rows(0, no, &new.rows, transaction);
+        let labels = std::mem::take(&mut ops.labels);
+        for script in ops.into_scripts() {
+            transaction.run(script).await?;
+        }
         let mut script = Script::new("");
-        push_records(&mut script, no, &new.records);
-        let labels = push_rows(&mut script, no, &new.rows, transaction);
         push_inputs(&mut script, no, &new.inputs);
         if let Some(asked) = &new.idempotency {
             push_promise(&mut script, new.tenant, asked, no, true);
         }
         transaction.finish(script).await?;
-        transaction.remember_stream(new.stream, no, new.tenant);
-        labels.into_iter().for_each(|(row, hash)| transaction.remember_labels(row, hash));
+        let known = Known { no, tenant: new.tenant, lease_span: 0, inbox_last: integer(sequence) };
+        transaction.remember(new.stream, known);
+        transaction.remember_labels(labels);
         Ok(Accepted::New { sequence })
     }
 }
@@ -279,8 +187,8 @@ impl Operation for Submit {
         {
             return Ok(before);
         }
-        let (no, tenant) = find_stream(transaction, new.stream).await?;
-        if tenant != new.tenant {
+        let known = find_stream(transaction, new.stream).await?;
+        if known.tenant != new.tenant {
             return Err(StoreError::UnknownStream(new.stream).into());
         }
         let mut script = Script::new("UPDATE streams SET inbox_last = ");
@@ -289,10 +197,10 @@ impl Operation for Submit {
         script.add("WHERE no = ? RETURNING inbox_last");
         let count = new.inputs.len() as i64;
         script.bind(count).bind(if count == 0 { i64::MAX } else { integer(MAX_INBOX) }).bind(count);
-        script.bind(count > 0).bind(no);
-        push_inputs(&mut script, no, &new.inputs);
+        script.bind(count > 0).bind(known.no);
+        push_inputs(&mut script, known.no, &new.inputs);
         if let Some(asked) = &new.idempotency {
-            push_promise(&mut script, new.tenant, asked, no, count > 0);
+            push_promise(&mut script, new.tenant, asked, known.no, count > 0);
         }
         let rows =
             transaction.finish(script).await.map_err(|error| match guard_failed(&error, "streams.inbox_last") {
@@ -300,8 +208,9 @@ impl Operation for Submit {
                 true => Failure::Refused(StoreError::InboxFull(new.stream)),
                 false => Failure::Broken(error),
             })?;
-        let last = number_at(rows.first().ok_or(sqlx::Error::RowNotFound)?, 0)?;
-        Ok(Accepted::New { sequence: if count == 0 { 0 } else { last } })
+        let inbox_last = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        transaction.remember(new.stream, Known { inbox_last, ..known });
+        Ok(Accepted::New { sequence: if count == 0 { 0 } else { inbox_last as u64 } })
     }
 }
 
@@ -316,14 +225,16 @@ impl Operation for Lease {
     type Output = Option<LeaseGrant>;
 
     async fn run(&self, transaction: &mut Transaction) -> Result<Option<LeaseGrant>, Failure> {
-        let (no, tenant) = find_stream(transaction, self.stream).await?;
+        let known = find_stream(transaction, self.stream).await?;
         let mut script = Script::new("UPDATE streams SET epoch = epoch + 1, lease_node = ?, lease_span = ?, ");
         script.add(concat!("lease_expires = ", now!(), " + ? WHERE no = ? AND (lease_expires <= ", now!()));
         script.add(concat!(" OR lease_node = ?) RETURNING epoch, ", now!(), ", lease_expires"));
         let span = integer(self.span.0.min(MAX_SPAN));
-        script.bind_id(self.node.to_u128()).bind(span).bind(span).bind(no).bind_id(self.node.to_u128());
+        script.bind_id(self.node.to_u128()).bind(span).bind(span).bind(known.no).bind_id(self.node.to_u128());
         let rows = transaction.finish(script).await?;
-        Ok(rows.first().map(|row| grant(tenant, row)).transpose()?)
+        let Some(row) = rows.first() else { return Ok(None) };
+        transaction.remember(self.stream, Known { lease_span: span, ..known });
+        Ok(Some(grant(known.tenant, row)?))
     }
 }
 
@@ -338,15 +249,17 @@ impl Operation for Renew {
     type Output = LeaseGrant;
 
     async fn run(&self, transaction: &mut Transaction) -> Result<LeaseGrant, Failure> {
-        let (no, tenant) = find_stream(transaction, self.stream).await?;
+        let known = find_stream(transaction, self.stream).await?;
         let mut script = Script::new(concat!("UPDATE streams SET lease_span = ?, lease_expires = ", now!(), " + ? "));
         script.add(concat!("WHERE no = ? AND epoch = ? AND lease_expires > ", now!(), " RETURNING epoch, "));
         script.add(concat!(now!(), ", lease_expires"));
         let span = integer(self.span.0.min(MAX_SPAN));
-        script.bind(span).bind(span).bind(no).bind(integer(self.epoch));
+        script.bind(span).bind(span).bind(known.no).bind(integer(self.epoch));
         let rows = transaction.finish(script).await?;
         let stale = StoreError::StaleEpoch { stream: self.stream, epoch: self.epoch };
-        Ok(grant(tenant, rows.first().ok_or(stale)?)?)
+        let row = rows.first().ok_or(stale)?;
+        transaction.remember(self.stream, Known { lease_span: span, ..known });
+        Ok(grant(known.tenant, row)?)
     }
 }
 

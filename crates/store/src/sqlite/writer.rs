@@ -1,32 +1,31 @@
 //! The one task that writes, and its group commit.
 //!
 //! Whatever waits goes into one transaction, so that it shares one fsync; nobody is answered before that is done. The
-//! members of a group stand alone: one that is refused has written nothing, and when one fails after it began to
-//! write, the group is rolled back and each member gets a transaction of its own. So a full disk or a conflict is the
-//! answer to the write that met it.
+//! members of a group stand alone: one that is refused has written nothing, and when the transaction itself fails, it
+//! is rolled back and each member gets one of its own. So a full disk is the answer to the write that met it.
 //!
 //! A caller that goes away before its turn is not served; after that its write stands, answered or not.
 
 use super::{
     Options,
-    error::{is_outside_transaction, is_sound, store_error},
-    script::Script,
+    error::{is_sound, store_error},
+    ops,
+    transaction::Transaction,
 };
 use async_trait::async_trait;
-use bailiwick_ports::StoreError;
-use bailiwick_types::{StreamId, TenantId};
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
-use std::collections::HashMap;
+use bailiwick_ports::{
+    StoreError,
+    store::{Append, Appended},
+};
+use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that wait. More callers wait until there is room.
 const QUEUE: usize = 256;
 /// Members of one transaction.
 const MAX_GROUP: usize = 64;
-/// Streams, and likewise rows, that the writer remembers something about.
-const MAX_REMEMBERED: usize = 8192;
 
-/// Why a member of a group was not written.
+/// Why an operation was not written.
 pub enum Failure {
     /// It has not written anything; the transaction goes on.
     Refused(StoreError),
@@ -46,7 +45,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// One write. It may run twice, when the first transaction it was in is rolled back.
+/// One write. It runs again when the transaction it was in is rolled back.
 #[async_trait]
 pub trait Operation: Send + Sync + 'static {
     type Output: Send + Sync;
@@ -54,32 +53,36 @@ pub trait Operation: Send + Sync + 'static {
     async fn run(&self, transaction: &mut Transaction) -> Result<Self::Output, Failure>;
 }
 
-/// An operation with its result, whatever their types.
+/// An operation with its verdict, whatever their types.
 #[async_trait]
-trait Member: Send {
+pub trait Member: Send {
     async fn run(&mut self, transaction: &mut Transaction) -> Result<(), Failure>;
-    fn answer(self: Box<Self>, verdict: Result<(), StoreError>);
+    fn refuse(&mut self, error: StoreError);
+    fn answer(self: Box<Self>);
     fn is_abandoned(&self) -> bool;
 }
 
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
 struct Pending<O: Operation> {
     operation: O,
-    output: Option<O::Output>,
-    reply: oneshot::Sender<Result<O::Output, StoreError>>,
+    verdict: Option<Result<O::Output, StoreError>>,
+    reply: Reply<O::Output>,
 }
 
 #[async_trait]
 impl<O: Operation> Member for Pending<O> {
     async fn run(&mut self, transaction: &mut Transaction) -> Result<(), Failure> {
-        self.output = Some(self.operation.run(transaction).await?);
+        self.verdict = Some(Ok(self.operation.run(transaction).await?));
         Ok(())
     }
 
-    fn answer(self: Box<Self>, verdict: Result<(), StoreError>) {
-        let Self { output, reply, .. } = *self;
-        let missing = || StoreError::Unavailable("a write came to no result".into());
-        // Whoever asked may be gone.
-        let _ = reply.send(verdict.and_then(|()| output.ok_or_else(missing)));
+    fn refuse(&mut self, error: StoreError) {
+        self.verdict = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>) {
+        reply(self.reply, self.verdict);
     }
 
     fn is_abandoned(&self) -> bool {
@@ -87,9 +90,83 @@ impl<O: Operation> Member for Pending<O> {
     }
 }
 
+fn reply<T>(reply: Reply<T>, verdict: Option<Result<T, StoreError>>) {
+    let missing = || Err(StoreError::Unavailable("a write came to no result".into()));
+    // Whoever asked may be gone.
+    let _ = reply.send(verdict.unwrap_or_else(missing));
+}
+
+/// An append with its verdict. All appends of a group are one statement.
+pub struct PendingAppend {
+    pub append: Append,
+    pub verdict: Option<Result<Appended, StoreError>>,
+    reply: Reply<Appended>,
+}
+
+/// What shares a transaction.
+#[derive(Default)]
+pub struct Group {
+    pub appends: Vec<PendingAppend>,
+    pub others: Vec<Box<dyn Member>>,
+    /// Parts of the appends.
+    parts: usize,
+}
+
+impl Group {
+    fn len(&self) -> usize {
+        self.appends.len() + self.others.len()
+    }
+
+    /// Takes a member in, or gives it back where it has no room. An append that is too large for any statement is
+    /// alone.
+    fn take(&mut self, message: Message) -> Option<Message> {
+        match message {
+            Message::Append(append) => {
+                let parts = self.parts + ops::count(&append.append);
+                if parts > ops::MAX_OPS && self.len() > 0 {
+                    return Some(Message::Append(append));
+                }
+                self.parts = parts;
+                self.appends.push(append);
+            }
+            Message::Other(_) if self.parts > ops::MAX_OPS => return Some(message),
+            Message::Other(member) => self.others.push(member),
+            Message::Close(_) => return Some(message),
+        }
+        None
+    }
+
+    fn refuse(&mut self, error: &StoreError) {
+        self.appends.iter_mut().for_each(|append| append.verdict = Some(Err(error.clone())));
+        self.others.iter_mut().for_each(|member| member.refuse(error.clone()));
+    }
+
+    fn answer(self) {
+        self.appends.into_iter().for_each(|append| reply(append.reply, append.verdict));
+        self.others.into_iter().for_each(|member| member.answer());
+    }
+
+    fn into_single(self) -> impl Iterator<Item = Self> {
+        let append = |append| Self { appends: vec![PendingAppend { verdict: None, ..append }], ..Self::default() };
+        let other = |member| Self { others: vec![member], ..Self::default() };
+        self.others.into_iter().map(other).chain(self.appends.into_iter().map(append))
+    }
+}
+
 enum Message {
-    Write(Box<dyn Member>),
+    Append(PendingAppend),
+    Other(Box<dyn Member>),
     Close(oneshot::Sender<()>),
+}
+
+impl Message {
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Append(append) => append.reply.is_closed(),
+            Self::Other(member) => member.is_abandoned(),
+            Self::Close(_) => false,
+        }
+    }
 }
 
 /// The way to the writer's task. The task ends when this is dropped.
@@ -98,18 +175,24 @@ pub struct Writer(mpsc::Sender<Message>);
 impl Writer {
     pub fn start(options: Options, connection: SqliteConnection) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let transaction = Transaction::new(connection);
-        let task = Task { options, transaction: Some(transaction), waiting };
+        let task = Task { options, transaction: Some(Transaction::new(connection)), waiting, held: None };
         #[allow(clippy::disallowed_methods, reason = "the store's one task: it only does what callers wait for")]
         tokio::spawn(task.run());
         Self(queue)
     }
 
+    pub async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        self.ask(|reply| Message::Append(PendingAppend { append, verdict: None, reply })).await
+    }
+
     pub async fn write<O: Operation>(&self, operation: O) -> Result<O::Output, StoreError> {
+        self.ask(|reply| Message::Other(Box::new(Pending { operation, verdict: None, reply }))).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, StoreError> {
         let closed = || StoreError::Unavailable("it was closed".into());
         let (reply, answer) = oneshot::channel();
-        let member = Box::new(Pending { operation, output: None, reply });
-        self.0.send(Message::Write(member)).await.map_err(|_| closed())?;
+        self.0.send(message(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -127,195 +210,91 @@ struct Task {
     /// `None` when the connection was given up and the next write opens another.
     transaction: Option<Transaction>,
     waiting: mpsc::Receiver<Message>,
+    /// What had no room in the last group.
+    held: Option<Message>,
 }
 
 impl Task {
     async fn run(mut self) {
-        let mut closing = None;
-        while closing.is_none() {
-            let Some(first) = self.waiting.recv().await else { break };
-            let mut group = Vec::new();
-            let mut next = Some(first);
-            while let Some(message) = next.take() {
-                match message {
-                    Message::Write(member) if !member.is_abandoned() => group.push(member),
-                    Message::Write(_) => {}
-                    Message::Close(reply) => {
-                        closing = Some(reply);
-                        break;
-                    }
-                }
-                if group.len() < MAX_GROUP {
-                    next = self.waiting.try_recv().ok();
-                }
+        let closing = loop {
+            let first = match self.held.take() {
+                Some(message) => message,
+                None => match self.waiting.recv().await {
+                    Some(message) => message,
+                    None => break None,
+                },
+            };
+            if let Message::Close(reply) = first {
+                break Some(reply);
             }
+            let group = self.gather(first);
             self.write(group).await;
-        }
-        let Self { options, transaction, waiting } = self;
+        };
+        let Self { options, transaction, waiting, held } = self;
         if let Some(transaction) = transaction {
-            let _ = transaction.connection.close().await;
+            transaction.close().await;
         }
         // Whoever closes it may open the folder again at once.
-        drop((waiting, options));
+        drop((waiting, held, options));
         if let Some(reply) = closing {
             let _ = reply.send(());
         }
     }
 
-    async fn write(&mut self, mut group: Vec<Box<dyn Member>>) {
-        if group.is_empty() {
-            return;
-        }
-        match self.attempt(&mut group).await {
-            Ok(verdicts) => answer(group, verdicts),
-            Err(error) if group.len() == 1 || self.transaction.is_none() => {
-                let error = store_error(&error, self.options.folder.path());
-                tracing::warn!(%error, writes = group.len(), "a transaction failed");
-                let verdicts = vec![Err(error); group.len()];
-                answer(group, verdicts);
+    /// All that waits, as far as it has room.
+    fn gather(&mut self, first: Message) -> Group {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        while let Some(message) = next.take() {
+            if !message.is_abandoned() {
+                self.held = group.take(message);
             }
-            Err(_) => {
-                for member in group {
-                    let mut alone = vec![member];
-                    let verdicts = match self.attempt(&mut alone).await {
-                        Ok(verdicts) => verdicts,
-                        Err(error) => vec![Err(store_error(&error, self.options.folder.path()))],
-                    };
-                    answer(alone, verdicts);
+            if self.held.is_none() && group.len() < MAX_GROUP {
+                next = self.waiting.try_recv().ok();
+            }
+        }
+        group
+    }
+
+    async fn write(&mut self, mut group: Group) {
+        if let Err(error) = self.attempt(&mut group).await {
+            if group.len() > 1 && self.transaction.is_some() {
+                for mut alone in group.into_single() {
+                    if let Err(error) = self.attempt(&mut alone).await {
+                        alone.refuse(&self.explain(&error));
+                    }
+                    alone.answer();
                 }
+                return;
             }
+            group.refuse(&self.explain(&error));
         }
+        group.answer();
+    }
+
+    fn explain(&self, error: &sqlx::Error) -> StoreError {
+        let meaning = store_error(error, self.options.folder.path());
+        if meaning != StoreError::Conflict {
+            tracing::warn!(%error, "a transaction failed");
+        }
+        meaning
     }
 
     /// One transaction with all of `group`. After an error it is rolled back, and the connection given up where that
     /// is not enough.
-    async fn attempt(&mut self, group: &mut [Box<dyn Member>]) -> Result<Vec<Result<(), StoreError>>, sqlx::Error> {
+    async fn attempt(&mut self, group: &mut Group) -> Result<(), sqlx::Error> {
+        if group.len() == 0 {
+            return Ok(());
+        }
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
             none => none.insert(Transaction::new(self.options.connect_writer().await?)),
         };
-        match transaction.commit(group).await {
-            Ok(verdicts) => Ok(verdicts),
-            Err(error) => {
-                let sound = transaction.roll_back().await && is_sound(&error);
-                if let Some(broken) = self.transaction.take_if(|_| !sound) {
-                    let _ = broken.connection.close().await;
-                }
-                Err(error)
-            }
+        let Err(error) = transaction.write(group).await else { return Ok(()) };
+        let sound = transaction.roll_back().await && is_sound(&error);
+        if let Some(broken) = self.transaction.take_if(|_| !sound) {
+            broken.close().await;
         }
+        Err(error)
     }
-}
-
-fn answer(group: Vec<Box<dyn Member>>, verdicts: Vec<Result<(), StoreError>>) {
-    for (member, verdict) in group.into_iter().zip(verdicts) {
-        member.answer(verdict);
-    }
-}
-
-/// The writer's connection and the transaction on it, if one is open.
-pub struct Transaction {
-    connection: SqliteConnection,
-    open: bool,
-    /// The member that runs is the last: it may commit with its own last script.
-    last: bool,
-    memory: Memory,
-}
-
-/// What the writer knows without asking. Forgotten with every rollback, so that it is never ahead of the disk.
-#[derive(Default)]
-struct Memory {
-    streams: HashMap<StreamId, (i64, TenantId)>,
-    /// Up to where the inbox was emptied.
-    inboxes: HashMap<StreamId, u64>,
-    labels: HashMap<u128, u64>,
-}
-
-impl Transaction {
-    fn new(connection: SqliteConnection) -> Self {
-        Self { connection, open: false, last: false, memory: Memory::default() }
-    }
-
-    /// Runs a script in the transaction, which it begins where it is the first.
-    pub async fn run(&mut self, mut script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        if !self.open {
-            script.before("BEGIN IMMEDIATE; ");
-            self.open = true;
-        }
-        script.run(&mut self.connection).await
-    }
-
-    /// Runs the last script of a member: with it the transaction is committed when that is the last member.
-    pub async fn finish(&mut self, mut script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        if !self.last {
-            return self.run(script).await;
-        }
-        script.add("; COMMIT");
-        let rows = self.run(script).await?;
-        self.open = false;
-        Ok(rows)
-    }
-
-    async fn commit(&mut self, group: &mut [Box<dyn Member>]) -> Result<Vec<Result<(), StoreError>>, sqlx::Error> {
-        let count = group.len();
-        let mut verdicts = Vec::with_capacity(count);
-        for (at, member) in group.iter_mut().enumerate() {
-            self.last = at + 1 == count;
-            match member.run(self).await {
-                Ok(()) => verdicts.push(Ok(())),
-                Err(Failure::Refused(error)) => verdicts.push(Err(error)),
-                Err(Failure::Broken(error)) => return Err(error),
-            }
-        }
-        if self.open {
-            Script::new("COMMIT").run(&mut self.connection).await?;
-            self.open = false;
-        }
-        Ok(verdicts)
-    }
-
-    /// Whether the connection is as if nothing had happened.
-    async fn roll_back(&mut self) -> bool {
-        self.memory = Memory::default();
-        if !std::mem::take(&mut self.open) {
-            return true;
-        }
-        match Script::new("ROLLBACK").run(&mut self.connection).await {
-            Ok(_) => true,
-            Err(error) => is_outside_transaction(&error),
-        }
-    }
-
-    pub fn known_stream(&self, stream: StreamId) -> Option<(i64, TenantId)> {
-        self.memory.streams.get(&stream).copied()
-    }
-
-    pub fn remember_stream(&mut self, stream: StreamId, no: i64, tenant: TenantId) {
-        remember(&mut self.memory.streams, stream, (no, tenant));
-    }
-
-    /// Whether nothing up to `through` can be left in the stream's inbox.
-    pub fn knows_inbox(&self, stream: StreamId, through: u64) -> bool {
-        through == 0 || self.memory.inboxes.get(&stream) == Some(&through)
-    }
-
-    pub fn remember_inbox(&mut self, stream: StreamId, through: u64) {
-        remember(&mut self.memory.inboxes, stream, through);
-    }
-
-    /// Whether the labels of this row are known to be those with this hash.
-    pub fn knows_labels(&self, row: u128, hash: u64) -> bool {
-        self.memory.labels.get(&row) == Some(&hash)
-    }
-
-    pub fn remember_labels(&mut self, row: u128, hash: u64) {
-        remember(&mut self.memory.labels, row, hash);
-    }
-}
-
-fn remember<K: std::hash::Hash + Eq, V>(kept: &mut HashMap<K, V>, key: K, value: V) {
-    if kept.len() >= MAX_REMEMBERED {
-        kept.clear();
-    }
-    kept.insert(key, value);
 }
