@@ -19,6 +19,8 @@ const INTERRUPT_GRACE: Millis = Millis(500);
 /// After the kill, for the last of the output. Together with the other steps less than the 2 s that a cancel may take.
 const KILL_GRACE: Millis = Millis(500);
 const STOP_CALL: Millis = Millis(400);
+// INVARIANT: a cancelled command is stopped, or given up on, within two seconds.
+const _: () = assert!(2 * STOP_CALL.0 + INTERRUPT_GRACE.0 + KILL_GRACE.0 < 2_000);
 /// After the exit, for output that is still under way or that a child holds open.
 const CLOSE_GRACE: Millis = Millis(300);
 /// Background commands whose unread output is kept. More may run; the oldest ended ones are forgotten here first.
