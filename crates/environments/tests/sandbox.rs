@@ -34,6 +34,7 @@ use std::{
     path::Path,
     process::{Command, ExitCode, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 /// Started again with this, it launches a sandbox, starts a command in it and waits to be killed.
@@ -80,6 +81,7 @@ fn tests() -> Vec<Trial> {
         trial("a_sandbox_outlives_its_launcher", a_sandbox_outlives_its_launcher),
         trial("a_sandbox_that_died_is_said_to_have_died", a_sandbox_that_died_is_said_to_have_died),
         trial("stopping_leaves_nothing", stopping_leaves_nothing),
+        trial("a_sandbox_whose_folder_is_removed_ends", a_sandbox_whose_folder_is_removed_ends),
         trial("an_ordinary_user_has_sandboxes_too", an_ordinary_user_has_sandboxes_too),
         trial("a_namespace_that_is_not_to_be_had_is_named", a_namespace_that_is_not_to_be_had_is_named),
         trial("two_sandboxes_see_nothing_of_each_other", two_sandboxes_see_nothing_of_each_other),
@@ -322,6 +324,19 @@ async fn stopping_leaves_nothing() {
         assert!(stat.is_empty() || stat.contains(") Z ") || !stat.contains("(sandbox"), "{stat}");
     }
     sandbox.sandboxes.stop(NAME).await.unwrap();
+}
+
+async fn a_sandbox_whose_folder_is_removed_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandboxes = Sandboxes::new(folder.path().join("sandboxes"), std::env::current_exe().unwrap());
+    let state = sandboxes.launch(NAME, &Limits::default()).await.unwrap();
+    drop(folder);
+    // The keeper looks every ten seconds. This process is its parent and reaps it.
+    let stat = format!("/proc/{}/stat", state.keeper_pid);
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains("(sandbox") && !stat.contains(") Z ")) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(state.cgroups.iter().all(|group| !group.exists()), "{:?}", state.cgroups);
 }
 
 /// Says the launched sandbox's state, or why there is none.

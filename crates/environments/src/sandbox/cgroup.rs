@@ -80,6 +80,16 @@ pub fn remove(folders: &[PathBuf]) -> io::Result<()> {
     result
 }
 
+/// Moves the calling process, the last one in these groups, out of them and removes them, as far as that can be done.
+pub fn leave_and_remove(folders: &[PathBuf]) {
+    for folder in folders {
+        if let Some(parent) = folder.parent() {
+            let _ = fs::write(parent.join("cgroup.procs"), "0");
+        }
+    }
+    let _ = remove(folders);
+}
+
 /// Where this process is in each hierarchy (cgroups(7), proc_pid_mountinfo(5)).
 #[derive(Debug, Default)]
 struct Place {

@@ -11,8 +11,10 @@ use super::{
     sys,
 };
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::FlockOperation,
-    process::{Resource, Rlimit, Signal, setrlimit},
+    io::Errno,
+    process::{Pid, PidfdFlags, Resource, Rlimit, Signal, setrlimit},
     thread::{CapabilitySet, UnshareFlags},
 };
 use std::{
@@ -21,6 +23,9 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     time::SystemTime,
 };
+
+/// How often a sandbox's folder is looked for.
+const FOLDER_CHECK: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Runs a sandbox until it ends.
 pub fn run(folder: &Path) -> Result<ExitStatus, LaunchError> {
@@ -55,12 +60,14 @@ pub fn run(folder: &Path) -> Result<ExitStatus, LaunchError> {
         missing_limits: missing,
         cgroups: groups.folders,
     };
+    let cgroups = state.cgroups.clone();
     if let Err(error) = write_document(folder, STATE_FILE, &state).step("write the state") {
         let _ = child.kill();
         return Err(error);
     }
     release_pipe();
-    let status = child.wait().step("wait for the sandbox")?;
+    let status = keep(&mut child, folder).step("wait for the sandbox")?;
+    cgroup::leave_and_remove(&cgroups);
     drop(lock);
     Ok(status)
 }
@@ -198,6 +205,22 @@ fn start(folder: &Path, user: &User, listener: rustix::fd::OwnedFd) -> Result<Ch
     command.arg(INSIDE_ARGUMENT).arg(folder).arg(user.uid.to_string()).arg(user.privileged.to_string());
     command.env_clear().stdin(Stdio::from(listener));
     command.spawn().step("start the first process (clone)")
+}
+
+/// Waits for the end of the sandbox, and ends it when its folder was removed: then nobody can reach it any more.
+fn keep(child: &mut Child, folder: &Path) -> std::io::Result<ExitStatus> {
+    let pid = Pid::from_raw(child.id().cast_signed()).ok_or(std::io::ErrorKind::InvalidData)?;
+    let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    let mut ends = [PollFd::new(&handle, PollFlags::IN)];
+    loop {
+        match poll(&mut ends, Some(&FOLDER_CHECK)) {
+            Ok(0) if !folder.exists() => child.kill()?,
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        return child.wait();
+    }
 }
 
 /// The server may die: nothing of ours may hold its pipe.
