@@ -46,13 +46,15 @@ pub struct Failure {
     pub message: String,
     /// What to do next, one line each.
     pub help: Vec<String>,
+    /// There was no answer at all: the server may come back.
+    pub unreachable: bool,
 }
 
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), help: Vec::new() }
+        Self { exit, message: message.into(), help: Vec::new(), unreachable: false }
     }
 
     pub fn failed(message: impl Into<String>) -> Self {

@@ -99,5 +99,8 @@ fn a_file_that_is_no_table_is_refused_before_anything_starts() {
 fn the_ledger_is_what_its_script_writes() {
     let made = Command::new("python3").arg(repository().join("demo/make_ledger.py")).output().unwrap();
     assert!(made.status.success());
-    assert!(made.stdout == fs::read(repository().join("demo/ledger.csv")).unwrap(), "run demo/make_ledger.py > demo/ledger.csv");
+    assert!(
+        made.stdout == fs::read(repository().join("demo/ledger.csv")).unwrap(),
+        "run demo/make_ledger.py > demo/ledger.csv"
+    );
 }

@@ -17,6 +17,7 @@ fn help_is_as_it_was() {
         "session show",
         "session tail",
         "session cancel",
+        "session delete",
         "session resolve",
         "agent",
         "agent apply",

@@ -35,13 +35,15 @@ fn a_task_becomes_an_answer_and_files() {
     let place = counting();
     let _server = place.serve();
     place.write("ledger.csv", "a\nb\nc\n");
-    let done = place.client(&["run", "count the lines", "--model", "main", "--file", "ledger.csv", "--output", "out"]).good();
+    let done =
+        place.client(&["run", "count the lines", "--model", "main", "--file", "ledger.csv", "--output", "out"]).good();
     assert_eq!(done.stdout, "There are 3 lines.\n");
     assert_eq!(fs::read_to_string(place.path("out/deep/count.txt")).unwrap(), "3");
     golden("run/progress.txt", &masked(&done.stderr).replace(", 0.0 s", "").replace(", 0.1 s", ""));
 
     // Once more, as JSON: one document, and nothing is written over.
-    let again = place.client(&["run", "count", "--model", "main", "--file", "ledger.csv", "--output", "out", "--json"]).good();
+    let again =
+        place.client(&["run", "count", "--model", "main", "--file", "ledger.csv", "--output", "out", "--json"]).good();
     let document = again.json();
     assert_eq!(document["answer"], "There are 3 lines.");
     assert_eq!((&document["status"], &document["scripted"]), (&"idle".into(), &true.into()));
@@ -50,7 +52,9 @@ fn a_task_becomes_an_answer_and_files() {
 
     let session = document["session_id"].as_str().unwrap();
     let shown = place.client(&["session", "show", session]).good().stdout;
-    for part in ["isolation `process`", "wc -l < ledger.csv → exit code 0 (scripted)", "command.run", "artifact.publish"] {
+    for part in
+        ["isolation `process`", "wc -l < ledger.csv → exit code 0 (scripted)", "command.run", "artifact.publish"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let shown = place.client(&["session", "show", session, "--json"]).good().json();
@@ -58,7 +62,10 @@ fn a_task_becomes_an_answer_and_files() {
     let listed = place.client(&["session", "list", "--json"]).good().json();
     assert_eq!(listed["sessions"][0]["id"], session);
     let tailed = place.client(&["session", "tail", session, "--from-start"]).good();
-    assert!(tailed.stderr.contains("There are 3 lines.") && tailed.stderr.contains("the session is idle"), "{tailed:?}");
+    assert!(
+        tailed.stderr.contains("There are 3 lines.") && tailed.stderr.contains("the session is idle"),
+        "{tailed:?}"
+    );
 }
 
 #[test]
@@ -75,16 +82,16 @@ fn output_cannot_drive_the_terminal() {
     for part in ["\\u{1b}]0;owned\\u{7}", "\\u{202e}", "a\\u{1b}[2Jb\\rc", "done \\u{9b}31m"] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
-    let session = place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let session =
+        place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str().unwrap().to_owned();
     let shown = place.client(&["session", "show", &session]).good().stdout;
     assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
 }
 
 #[test]
 fn a_failed_turn_names_its_code_and_exits_1() {
-    let place = Place::with_scenario(
-        "[[turn]]\n[[turn.step]]\nfail = { code = \"content_filter\", message = \"not this\" }\n",
-    );
+    let place =
+        Place::with_scenario("[[turn]]\n[[turn.step]]\nfail = { code = \"content_filter\", message = \"not this\" }\n");
     let _server = place.serve();
     let ended = place.client(&["run", "go", "--model", "main", "--no-environment"]);
     assert_eq!(ended.code, 1, "{ended:?}");
@@ -153,7 +160,8 @@ fn waiting_for_the_application_is_exit_code_6() {
     let ended = place.client(&["run", "ask", "--agent", "Asker", "--no-environment"]);
     assert_eq!(ended.code, 6, "{ended:?}");
     assert!(ended.stderr.contains("the application must answer the function `lookup`"), "{ended:?}");
-    let session = place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let session =
+        place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str().unwrap().to_owned();
     place.client(&["session", "cancel", &session]).good();
     wait_for("the cancelled session", || {
         let shown = place.client(&["session", "show", &session, "--json"]).good().json();
@@ -218,7 +226,8 @@ fn an_unknown_outcome_is_exit_code_9_until_a_person_resolves_it() {
         .spawn()
         .unwrap();
     wait_for("the command to begin", || {
-        let session = place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str()?.to_owned();
+        let session =
+            place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str()?.to_owned();
         let shown = place.client(&["session", "show", &session, "--json"]).good().json();
         let receipts = shown["receipts"].as_array()?.clone();
         receipts.iter().any(|receipt| receipt["operation"] == "command.run").then_some(())
@@ -233,7 +242,8 @@ fn an_unknown_outcome_is_exit_code_9_until_a_person_resolves_it() {
     assert_eq!(ended.code(), Some(9), "{said}");
     assert!(said.contains("outcome unknown") && said.contains("bailiwick session resolve"), "{said}");
 
-    let session = place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let session =
+        place.client(&["session", "list", "--json"]).good().json()["sessions"][0]["id"].as_str().unwrap().to_owned();
     let shown = place.client(&["session", "show", &session]).good().stdout;
     assert!(shown.contains("is unknown: command.run: echo begun"), "{shown}");
     let document = place.client(&["session", "show", &session, "--json"]).good().json();
@@ -250,7 +260,10 @@ fn an_unknown_outcome_is_exit_code_9_until_a_person_resolves_it() {
 #[test]
 fn a_scripted_model_is_not_tested_and_a_dead_one_says_why() {
     let place = counting();
-    place.write("dead.toml", "[models.dead]\nprovider = \"openai-chat\"\nbase_url = \"http://127.0.0.1:1/v1\"\nmodel = \"m\"\nretries = 0\n");
+    place.write(
+        "dead.toml",
+        "[models.dead]\nprovider = \"openai-chat\"\nbase_url = \"http://127.0.0.1:1/v1\"\nmodel = \"m\"\nretries = 0\n",
+    );
     let (config, dead) = (place.text("bailiwick.toml"), place.text("dead.toml"));
     let ended = run(&["model", "test", "main", "--config", &config]).good();
     assert!(ended.stdout.contains("It is scripted"), "{ended:?}");

@@ -162,6 +162,15 @@ pub enum Session {
         #[command(flatten)]
         target: Target,
     },
+    /// Delete a session with its sandbox and everything that it published
+    Delete {
+        /// Id of the session
+        session: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Say what became of an action whose outcome is unknown
     Resolve {
         /// Id of the session

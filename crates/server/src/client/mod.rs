@@ -224,12 +224,13 @@ impl Client {
         while let Some(source) = reason.source() {
             reason = source;
         }
-        match &self.way {
+        let failure = match &self.way {
             Way::Socket { data } => not_running(data, &reason.to_string()),
             Way::Tcp { server } => Failure::failed(format!("no server can be reached at {server}: {reason}")).help(
                 "start one with `bailiwick serve --data DIR`, or name another with --server or $BAILIWICK_SERVER",
             ),
-        }
+        };
+        Failure { unreachable: true, ..failure }
     }
 
     /// An error answer in words, with the exit code that it means.

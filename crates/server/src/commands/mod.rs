@@ -45,6 +45,7 @@ pub fn is_json(command: &Command) -> bool {
             Session::List { form, .. }
             | Session::Show { form, .. }
             | Session::Cancel { form, .. }
+            | Session::Delete { form, .. }
             | Session::Resolve { form, .. },
         )
         | Command::Agent(Agent::Apply { form, .. } | Agent::List { form, .. } | Agent::Show { form, .. })

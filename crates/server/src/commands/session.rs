@@ -21,6 +21,7 @@ pub async fn perform(command: Session, terminal: Terminal) -> Outcome {
             tail(&Client::of(&target)?, &session, from_start, terminal).await
         }
         Session::Cancel { session, target, .. } => cancel(&Client::of(&target)?, &session, terminal).await,
+        Session::Delete { session, target, .. } => delete(&Client::of(&target)?, &session, terminal).await,
         Session::Resolve { session, action, resolution, target, .. } => {
             resolve(&Client::of(&target)?, &session, &action, resolution, terminal).await
         }
@@ -171,6 +172,12 @@ async fn cancel(client: &Client, session: &str, terminal: Terminal) -> Outcome {
     terminal.result(&json!({"session": state}), || {
         format!("The running turn of {} is being cancelled.\n", escape::line(session))
     });
+    Ok(())
+}
+
+async fn delete(client: &Client, session: &str, terminal: Terminal) -> Outcome {
+    let done = client.delete(&path(session)).await?;
+    terminal.result(&done, || format!("deleted {}\n", escape::line(session)));
     Ok(())
 }
 

@@ -94,7 +94,7 @@ impl<'a> Watch<'a> {
                 Ok(())
             }
             // An answer of the server is final; an absent server may come back.
-            Err(failure) if failure.exit != Exit::Failed || !self.resumed || self.away >= AWAY => Err(failure),
+            Err(failure) if !failure.unreachable || !self.resumed || self.away >= AWAY => Err(failure),
             Err(_) => {
                 self.wait().await;
                 Ok(())
