@@ -27,7 +27,12 @@ impl Client {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
+        let mut answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
+        // The server bounds the requests of one key, and says when to come again.
+        while answer.status() == reqwest::StatusCode::TOO_MANY_REQUESTS {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
+        }
         let status = answer.status();
         let text = answer.text().await?;
         if !status.is_success() {
@@ -38,7 +43,9 @@ impl Client {
 
     /// A session with a sandbox of its own and nothing to do yet.
     pub async fn session(&self, model: &str) -> Result<String> {
-        let body = json!({"agent": {"model": model}, "environment": {"type": "openai_hosted"}});
+        let limits = json!({"steps_per_turn": 10_000});
+        let agent = json!({"model": model, "bailiwick": {"limits": limits}});
+        let body = json!({"agent": agent, "environment": {"type": "openai_hosted"}});
         let made = self.post("", &body).await?;
         Ok(made["id"].as_str().context("a session has an id")?.to_owned())
     }
