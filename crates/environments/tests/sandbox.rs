@@ -185,6 +185,9 @@ async fn only_the_workspace_can_be_written() {
 }
 
 async fn no_rights_are_left_inside() {
+    // Left open to children, as a careless starter does.
+    let leaked = std::fs::File::open("/etc/passwd").unwrap();
+    rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
     let sandbox = Box_::launch(Limits::default()).await;
     let hands = sandbox.hands().await;
     let status = output(&hands, "status", "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status").await;
@@ -203,6 +206,14 @@ async fn no_rights_are_left_inside() {
     let done = output(&hands, "try", script).await;
     assert_eq!(done.lines().filter(|line| !line.starts_with("kill")).collect::<Vec<_>>(), ["end"], "{done}");
     assert_eq!(output(&hands, "alive", "echo yes").await, "yes\n");
+    // Whatever the server was started with: only the pipes of the command itself.
+    let open = output(
+        &hands,
+        "open",
+        "ls -l /proc/self/fd | grep -v -e /proc/ -e total | sed 's/.*-> //; s/[0-9]//g' | sort | xargs",
+    )
+    .await;
+    assert_eq!(open, "/dev/null pipe:[] pipe:[]\n");
     let owner = output(&hands, "owner", "stat -c %u /usr /workspace /proc/1").await;
     assert_eq!(owner.lines().nth(1), Some("1000"));
 }

@@ -29,6 +29,7 @@ const FOLDER_CHECK: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Runs a sandbox until it ends.
 pub fn run(folder: &Path) -> Result<ExitStatus, LaunchError> {
+    sys::close_inherited().step("close what was left open (close_range)")?;
     // A session of its own: what ends the server's group or terminal does not end the sandbox.
     rustix::process::setsid().step("own session (setsid)")?;
     std::env::set_current_dir("/").step("leave the folder")?;

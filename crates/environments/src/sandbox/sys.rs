@@ -1,4 +1,4 @@
-//! The two system calls that have no safe wrapper.
+//! The system calls that have no safe wrapper.
 #![allow(unsafe_code)]
 
 use rustix::{io::Errno, thread::UnshareFlags};
@@ -45,6 +45,18 @@ pub fn restrict(path: &CStr, restrict: Restrict) -> rustix::io::Result<()> {
             size_of::<libc::mount_attr>(),
         )
     };
+    if answer == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    Err(Errno::from_raw_os_error(error))
+}
+
+/// Closes everything but standard input, output and error. Only for a process that has just begun and has opened
+/// nothing itself: what it closes was left open by whoever started it.
+pub fn close_inherited() -> rustix::io::Result<()> {
+    // SAFETY: the caller owns no file descriptor above 2, so none is closed under its owner.
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
     if answer == 0 {
         return Ok(());
     }
