@@ -1,6 +1,6 @@
 //! A process that is killed in mid-write loses nothing that it had acknowledged.
 #![allow(clippy::disallowed_methods, reason = "starts and kills itself as a child process")]
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 

@@ -3,7 +3,7 @@
 //! The disk is a small tmpfs in a mount namespace of a child process. Where that is not to be had the test says so and
 //! ends; `sqlite.rs` has the same with a limit on the database's file.
 #![allow(clippy::disallowed_methods, reason = "starts itself in a namespace, and fills the disk")]
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 

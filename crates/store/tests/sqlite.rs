@@ -6,15 +6,16 @@ mod common;
 
 use bailiwick_ports::{
     Store, StoreError, WrappedKey,
-    store::{Document, DocumentKind, Tenant},
+    store::{Accepted, Append, Document, DocumentKind, Idempotency, Submission, Tenant},
 };
 use bailiwick_store::{DataFolder, OpenError, Options, SqliteStore};
 use bailiwick_testkit::conformance::{self, Subject};
 use bailiwick_types::{Millis, StreamId, TenantId, Timestamp};
+use bytes::Bytes;
 use common::{append, leased, record};
 use futures_util::future::join_all;
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{future::Future as _, os::unix::fs::PermissionsExt, path::Path, sync::Arc, task::Poll};
 
 async fn open(folder: &Path) -> SqliteStore {
     SqliteStore::open(Options::new(DataFolder::open(folder).unwrap())).await.unwrap()
@@ -173,5 +174,67 @@ async fn many_writers_share_transactions_and_lose_nothing() {
     for (stream, epoch) in streams {
         let records = store.records(stream, 0, 100).await.unwrap();
         assert_eq!(records, (1..=5).map(|position| record(position, epoch, 700)).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn idempotency_keys_are_kept_a_day_and_then_make_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let tenant = TenantId::from_u128(1);
+    let submission = |key: &str| Submission {
+        tenant,
+        stream: StreamId::from_u128(1),
+        inputs: vec![Bytes::from_static(b"x")],
+        idempotency: Some(Idempotency { scope: "scope".into(), key: key.into(), digest: [1; 32] }),
+    };
+    let store = open(folder.path()).await;
+    let stream = leased(&store, 1).await.0;
+    for key in ["old", "recent"] {
+        store.submit(submission(key)).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let mut connection = plain_connection(folder.path()).await;
+    connection.execute("UPDATE promises SET created = created - 23 * 3600 * 1000").await.unwrap();
+    connection.execute("UPDATE promises SET created = created - 3 * 3600 * 1000 WHERE key = 'old'").await.unwrap();
+    connection.close().await.unwrap();
+
+    let store = open(folder.path()).await;
+    let repeated = |sequence| Ok(Accepted::Repeated { stream, sequence });
+    assert_eq!(store.submit(submission("old")).await, repeated(1), "kept until there is something newer");
+    assert_eq!(store.submit(submission("new")).await, Ok(Accepted::New { sequence: 3 }));
+    assert_eq!(store.submit(submission("recent")).await, repeated(2));
+    assert_eq!(store.submit(submission("old")).await, Ok(Accepted::New { sequence: 4 }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_goes_away_harms_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let (stream, epoch) = leased(&store, 1).await;
+    for number in 2..100 {
+        // Polled once, so that it is on its way, and dropped.
+        let mut asked = Box::pin(store.put_tenant(tenant(number)));
+        let _ = std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await;
+        drop(asked);
+        store.append(append(stream, epoch, u64::try_from(number).unwrap() - 1, 10)).await.unwrap();
+    }
+    assert_eq!(store.records(stream, 0, 1000).await.unwrap().len(), 98);
+}
+
+#[tokio::test]
+async fn an_inbox_that_is_known_to_be_empty_is_not_forgotten_when_it_fills() {
+    let folder = tempfile::tempdir().unwrap();
+    let tenant = TenantId::from_u128(1);
+    let input = |stream| Submission { tenant, stream, inputs: vec![Bytes::from_static(b"x")], idempotency: None };
+    let store = open(folder.path()).await;
+    let (stream, epoch) = leased(&store, 1).await;
+    for sequence in 1..=20 {
+        assert!(store.inbox(stream, sequence - 1, 10).await.unwrap().is_empty());
+        store.submit(input(stream)).await.unwrap();
+        assert_eq!(store.inbox(stream, sequence - 1, 10).await.unwrap().len(), 1);
+        let taken = Append { inbox_through: sequence, ..append(stream, epoch, sequence, 10) };
+        store.append(taken).await.unwrap();
+        assert!(store.inbox(stream, 0, 10).await.unwrap().is_empty());
     }
 }

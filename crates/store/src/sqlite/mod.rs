@@ -38,6 +38,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{sync::Arc, time::Duration};
+use transaction::Inboxes;
 use writer::{Operation, Writer};
 
 /// The database's file in the data folder.
@@ -136,6 +137,7 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     readers: SqlitePool,
     writer: Writer,
+    inboxes: Arc<Inboxes>,
     folder: DataFolder,
 }
 
@@ -154,13 +156,16 @@ impl SqliteStore {
         }
         schema::migrate(&mut connection, found).await.map_err(text)?;
         let (readers, folder) = (options.readers(), options.folder.clone());
-        Ok(Self(Arc::new(Inner { readers, folder, writer: Writer::start(options, connection) })))
+        let inboxes = Arc::<Inboxes>::default();
+        let writer = Writer::start(options, connection, inboxes.clone());
+        Ok(Self(Arc::new(Inner { readers, writer, inboxes, folder })))
     }
 
     /// Finishes what was begun, carries the log over into the database, and gives the files up. Later calls fail.
     pub async fn close(&self) {
         self.0.readers.close().await;
         self.0.writer.close().await;
+        self.0.inboxes.forget();
     }
 
     async fn write<O: Operation>(&self, operation: O) -> Result<O::Output, StoreError> {
@@ -188,6 +193,9 @@ impl Store for SqliteStore {
     }
 
     async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {
+        if self.0.inboxes.has_none_after(stream, after) {
+            return Ok(Vec::new());
+        }
         self.read().inbox(stream, after, limit).await
     }
 
@@ -286,5 +294,40 @@ impl Store for SqliteStore {
 
     async fn remove_document(&self, tenant: TenantId, kind: DocumentKind, id: u128) -> Result<bool, StoreError> {
         self.write(write::RemoveDocument { tenant, kind, id }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+
+    #[tokio::test]
+    async fn every_commit_reaches_the_disk_and_readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::new(DataFolder::open(folder.path()).unwrap());
+        let store = SqliteStore::open(options.clone()).await.unwrap();
+        let mut writer = options.connect_writer().await.unwrap();
+        let mut ask = async |pragma: &'static str| writer.fetch_one(pragma).await.unwrap();
+        assert_eq!(ask("PRAGMA journal_mode").await.get::<String, _>(0), "wal");
+        assert_eq!(ask("PRAGMA synchronous").await.get::<i64, _>(0), 2, "FULL");
+        assert_eq!(ask("PRAGMA page_size").await.get::<i64, _>(0) as u64, schema::PAGE_BYTES);
+        assert_eq!(ask("PRAGMA wal_autocheckpoint").await.get::<i64, _>(0), 1000);
+        let refused = store.0.readers.execute("DELETE FROM tenants").await.unwrap_err();
+        assert!(refused.to_string().contains("readonly"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_schema_is_made_once_and_has_a_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::new(DataFolder::open(folder.path()).unwrap());
+        private_file(&options.file()).unwrap();
+        let mut writer = options.connect_writer().await.unwrap();
+        assert_eq!(schema::version(&mut writer).await.unwrap(), 0);
+        for _ in 0..2 {
+            let version = schema::version(&mut writer).await.unwrap();
+            schema::migrate(&mut writer, version).await.unwrap();
+            assert_eq!(schema::version(&mut writer).await.unwrap(), schema::VERSION);
+        }
     }
 }

@@ -370,3 +370,54 @@ impl Window {
         (found, more)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DataFolder, Options, SqliteStore};
+
+    /// However much is stored, what is asked for is found by an index and comes in its order.
+    #[tokio::test]
+    async fn nothing_is_scanned_or_sorted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(Options::new(DataFolder::open(folder.path()).unwrap())).await.unwrap();
+        let tenant = TenantId::from_u128(1);
+        let list = |labels: &[&str], parent| {
+            let labels = labels.iter().map(|name| (name.to_string(), "value".into())).collect();
+            let page = Page { limit: 20, descending: true, ..Page::default() };
+            let query = RowQuery { tenant, kind: RowKind::Session, scope: 1, parent, labels, page };
+            row_list(&query, &Window::new(&query.page, Some((1, 1)), None)).into_text()
+        };
+        let places = |table: &str| {
+            let mut script = Script::new(&format!("SELECT r.place FROM streams s CROSS JOIN {table} r ON "));
+            push_places(&mut script, StreamId::from_u128(1), 0, 1);
+            script.into_text()
+        };
+        let mut documents = Script::new(DOCUMENT);
+        documents.add("= (d.no << 32) + d.version WHERE d.tenant = ? AND d.kind = ?");
+        let page = Page { limit: 20, ..Page::default() };
+        Window::new(&page, Some((1, 1)), None).push(&mut documents, "d.created", "d.id");
+        let statements = [
+            READY.to_owned(),
+            NEXT_DUE.to_owned(),
+            list(&[], None),
+            list(&[], Some(1)),
+            list(&["a"], None),
+            list(&["a", "b"], None),
+            places("records"),
+            places("inbox"),
+            documents.into_text(),
+            format!("{DOCUMENT} = (d.no << 32) + d.version WHERE d.kind = ? AND d.handle = ?"),
+            "UPDATE streams SET lease_node = NULL, lease_expires = 0 WHERE lease_node = ?".to_owned(),
+            "SELECT digest FROM promises WHERE key = ? AND scope = ? AND tenant = ?".to_owned(),
+        ];
+        for statement in statements {
+            let explain = Script::new(&format!("EXPLAIN QUERY PLAN {statement}"));
+            let mut connection = store.0.readers.acquire().await.unwrap();
+            for row in explain.run(&mut connection).await.unwrap() {
+                let step: String = row.get(3);
+                assert!(!step.contains("SCAN") && !step.contains("TEMP B-TREE"), "{step}\n{statement}");
+            }
+        }
+    }
+}

@@ -8,7 +8,11 @@ use super::{
 };
 use bailiwick_types::{StreamId, TenantId};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
-use std::{collections::HashMap, hash::Hash};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// Streams, and likewise rows, that the writer remembers something about.
 const MAX_REMEMBERED: usize = 8192;
@@ -19,6 +23,7 @@ pub struct Transaction {
     /// The operation that runs is the last of its group: it may commit with its own last script.
     last: bool,
     memory: Memory,
+    committed: Arc<Inboxes>,
 }
 
 /// What the writer knows of a stream without asking. Only the first two never change; whoever relies on the others
@@ -31,16 +36,40 @@ pub struct Known {
     pub inbox_last: i64,
 }
 
+/// The last sequences of inboxes, as far as they are committed. It spares readers the look into an inbox that has
+/// nothing new, which is what every commit of the gate asks for.
+#[derive(Default)]
+pub struct Inboxes(Mutex<HashMap<StreamId, i64>>);
+
+impl Inboxes {
+    fn kept(&self) -> MutexGuard<'_, HashMap<StreamId, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn forget(&self) {
+        self.kept().clear();
+    }
+
+    /// Whether it is known that no input came after `after`.
+    pub fn has_none_after(&self, stream: StreamId, after: u64) -> bool {
+        self.kept().get(&stream).is_some_and(|last| last.unsigned_abs() <= after)
+    }
+}
+
 /// Forgotten with every rollback, so that it is never ahead of the disk.
 #[derive(Default)]
 struct Memory {
     streams: HashMap<StreamId, Known>,
     labels: HashMap<u128, u64>,
+    /// Inboxes that this transaction has looked at or added to.
+    inboxes: Vec<(StreamId, i64)>,
 }
 
 impl Transaction {
-    pub fn new(connection: SqliteConnection) -> Self {
-        Self { connection, open: false, last: false, memory: Memory::default() }
+    pub fn new(connection: SqliteConnection, committed: Arc<Inboxes>) -> Self {
+        // Another connection was given up: what it had committed is not known for sure.
+        committed.forget();
+        Self { connection, open: false, last: false, memory: Memory::default(), committed }
     }
 
     pub async fn close(self) {
@@ -61,7 +90,13 @@ impl Transaction {
             }
         }
         append::write(self, &mut group.appends).await?;
-        if self.open { self.commit_with(Script::new("")).await.map(drop) } else { Ok(()) }
+        if self.open {
+            self.commit_with(Script::new("")).await?;
+        }
+        for (stream, last) in self.memory.inboxes.drain(..) {
+            remember(&mut self.committed.kept(), stream, last);
+        }
+        Ok(())
     }
 
     /// Reads on this connection, whether a transaction is open or not.
@@ -98,6 +133,7 @@ impl Transaction {
     /// Whether the connection is as if nothing had happened.
     pub async fn roll_back(&mut self) -> bool {
         self.memory = Memory::default();
+        self.committed.forget();
         if !std::mem::take(&mut self.open) {
             return true;
         }
@@ -113,6 +149,7 @@ impl Transaction {
 
     pub fn remember(&mut self, stream: StreamId, known: Known) {
         remember(&mut self.memory.streams, stream, known);
+        self.memory.inboxes.push((stream, known.inbox_last));
     }
 
     /// Whether the labels of this row are known to be those with this hash.

@@ -10,7 +10,7 @@ use super::{
     Options,
     error::{is_sound, store_error},
     ops,
-    transaction::Transaction,
+    transaction::{Inboxes, Transaction},
 };
 use async_trait::async_trait;
 use bailiwick_ports::{
@@ -18,6 +18,7 @@ use bailiwick_ports::{
     store::{Append, Appended},
 };
 use sqlx::SqliteConnection;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that wait. More callers wait until there is room.
@@ -173,9 +174,10 @@ impl Message {
 pub struct Writer(mpsc::Sender<Message>);
 
 impl Writer {
-    pub fn start(options: Options, connection: SqliteConnection) -> Self {
+    pub fn start(options: Options, connection: SqliteConnection, inboxes: Arc<Inboxes>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let task = Task { options, transaction: Some(Transaction::new(connection)), waiting, held: None };
+        let transaction = Some(Transaction::new(connection, inboxes.clone()));
+        let task = Task { options, transaction, inboxes, waiting, held: None };
         #[allow(clippy::disallowed_methods, reason = "the store's one task: it only does what callers wait for")]
         tokio::spawn(task.run());
         Self(queue)
@@ -209,6 +211,7 @@ struct Task {
     options: Options,
     /// `None` when the connection was given up and the next write opens another.
     transaction: Option<Transaction>,
+    inboxes: Arc<Inboxes>,
     waiting: mpsc::Receiver<Message>,
     /// What had no room in the last group.
     held: Option<Message>,
@@ -230,7 +233,7 @@ impl Task {
             let group = self.gather(first);
             self.write(group).await;
         };
-        let Self { options, transaction, waiting, held } = self;
+        let Self { options, transaction, waiting, held, .. } = self;
         if let Some(transaction) = transaction {
             transaction.close().await;
         }
@@ -288,7 +291,7 @@ impl Task {
         }
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
-            none => none.insert(Transaction::new(self.options.connect_writer().await?)),
+            none => none.insert(Transaction::new(self.options.connect_writer().await?, self.inboxes.clone())),
         };
         let Err(error) = transaction.write(group).await else { return Ok(()) };
         let sound = transaction.roll_back().await && is_sound(&error);
