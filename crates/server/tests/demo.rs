@@ -54,7 +54,7 @@ fn with_commas(cents: u64) -> String {
     let whole = (cents / 100).to_string();
     let mut out = String::new();
     for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place) % 3 == 0 {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -19,7 +19,6 @@ use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -289,16 +288,12 @@ fn multipart(name: &str, bytes: Vec<u8>) -> (String, Vec<u8>) {
     while bytes.windows(boundary.len()).any(|window| window == boundary.as_bytes()) {
         boundary.push('x');
     }
-    let mut body = Vec::with_capacity(bytes.len() + 512);
-    // INVARIANT: writing to a vector cannot fail.
-    write!(
-        body,
+    let head = format!(
         "--{boundary}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--{boundary}\r\n\
          content-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\ncontent-type: application/octet-stream\r\n\r\n"
-    )
-    .expect("a vector takes bytes");
-    body.extend_from_slice(&bytes);
-    write!(body, "\r\n--{boundary}--\r\n").expect("a vector takes bytes");
+    );
+    let tail = format!("\r\n--{boundary}--\r\n");
+    let body = [head.as_bytes(), &bytes, tail.as_bytes()].concat();
     (format!("multipart/form-data; boundary={boundary}"), body)
 }
 

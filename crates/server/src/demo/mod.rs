@@ -11,7 +11,7 @@ mod table_file;
 use crate::child::Server;
 use crate::{
     cli::Demo,
-    commands::{Receipts, save_all},
+    commands::{Receipts, Saved, save_all},
     doctor::machine,
     failure::{Doing as _, Exit, Failure, Outcome},
     files,
@@ -41,12 +41,7 @@ pub async fn show(options: Demo, terminal: Terminal) -> Outcome {
         Some(path) => TableFile::read(path)?,
         None => TableFile::sample()?,
     };
-    let sandbox = machine::probe().await?.isolation.map_err(|error| {
-        let failure =
-            Failure::failed(format!("this machine cannot run the demo's sandbox: {}: {}", error.step, error.cause));
-        let failure = if error.remedy.is_empty() { failure } else { failure.help(error.remedy) };
-        failure.help("`bailiwick doctor` says more about this machine")
-    })?;
+    let sandbox = sandbox().await?;
     let mut scratch = Scratch::new("bailiwick-demo").doing(|| "make a folder for the demo".to_owned())?;
     let stage = Stage::prepare(scratch.path(), &options)?;
     let mut screen = Screen::new(terminal);
@@ -75,40 +70,75 @@ pub async fn show(options: Demo, terminal: Terminal) -> Outcome {
     let (told, receipts, saved) = played?;
     let checks = checks::all(&told, &receipts, stage.scripted);
     let seconds = crate::runtime::SystemClock.now().since(began).0 as f64 / 1000.0;
-    let document = json!({
-        "session_id": told.session,
-        "scripted": stage.scripted,
-        "answer": told.ending.answer,
-        "kill": told.kill.as_ref().map(job::Kill::to_json),
-        "artifacts": saved.iter().map(crate::commands::Saved::to_json).collect::<Vec<_>>(),
-        "receipts": receipts.to_json(),
-        "checks": checks.iter().map(Check::to_json).collect::<Vec<Value>>(),
-        "data_folder": options.keep.then_some(&stage.data),
-        "seconds": seconds,
-    });
+    let data_folder = options.keep.then_some(stage.data.as_path());
     screen.note("");
-    terminal.result(&document, || {
-        let mut out = String::new();
-        let whose = if stage.scripted { "The answer (scripted words around real numbers)" } else { "The answer" };
-        out.push_str(&format!(
-            "{whose}\n\n{}\n\n",
-            escape::lines(told.ending.answer.as_deref().unwrap_or("-")).trim_end()
-        ));
-        out.push_str("What it published\n\n");
-        for one in &saved {
-            out.push_str(&format!("  {}  {} bytes\n", escape::line(&one.saved_as.display().to_string()), one.size));
-        }
-        out.push_str(&format!("\nThe session's receipts\n\n{}\nChecked against the stream\n\n", receipts.table()));
-        out.extend(checks.iter().map(Check::line));
-        out.push_str(&format!("\nDone in {seconds:.1} s.\n"));
-        if options.keep {
-            out.push_str(&kept(&stage.data, &told.session));
-        }
-        out
-    });
+    let shown = Shown {
+        scripted: stage.scripted,
+        data_folder,
+        told: &told,
+        receipts: &receipts,
+        saved: &saved,
+        checks: &checks,
+        seconds,
+    };
+    terminal.result(&shown.to_json(), || shown.text());
     match checks.iter().find(|check| !check.good) {
         Some(check) => Err(Failure::failed(format!("the demo did not show what it should: {}", check.text))),
         None => told.ending.failure().map_or(Ok(()), Err),
+    }
+}
+
+/// The isolation that this machine gives, tried out.
+async fn sandbox() -> Outcome<String> {
+    machine::probe().await?.isolation.map_err(|error| {
+        let failure =
+            Failure::failed(format!("this machine cannot run the demo's sandbox: {}: {}", error.step, error.cause));
+        let failure = if error.remedy.is_empty() { failure } else { failure.help(error.remedy) };
+        failure.help("`bailiwick doctor` says more about this machine")
+    })
+}
+
+/// Everything that is shown at the end.
+struct Shown<'a> {
+    scripted: bool,
+    /// When it is kept.
+    data_folder: Option<&'a Path>,
+    told: &'a Told,
+    receipts: &'a Receipts,
+    saved: &'a [Saved],
+    checks: &'a [Check],
+    seconds: f64,
+}
+
+impl Shown<'_> {
+    fn to_json(&self) -> Value {
+        json!({
+            "session_id": self.told.session,
+            "scripted": self.scripted,
+            "answer": self.told.ending.answer,
+            "kill": self.told.kill.as_ref().map(job::Kill::to_json),
+            "artifacts": self.saved.iter().map(Saved::to_json).collect::<Vec<_>>(),
+            "receipts": self.receipts.to_json(),
+            "checks": self.checks.iter().map(Check::to_json).collect::<Vec<_>>(),
+            "data_folder": self.data_folder,
+            "seconds": self.seconds,
+        })
+    }
+
+    fn text(&self) -> String {
+        let whose = if self.scripted { "The answer (scripted words around real numbers)" } else { "The answer" };
+        let answer = escape::lines(self.told.ending.answer.as_deref().unwrap_or("-"));
+        let mut out = format!("{whose}\n\n{}\n\nWhat it published\n\n", answer.trim_end());
+        for one in self.saved {
+            out.push_str(&format!("  {}  {} bytes\n", escape::line(&one.saved_as.display().to_string()), one.size));
+        }
+        out.push_str(&format!("\nThe session's receipts\n\n{}\nChecked against the stream\n\n", self.receipts.table()));
+        out.extend(self.checks.iter().map(Check::line));
+        out.push_str(&format!("\nDone in {:.1} s.\n", self.seconds));
+        if let Some(data) = self.data_folder {
+            out.push_str(&kept(data, &self.told.session));
+        }
+        out
     }
 }
 
@@ -126,7 +156,7 @@ async fn play(
     stage: &Stage,
     options: &Demo,
     screen: &mut Screen,
-) -> Outcome<(Told, Receipts, Vec<crate::commands::Saved>)> {
+) -> Outcome<(Told, Receipts, Vec<Saved>)> {
     let job = Job { model: MODEL, scripted: stage.scripted };
     let session = job.begin(&server.client()?, table, screen).await?;
     let told = job.follow(server, session, screen).await?;

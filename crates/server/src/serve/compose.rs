@@ -49,6 +49,33 @@ struct World {
     tasks: Arc<dyn Tasks>,
 }
 
+/// What keeps data, on one data folder.
+struct Kept {
+    folder: DataFolder,
+    store: SqliteStore,
+    metered: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    keys: Arc<dyn Keys>,
+    objects: Arc<dyn Objects>,
+}
+
+impl Kept {
+    async fn open(data: &Path, world: &World) -> Outcome<Self> {
+        // These errors say by themselves what cannot be done and why.
+        fn failed(error: impl std::fmt::Display) -> Failure {
+            Failure::failed(error.to_string())
+        }
+        let folder = DataFolder::open(data).map_err(failed)?;
+        let kek = FileKek::open_or_create(&folder.path().join(KEY_FILE), &*world.random).map_err(failed)?;
+        let keys: Arc<dyn Keys> = Arc::new(Sealing::new(Arc::new(kek), Arc::clone(&world.random)));
+        let objects: Arc<dyn Objects> = Arc::new(FolderObjects::open(folder.clone()).map_err(failed)?);
+        let store = SqliteStore::open(bailiwick_store::Options::new(folder.clone())).await.map_err(failed)?;
+        let metrics = Arc::new(Metrics::default());
+        let metered: Arc<dyn Store> = Arc::new(Metered::new(Arc::new(store.clone()), Arc::clone(&metrics)));
+        Ok(Self { folder, store, metered, metrics, keys, objects })
+    }
+}
+
 impl House {
     pub async fn build(
         data: &Path,
@@ -58,18 +85,7 @@ impl House {
     ) -> Outcome<(Self, Engine)> {
         let world = World { clock: Arc::new(SystemClock), random: Arc::new(OsRandom), tasks };
         let models = Arc::new(models(loaded, secrets, &world)?);
-        let folder = DataFolder::open(data).map_err(|error| Failure::failed(error.to_string()))?;
-        let kek = FileKek::open_or_create(&folder.path().join(KEY_FILE), &*world.random);
-        let kek = kek.map_err(|error| Failure::failed(error.to_string()))?;
-        let keys: Arc<dyn Keys> = Arc::new(Sealing::new(Arc::new(kek), Arc::clone(&world.random)));
-        let objects: Arc<dyn Objects> =
-            Arc::new(FolderObjects::open(folder.clone()).map_err(|error| Failure::failed(error.to_string()))?);
-        let store = SqliteStore::open(bailiwick_store::Options::new(folder.clone()))
-            .await
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        let metrics = Arc::new(Metrics::default());
-        let metered: Arc<dyn Store> = Arc::new(Metered::new(Arc::new(store.clone()), Arc::clone(&metrics)));
-
+        let Kept { folder, store, metered, metrics, keys, objects } = Kept::open(data, &world).await?;
         let credentials = Arc::new(Credentials::new(
             Arc::clone(&metered),
             Arc::clone(&keys),
