@@ -6,7 +6,8 @@
 //! **What a commit costs.** The journal is a write-ahead log with `synchronous=FULL`: one fsync of the log per
 //! transaction, shared by all its members. Every thousandth page or so (SQLite's default) the log is carried over into
 //! the database, which costs three more fsyncs: of the log, of the database, and of the log's new beginning. The log
-//! is then written over from its start, never cut, so that most commits do not change the size of a file.
+//! is then written over from its start and not cut (unless one huge transaction blew it up), so that most commits do
+//! not change the size of a file.
 //!
 //! **Memory.** The writer's page cache is 2 MiB, a reader's 1 MiB; readers appear when they are needed and go when idle.
 //!
@@ -46,6 +47,8 @@ const FILE: &str = "bailiwick.db";
 /// KiB, negative as SQLite wants it.
 const WRITER_CACHE: &str = "-2000";
 const READER_CACHE: &str = "-1000";
+/// What is left of the log, in bytes, after it was carried over: well above the thousand pages at which that happens.
+const LOG_KEPT: &str = "67108864";
 /// Nobody but us uses the file, so that only our own checkpoint can be in the way.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read waits for a connection.
@@ -101,6 +104,7 @@ impl Options {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("cache_size", WRITER_CACHE)
+            .pragma("journal_size_limit", LOG_KEPT)
             .statement_cache_capacity(WRITER_STATEMENTS)
             .thread_name(|_| "store-writer".into());
         let options = match self.max_bytes {
