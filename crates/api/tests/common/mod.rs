@@ -1,0 +1,556 @@
+//! A whole server without sockets: real gate, engine, credentials and API over a store in memory, with a model and an
+//! executor that the test scripts.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(clippy::disallowed_methods, reason = "tests own the machine's clock and tasks")]
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
+use bailiwick_api::{Api, Limits, Options};
+use bailiwick_core::{
+    Action, ActionResult, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode, ModelAnswer,
+    ModelRequest, Outcome, Phase, Published, Stop,
+};
+use bailiwick_engine::Handle;
+use bailiwick_gate::{Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Live, Model, Permit, Settled};
+use bailiwick_identity::{Credentials, NewAccessKey, NewApiKey};
+use bailiwick_policy::AllowList;
+use bailiwick_ports::{BoxFuture, Clock, ModelCard, ModelCards, Scope, Store, TaskHandle, Tasks};
+use bailiwick_testkit::{
+    keys::PlainKeys,
+    random::SeededRandom,
+    store::{MemoryObjects, MemoryStore},
+};
+use bailiwick_types::{
+    ArtifactId, EnvironmentId, ItemId, NodeId, Secret, SessionId, TenantId, Timestamp, TokenUsage,
+};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{Notify, mpsc};
+use tower::ServiceExt;
+
+/// The machine's clock: nothing here depends on how fast it goes.
+#[derive(Clone, Copy)]
+pub struct RealClock;
+
+impl Clock for RealClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64)
+    }
+
+    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(until.since(self.now()).as_duration()))
+    }
+}
+
+struct RealTasks;
+
+impl Tasks for RealTasks {
+    fn spawn(&self, _: &'static str, work: BoxFuture<'static, ()>) -> TaskHandle {
+        let handle = tokio::spawn(work).abort_handle();
+        TaskHandle::new(move || handle.abort())
+    }
+}
+
+/// One answer of the model.
+#[derive(Default)]
+pub struct Say {
+    pub entries: Vec<EntryBody>,
+    /// Streamed before the answer settles; the text of entry `index`.
+    pub deltas: Vec<(u16, &'static str)>,
+    pub thoughts: Vec<(u16, u16, &'static str)>,
+    /// Streamed, then taken back.
+    pub false_start: Option<&'static str>,
+    /// Answers only then, or when it is cancelled.
+    pub wait: Option<Arc<Notify>>,
+    pub failure: Option<Failure>,
+}
+
+pub fn say(text: &str) -> Say {
+    Say { entries: vec![assistant(text)], ..Say::default() }
+}
+
+pub fn assistant(text: &str) -> EntryBody {
+    EntryBody::Assistant { text: text.into(), phase: Some(Phase::FinalAnswer) }
+}
+
+pub fn call(call_id: &str, name: &str, arguments: Value) -> EntryBody {
+    EntryBody::ToolCall { call_id: call_id.into(), name: name.into(), arguments: arguments.to_string() }
+}
+
+pub fn calls(entries: Vec<EntryBody>) -> Say {
+    Say { entries, ..Say::default() }
+}
+
+#[derive(Clone, Default)]
+pub struct ScriptedModel {
+    pub script: Arc<Mutex<VecDeque<Say>>>,
+    pub seen: Arc<Mutex<Vec<Arc<ModelRequest>>>>,
+}
+
+#[async_trait]
+impl Model for ScriptedModel {
+    async fn call(&self, permit: Permit, live: Live) -> Settled {
+        let opened = match permit.open(&RealClock) {
+            Ok(opened) => opened,
+            Err(settled) => return settled,
+        };
+        let id = opened.id();
+        if let Some(request) = opened.request() {
+            self.seen.lock().unwrap().push(Arc::clone(request));
+        }
+        let say = self.script.lock().unwrap().pop_front().unwrap_or_else(|| say("Nothing more is scripted."));
+        if let Some(text) = say.false_start {
+            live.emit(Delta::Text { item: ItemId::of_output(id, 0), index: 0, text: text.into() });
+            live.emit(Delta::Restarted);
+        }
+        for (index, part, text) in &say.thoughts {
+            let (item, text) = (ItemId::of_output(id, *index), (*text).to_owned());
+            live.emit(Delta::ReasoningSummary { item, index: *index, part: *part, text });
+        }
+        for (index, text) in &say.deltas {
+            live.emit(Delta::Text { item: ItemId::of_output(id, *index), index: *index, text: (*text).into() });
+        }
+        if let Some(wait) = &say.wait {
+            tokio::select! {
+                () = wait.notified() => {}
+                () = live.cancelled() => {
+                    let failure = Failure::new(FailureCode::Cancelled, "cancelled");
+                    return opened.settle(Outcome::Failed { failure });
+                }
+            }
+        }
+        if let Some(failure) = say.failure {
+            return opened.settle(Outcome::Failed { failure });
+        }
+        let entry = |(index, body): (usize, EntryBody)| {
+            Arc::new(Entry { id: ItemId::of_output(id, index as u16), body, native: None })
+        };
+        let answer = ModelAnswer {
+            entries: say.entries.into_iter().enumerate().map(entry).collect(),
+            usage: TokenUsage { input: 10, cached_input: 4, output: 5, reasoning_output: 2 },
+            stop: Stop::Completed,
+            provider_model: "scripted".into(),
+            response_id: None,
+            scripted: true,
+        };
+        opened.settle(Outcome::Confirmed { result: ActionResult::Model(answer) })
+    }
+}
+
+/// Runs nothing: a command prints its own text, `lost` commands have an unknown outcome, `slow` ones wait.
+#[derive(Clone)]
+pub struct FakeExecutor {
+    pub archive: Archive,
+    pub release: Arc<Notify>,
+    pub outputs: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    pub closed: mpsc::UnboundedSender<SessionId>,
+}
+
+#[async_trait]
+impl Executor for FakeExecutor {
+    async fn perform(&self, permit: Permit, live: Live) -> Settled {
+        let opened = match permit.open(&RealClock) {
+            Ok(opened) => opened,
+            Err(settled) => return settled,
+        };
+        let result = match opened.action() {
+            Action::EnvironmentStart { .. } => ActionResult::Environment(EnvironmentFacts {
+                isolation: "process".into(),
+                missing_limits: vec!["memory: no cgroup".into()],
+                executor_session: Some("hidden-executor-session".into()),
+                executor_version: Some("1".into()),
+            }),
+            Action::CommandRun(run) if run.command.starts_with("lost") => {
+                return opened.settle(Outcome::Unknown { reason: "the executor went away".into() });
+            }
+            Action::CommandRun(run) => {
+                live.emit(Delta::CommandOutput { text: "first ".into() });
+                if run.command.starts_with("slow") {
+                    self.release.notified().await;
+                }
+                live.emit(Delta::CommandOutput { text: "second".into() });
+                let output = "first second".to_owned();
+                ActionResult::Command(CommandOutput { output, exit_code: Some(0), ..CommandOutput::default() })
+            }
+            Action::ArtifactPublish { .. } => {
+                let (tenant, session) = (opened.scope().tenant, opened.scope().session);
+                let files = std::mem::take(&mut *self.outputs.lock().unwrap());
+                let mut artifacts = Vec::new();
+                for (path, bytes) in files {
+                    let id = ArtifactId::new(RealClock.now(), rand_bytes(&path));
+                    self.archive.put_artifact(tenant, session, id, &bytes).await.unwrap();
+                    let size_bytes = bytes.len() as u64;
+                    artifacts.push(Published { id, path, size_bytes, object: id.to_string() });
+                }
+                ActionResult::Artifacts { artifacts }
+            }
+            _ => ActionResult::Content { content: vec![Content::text("done")] },
+        };
+        opened.settle(Outcome::Confirmed { result })
+    }
+
+    async fn close(&self, session: SessionId, _: EnvironmentId) {
+        let _ = self.closed.send(session);
+    }
+}
+
+fn rand_bytes(text: &str) -> [u8; 10] {
+    let mut bytes = [0_u8; 10];
+    for (at, byte) in text.bytes().enumerate() {
+        bytes[at % 10] = bytes[at % 10].wrapping_mul(31).wrapping_add(byte);
+    }
+    bytes
+}
+
+struct Cards;
+
+impl ModelCards for Cards {
+    fn card(&self, name: &str) -> Option<ModelCard> {
+        self.cards().into_iter().find(|card| card.name == name)
+    }
+
+    fn cards(&self) -> Vec<ModelCard> {
+        let card = |name: &str| ModelCard {
+            name: name.into(),
+            provider: "rehearsal".into(),
+            model: "scripted".into(),
+            context_tokens: 128_000,
+            max_output_tokens: None,
+            scripted: true,
+        };
+        vec![card("main"), card("other")]
+    }
+}
+
+/// Gives every executor that dials in to the test.
+pub struct Door(mpsc::UnboundedSender<(SessionId, EnvironmentId, ExecutorLine)>);
+
+#[async_trait]
+impl ExecutorDoor for Door {
+    async fn attach(&self, session: SessionId, environment: EnvironmentId, line: ExecutorLine) {
+        let _ = self.0.send((session, environment, line));
+    }
+}
+
+pub struct House {
+    pub api: Api,
+    pub router: Router,
+    pub handle: Handle,
+    pub store: MemoryStore,
+    pub objects: MemoryObjects,
+    pub credentials: Arc<Credentials>,
+    pub model: ScriptedModel,
+    pub executor: FakeExecutor,
+    pub tenant: TenantId,
+    pub key: String,
+    pub door: tokio::sync::Mutex<mpsc::UnboundedReceiver<(SessionId, EnvironmentId, ExecutorLine)>>,
+    pub closed: tokio::sync::Mutex<mpsc::UnboundedReceiver<SessionId>>,
+}
+
+impl House {
+    pub async fn new() -> Arc<Self> {
+        Self::with(Limits::default()).await
+    }
+
+    pub async fn with(limits: Limits) -> Arc<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(RealClock);
+        let (store, objects) = (MemoryStore::new(Arc::clone(&clock)), MemoryObjects::new());
+        let (keys, random) = (Arc::new(PlainKeys), Arc::new(SeededRandom::new(7)));
+        let ports: Arc<dyn Store> = Arc::new(store.clone());
+        let credentials =
+            Arc::new(Credentials::new(ports.clone(), keys.clone(), clock.clone(), random.clone()));
+        let tenant = credentials.bootstrap_tenant().await.unwrap().id;
+        let archive = Archive::new(ports.clone(), keys.clone(), Arc::new(objects.clone()));
+        let model = ScriptedModel::default();
+        let (closed, was_closed) = mpsc::unbounded_channel();
+        let executor =
+            FakeExecutor { archive: archive.clone(), release: Arc::default(), outputs: Arc::default(), closed };
+        let gate = Gate::new(ports.clone(), keys.clone(), Arc::new(AllowList), clock.clone());
+        let engine = bailiwick_engine::Options {
+            store: ports.clone(),
+            keys: keys.clone(),
+            gate: Arc::new(gate),
+            model: Arc::new(model.clone()),
+            executor: Arc::new(executor.clone()),
+            cards: Arc::new(Cards),
+            clock: clock.clone(),
+            random: random.clone(),
+            tasks: Arc::new(RealTasks),
+            node: NodeId::from_u128(1),
+            max_driven: 100,
+        }
+        .build();
+        let handle = engine.handle();
+        tokio::spawn(engine.run(std::future::pending()));
+        let (door, came) = mpsc::unbounded_channel();
+        let api = Options {
+            handle: handle.clone(),
+            store: ports,
+            keys,
+            archive,
+            cards: Arc::new(Cards),
+            policy: Arc::new(AllowList),
+            authenticator: credentials.clone(),
+            key_desk: credentials.clone(),
+            executor_door: Some(Arc::new(Door(door))),
+            clock,
+            random,
+            tasks: Arc::new(RealTasks),
+            executors: vec!["lab".into()],
+            public_url: Some("http://house.test".into()),
+            limits,
+        }
+        .build();
+        let router = api.router();
+        let key = new_key(&credentials, tenant, vec![Scope::Admin]).await;
+        let (door, closed) = (tokio::sync::Mutex::new(came), tokio::sync::Mutex::new(was_closed));
+        Arc::new(Self {
+            api,
+            router,
+            handle,
+            store,
+            objects,
+            credentials,
+            model,
+            executor,
+            tenant,
+            key,
+            door,
+            closed,
+        })
+    }
+
+    pub async fn new_key(&self, scopes: Vec<Scope>) -> String {
+        new_key(&self.credentials, self.tenant, scopes).await
+    }
+
+    /// An administrator's key of another organisation.
+    pub async fn foreign_key(&self) -> String {
+        use bailiwick_ports::{Keys, store::Tenant};
+        let id = TenantId::new(RealClock.now(), [9; 10]);
+        let (key, _) = PlainKeys.create(id, id.into());
+        self.store.put_tenant(Tenant { id, name: "other".into(), key }).await.unwrap();
+        new_key(&self.credentials, id, vec![Scope::Admin]).await
+    }
+
+    pub async fn access_key(&self, environment: Option<EnvironmentId>, scopes: Vec<Scope>) -> (String, Secret) {
+        let new = NewAccessKey { name: "test".into(), scopes, expires: None, environment };
+        let (key, secret) = self.credentials.create_access_key(self.tenant, new).await.unwrap();
+        (key.access_key_id, secret)
+    }
+
+    /// The model's next answers.
+    pub fn script(&self, says: impl IntoIterator<Item = Say>) {
+        self.model.script.lock().unwrap().extend(says);
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        Answer::of(response).await
+    }
+
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Request<Body> {
+        request(&self.key, method, path, body)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path, None)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request("DELETE", path, None)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request("POST", path, Some(&body))).await
+    }
+
+    /// A stream of events.
+    pub async fn stream(&self, request: Request<Body>) -> Events {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        assert_eq!(parts.status, StatusCode::OK, "{:?}", body.collect().await.unwrap().to_bytes());
+        assert_eq!(parts.headers["content-type"], "text/event-stream; charset=utf-8");
+        Events { body, buffer: String::new() }
+    }
+
+    pub async fn watch(&self, session: &str, after: Option<&str>) -> Events {
+        let mut request = self.request("GET", &format!("/v1/agents/sessions/{session}/events"), None);
+        if let Some(after) = after {
+            request.headers_mut().insert("last-event-id", after.parse().unwrap());
+        }
+        self.stream(request).await
+    }
+
+    /// Begins a session that streams, with `agent` over the usual one.
+    pub async fn begin(&self, input: &str, more: Value) -> Events {
+        let mut body = json!({
+            "agent": {"model": "main"}, "environment": {"type": "none"}, "input": input, "stream": true,
+            "stream_options": {"include_obfuscation": false},
+        });
+        merge(&mut body, more);
+        self.stream(self.request("POST", "/v1/agents/sessions", Some(&body))).await
+    }
+
+    /// Runs a session to the end of its first turn and gives it with its events.
+    pub async fn run(&self, input: &str, more: Value) -> (Value, Vec<Event>) {
+        let events = self.begin(input, more).await.all().await;
+        (events.last().unwrap().data["session"].clone(), events)
+    }
+
+    /// Waits until a session satisfies `done`.
+    pub async fn until(&self, session: &str, done: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let shown = self.get(&format!("/v1/agents/sessions/{session}")).await.ok();
+            if done(&shown) {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+async fn new_key(credentials: &Credentials, tenant: TenantId, scopes: Vec<Scope>) -> String {
+    let new = NewApiKey { name: "test".into(), scopes, expires: None };
+    credentials.create_api_key(tenant, new).await.unwrap().1.expose().to_owned()
+}
+
+fn merge(body: &mut Value, more: Value) {
+    let Value::Object(more) = more else { return };
+    for (key, value) in more {
+        body[key] = value;
+    }
+}
+
+pub fn request(key: &str, method: &str, path: &str, body: Option<&Value>) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header("host", "house.test");
+    let request = if key.is_empty() { request } else { request.header("authorization", format!("Bearer {key}")) };
+    match body {
+        Some(body) => {
+            request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+        }
+        None => request.body(Body::empty()).unwrap(),
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Bytes,
+}
+
+impl Answer {
+    pub async fn of(response: axum::response::Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self { status: parts.status, headers: parts.headers, bytes }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+
+    /// The error, whose shape is checked.
+    #[track_caller]
+    pub fn error(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
+        let body = self.json();
+        assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
+        let error = body["error"].clone();
+        let mut fields: Vec<&String> = error.as_object().unwrap().keys().collect();
+        fields.sort();
+        assert_eq!(fields, ["code", "message", "param", "type"], "{error}");
+        assert!(error["message"].is_string() && error["code"].is_string() && error["type"].is_string(), "{error}");
+        error
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub name: String,
+    pub id: Option<String>,
+    pub data: Value,
+}
+
+impl Event {
+    /// The type without its common beginning.
+    pub fn short(&self) -> &str {
+        self.name.strip_prefix("agent.session.").unwrap_or(&self.name)
+    }
+}
+
+pub struct Events {
+    body: Body,
+    buffer: String,
+}
+
+impl Events {
+    /// The next event; `None` at the end. Comments are left out.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            while let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.buffer = rest;
+                if let Some(event) = parse(&block) {
+                    return Some(event);
+                }
+            }
+            let frame = self.body.frame().await?.unwrap();
+            self.buffer.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+    }
+
+    /// The next event of this type.
+    pub async fn find(&mut self, short: &str) -> Event {
+        loop {
+            let event = self.next().await.unwrap_or_else(|| panic!("no `{short}` came"));
+            if event.short() == short {
+                return event;
+            }
+        }
+    }
+
+    pub async fn all(mut self) -> Vec<Event> {
+        let mut all = Vec::new();
+        while let Some(event) = self.next().await {
+            all.push(event);
+        }
+        all
+    }
+}
+
+fn parse(block: &str) -> Option<Event> {
+    let (mut name, mut id, mut data) = (String::new(), None, None);
+    for line in block.lines() {
+        match line.split_once(": ") {
+            Some(("event", value)) => name = value.to_owned(),
+            Some(("id", value)) => id = Some(value.to_owned()),
+            Some(("data", value)) => data = Some(serde_json::from_str::<Value>(value).unwrap()),
+            _ => {}
+        }
+    }
+    let data = data?;
+    assert_eq!(data["type"], name.as_str());
+    Some(Event { name, id, data })
+}
+
+pub fn shorts(events: &[Event]) -> Vec<&str> {
+    events.iter().map(Event::short).collect()
+}
