@@ -22,6 +22,11 @@ impl EnvironmentSpec {
         }
     }
 
+    /// Its executor opens the connection, and says by itself when it comes and goes.
+    pub fn dials_in(&self) -> bool {
+        matches!(self, Self::SelfHosted(own) if own.connection == Connection::DialIn)
+    }
+
     /// The folder in which commands start and relative paths are resolved.
     pub fn workspace(&self) -> &str {
         match self {

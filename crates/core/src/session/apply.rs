@@ -619,11 +619,26 @@ impl State {
                 return;
             }
         };
+        self.environment_lost(open, &settled.outcome, changes);
         let reason = if let Outcome::Unknown { reason } = &settled.outcome { Some(reason.clone()) } else { None };
         let item = self.finish_call(index, Some((settled.action, &open.action)), end, changes);
         if let Some(reason) = reason {
             self.unknown.insert(settled.action, UnknownAction { open: open.clone(), reason, item });
             changes.push(Change::SessionUpdated(Box::new(self.view())));
+        }
+    }
+
+    /// After a sign that the environment is gone, the next call starts it again (which finds it when it is there after
+    /// all). An executor that dials in says by itself when it comes and goes.
+    fn environment_lost(&mut self, open: &OpenAction, outcome: &Outcome, changes: &mut Vec<Change>) {
+        let sign = match outcome {
+            Outcome::Failed { failure } => failure.code == FailureCode::SandboxError,
+            Outcome::Unknown { .. } => true,
+            Outcome::Confirmed { .. } | Outcome::NotSent { .. } => false,
+        };
+        let connected = self.environment_status == EnvironmentStatus::Connected;
+        if sign && connected && open.action.environment().is_some() && !self.environment.dials_in() {
+            self.environment(EnvironmentStatus::Disconnected, None, changes);
         }
     }
 

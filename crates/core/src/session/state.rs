@@ -231,8 +231,7 @@ impl State {
 
     /// A tool call needs a self-hosted executor that has to dial in first.
     pub(crate) fn waits_for_connection(&self) -> bool {
-        let EnvironmentSpec::SelfHosted(own) = &self.environment else { return false };
-        let dials_in = own.connection == crate::environment::Connection::DialIn;
+        let dials_in = self.environment.dials_in();
         let away = matches!(self.environment_status, EnvironmentStatus::Pending | EnvironmentStatus::Disconnected);
         let wanted = self.turn.as_ref().is_some_and(|turn| {
             turn.calls
