@@ -185,11 +185,7 @@ fn a_time_out_and_an_interruption_cancel_the_work() {
         .spawn()
         .unwrap();
     let mut stderr = child.stderr.take().unwrap();
-    let mut said = Vec::new();
-    let mut byte = [0];
-    while !String::from_utf8_lossy(&said).contains("begun\n") && stderr.read(&mut byte).unwrap() == 1 {
-        said.push(byte[0]);
-    }
+    read_until(&mut stderr, "begun\n");
     interrupt(child.id());
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
@@ -197,6 +193,39 @@ fn a_time_out_and_an_interruption_cancel_the_work() {
     assert!(rest.contains("turn cancelled"), "{rest}");
     for session in place.client(&["session", "list", "--json"]).good().json()["sessions"].as_array().unwrap() {
         assert_eq!(session["status"], "idle");
+    }
+}
+
+#[test]
+fn a_stop_in_order_is_no_end_of_the_work() {
+    let place = Place::with_scenario(
+        "[[turn]]\n[[turn.step]]\n[[turn.step.call]]\ntool = \"run_command\"\nas = \"slow\"\n\
+         arguments = { command = \"echo x >> effects.log; echo begun; sleep 2; wc -l < effects.log\" }\n\
+         [[turn.step]]\nsay = \"{{ result slow | output | match \\\"[0-9]+\\\" }} start\"\n",
+    );
+    let server = place.serve();
+    let mut child = command(&["run", "go", "--model", "main", "--data", &place.data()])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    read_until(&mut stderr, "begun\n");
+    // The watcher's stream is open and a command runs; the server ends all the same, and in order.
+    assert_eq!(server.stop(), 0);
+    let _server = place.serve();
+    let (mut said, mut answer) = (String::new(), String::new());
+    stderr.read_to_string(&mut said).unwrap();
+    child.stdout.take().unwrap().read_to_string(&mut answer).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+    assert_eq!(answer, "1 start\n", "{said}");
+}
+
+fn read_until(stream: &mut impl std::io::Read, wanted: &str) {
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while !String::from_utf8_lossy(&said).contains(wanted) {
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
     }
 }
 

@@ -95,20 +95,37 @@ impl House {
         made["id"].as_str().expect("an id").to_owned()
     }
 
+    /// A session in an environment of its own kind, ordered to do `order`, as it is answered.
+    pub async fn session_in(&self, environment: Value, order: &str) -> Value {
+        let body = json!({"agent": {"model": "main"}, "environment": environment, "input": order});
+        self.post("/v1/agents/sessions", &body).await.expect("a session")
+    }
+
+    /// Adds to the configuration of the servers that are started from now on.
+    pub fn configure(&self, text: &str) {
+        let path = self.folder.path().join("bailiwick.toml");
+        let before = std::fs::read_to_string(&path).expect("a configuration");
+        std::fs::write(path, format!("{before}\n{text}")).expect("a configuration");
+    }
+
     pub async fn view(&self, session: &str) -> Result<Value, String> {
         self.get(&format!("/v1/agents/sessions/{session}")).await
     }
 
     /// Waits until the session is idle.
     pub async fn idle(&self, session: &str) -> Value {
+        self.until(session, "the session does not come to rest", |view| view["status"] == "idle").await
+    }
+
+    /// Waits until the session, as the API shows it, is as it should be.
+    pub async fn until(&self, session: &str, otherwise: &str, is: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
-            if let Ok(view) = self.view(session).await
-                && view["status"] == "idle"
-            {
-                return view;
+            let view = self.view(session).await;
+            match &view {
+                Ok(view) if is(view) => return view.clone(),
+                _ => assert!(begun.elapsed() < PATIENCE, "{otherwise}: {view:?}"),
             }
-            assert!(begun.elapsed() < PATIENCE, "the session does not come to rest");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -143,6 +160,15 @@ impl House {
     }
 }
 
+/// Waits until something outside is so.
+pub async fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn answer(request: reqwest::RequestBuilder) -> Result<Value, String> {
     let request = request.bearer_auth(KEY).header("openai-beta", "agents=v1");
     let answer = request.send().await.map_err(|error| error.to_string())?;
@@ -150,6 +176,9 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Value, String> {
     let text = answer.text().await.map_err(|error| error.to_string())?;
     if !status.is_success() {
         return Err(format!("{status}: {text}"));
+    }
+    if text.is_empty() {
+        return Ok(Value::Null);
     }
     serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))
 }
