@@ -107,6 +107,8 @@ impl Narrator {
     /// The connection begins in the middle of things.
     pub fn joins(&mut self, view: &SessionView, at_work: Vec<CoreItem>) {
         self.turn = view.turn;
+        // A turn may have begun since the row was written.
+        self.adrift = view.turn.is_none();
         self.at_work = at_work.into_iter().map(|item| (item.id, item)).collect();
     }
 

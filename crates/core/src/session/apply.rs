@@ -55,6 +55,7 @@ impl State {
             next_turn: 0,
             shown_status: SessionStatus::Idle,
             shown_calls: BTreeSet::new(),
+            shown_turn: None,
         };
         let changes = vec![Change::SessionCreated(Box::new(state.view()))];
         (state, changes)
@@ -84,16 +85,16 @@ impl State {
             changes.retain(|change| !matches!(change, Change::SessionUpdated(_) | Change::SessionStatus(_)));
             return;
         }
-        let (status, calls) = (self.status(), self.awaited_calls());
-        let (same_status, same_calls) = (status == self.shown_status, calls == self.shown_calls);
-        self.shown_status = status;
-        self.shown_calls = calls;
+        let (status, calls, turn) = (self.status(), self.awaited_calls(), self.turn_id());
+        let same_status = status == self.shown_status;
+        let same_rest = calls == self.shown_calls && turn == self.shown_turn;
+        (self.shown_status, self.shown_calls, self.shown_turn) = (status, calls, turn);
         if !same_status {
             if let Some(turn) = &self.turn {
                 changes.push(Change::TurnUpdated(self.turn_view(turn)));
             }
             changes.push(Change::SessionStatus(Box::new(self.view())));
-        } else if !same_calls {
+        } else if !same_rest {
             changes.push(Change::SessionUpdated(Box::new(self.view())));
         }
     }

@@ -65,6 +65,9 @@ pub struct State {
     /// The function calls that the session's row shows as waiting for the application.
     #[serde(default)]
     pub(crate) shown_calls: BTreeSet<ActionId>,
+    /// The turn that the session's row shows as running.
+    #[serde(default)]
+    pub(crate) shown_turn: Option<TurnId>,
 }
 
 /// A message that waits for the model to see it.
