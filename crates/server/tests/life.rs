@@ -117,3 +117,23 @@ fn keys_are_made_shown_once_and_revoked() {
     let pair = place.client(&["key", "create", "--kind", "access-key", "--json"]).good().json();
     assert!(pair["access_key_id"].is_string() && pair["secret_access_key"].is_string(), "{pair}");
 }
+
+#[test]
+fn the_socket_knows_how_executors_reach_the_server() {
+    let place = Place::new();
+    place.write(
+        "bailiwick.toml",
+        "[models.main]\nprovider = \"openai-chat\"\nbase_url = \"http://127.0.0.1:1/v1\"\nmodel = \"m\"\n",
+    );
+    let server = place.serve();
+    let body =
+        r#"{"agent": {"model": "main"}, "environment": {"type": "self_hosted", "workspace_directory": "/work"}}"#;
+    let made = support::post(&place.data(), "/v1/agents/sessions", body);
+    let made: Value = serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
+    let url = made["environment"]["remote_url"].as_str().unwrap();
+    assert!(url.starts_with(&server.url), "{url} is not below {}", server.url);
+    let environment = made["environment"]["id"].as_str().unwrap();
+    let pair =
+        place.client(&["key", "create", "--kind", "access-key", "--environment", environment, "--json"]).good().json();
+    assert_eq!(pair["environment_id"], environment);
+}

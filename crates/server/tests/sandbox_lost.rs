@@ -44,8 +44,11 @@ async fn a_session_goes_on_in_a_new_sandbox_with_its_files() {
     let outputs = loop {
         house.idle(&session).await;
         let items = house.items(&session).await;
-        let outputs: Vec<Value> =
-            items.iter().filter(|item| item["type"] == "command_execution").map(|item| item["output"].clone()).collect();
+        let outputs: Vec<Value> = items
+            .iter()
+            .filter(|item| item["type"] == "command_execution")
+            .map(|item| item["output"].clone())
+            .collect();
         if outputs.len() > 1 || begun.elapsed().as_secs() > 60 {
             break outputs;
         }

@@ -1,6 +1,6 @@
 //! `server.json` in the data folder: where the server that runs on it can be reached, for tools.
 
-use super::doors::Doors;
+use super::doors::{Doors, reachable};
 use crate::{client::SOCKET_NAME, files};
 use bailiwick_types::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,16 +24,10 @@ pub struct Announcement {
 impl Announcement {
     pub(super) fn of(doors: &Doors, now: Timestamp) -> Self {
         let address = doors.address();
-        // What listens everywhere is reached here by its loopback address.
-        let reach = match address.ip() {
-            ip if ip.is_unspecified() && ip.is_ipv4() => format!("127.0.0.1:{}", address.port()),
-            ip if ip.is_unspecified() => format!("[::1]:{}", address.port()),
-            _ => address.to_string(),
-        };
         Self {
             pid: std::process::id(),
             address: address.to_string(),
-            url: format!("http://{reach}"),
+            url: format!("http://{}", reachable(address)),
             admin_socket: SOCKET_NAME.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: now.to_string(),

@@ -10,6 +10,11 @@ use crate::{
     failure::{Doing as _, Failure, Outcome},
     files,
 };
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, header::HOST},
+    middleware,
+};
 use bailiwick_ports::{BoxFuture, Caller};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::{
@@ -48,6 +53,12 @@ impl Doors {
         self.address
     }
 
+    /// The address as others on this machine write it.
+    fn host(&self) -> HeaderValue {
+        // INVARIANT: an address and a port are printable ASCII.
+        HeaderValue::from_str(&reachable(self.address)).expect("an address is a header's value")
+    }
+
     /// Serves until the stop; the future ends when the last request is answered.
     pub fn serve(self, house: &House, connections: usize, stop: watch::Receiver<bool>) -> BoxFuture<'static, ()> {
         let hall = |connections| {
@@ -57,6 +68,8 @@ impl Doors {
         let public = health::routes(house).merge(health::counted(house.api.router(), &house.metrics));
         let operator = Caller::operator(house.tenant);
         let private = health::routes(house).merge(health::counted(house.api.router_for(operator), &house.metrics));
+        // Through the socket nobody says under which address others reach this server; sessions show it to executors.
+        let private = private.layer(middleware::map_request_with_state(self.host(), named));
         let mut ends = Vec::new();
         for (door, router, connections) in
             [(Door::Tcp(self.tcp), public, connections), (Door::Unix(self.admin), private, ADMIN_CONNECTIONS)]
@@ -77,6 +90,20 @@ impl Doors {
                 let _ = end.await;
             }
         })
+    }
+}
+
+async fn named(State(host): State<HeaderValue>, mut request: Request) -> Request {
+    request.headers_mut().insert(HOST, host);
+    request
+}
+
+/// `ADDRESS:PORT`; what listens everywhere is reached here by its loopback address.
+pub(super) fn reachable(address: SocketAddr) -> String {
+    match address.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv4() => format!("127.0.0.1:{}", address.port()),
+        ip if ip.is_unspecified() => format!("[::1]:{}", address.port()),
+        _ => address.to_string(),
     }
 }
 

@@ -8,9 +8,15 @@ mod table;
 
 pub use table::Table;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use serde_json::{Value, json};
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Whether standard output has its one JSON document.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
 
 /// Where a command says things.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +36,7 @@ impl Terminal {
     /// A result in its two forms. Only one of them is printed.
     pub fn result(self, document: &Value, text: impl FnOnce() -> String) {
         let printed = if self.json { format!("{document:#}\n") } else { text() };
+        ANSWERED.store(true, Ordering::Relaxed);
         self.out(&printed);
     }
 
@@ -49,16 +56,13 @@ impl Terminal {
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
     }
 
-    /// Why the command failed, and what to do. With `--json` standard output gets a document too.
+    /// Why the command failed, and what to do. With `--json` standard output gets a document too, unless it has one.
     pub fn failure(self, failure: &Failure) {
-        if failure.exit == Exit::Interrupted && failure.message.is_empty() {
-            return;
-        }
         eprintln!("error: {}", escape::lines(&failure.message).trim_end());
         for line in &failure.help {
             eprintln!("  help: {}", escape::line(line));
         }
-        if self.json {
+        if self.json && !ANSWERED.load(Ordering::Relaxed) {
             let error =
                 json!({"error": {"code": failure.exit.name(), "message": failure.message, "help": failure.help}});
             write_out(format!("{error:#}\n").as_bytes());

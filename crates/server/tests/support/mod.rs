@@ -180,15 +180,19 @@ fn wipe_sessions(data: &str) {
     let listed = run(&["session", "list", "--json", "--limit", "1000", "--data", data]);
     let Ok(listed) = serde_json::from_str::<Value>(&listed.stdout) else { return };
     for session in listed["sessions"].as_array().into_iter().flatten() {
-        let _ = delete(data, session["id"].as_str().unwrap_or_default());
+        run(&["session", "delete", session["id"].as_str().unwrap_or_default(), "--data", data]);
     }
 }
 
-fn delete(data: &str, session: &str) -> std::io::Result<()> {
+/// A POST over the administration socket, and the answer's body.
+pub fn post(data: &str, path: &str, body: &str) -> String {
     use std::io::{Read as _, Write as _};
-    let mut stream = std::os::unix::net::UnixStream::connect(Path::new(data).join("admin.sock"))?;
-    write!(stream, "DELETE /v1/agents/sessions/{session} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-    stream.read_to_end(&mut Vec::new()).map(|_| ())
+    let mut stream = std::os::unix::net::UnixStream::connect(Path::new(data).join("admin.sock")).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n");
+    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or(answer)
 }
 
 /// A plain HTTP/1.1 GET.
