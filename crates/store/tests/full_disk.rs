@@ -26,7 +26,7 @@ fn a_full_disk_is_a_clear_answer_and_nothing_is_lost() {
         command.arg(std::env::current_exe().unwrap()).env(FOLDER, folder.path());
         command
     };
-    const MOUNT: &str = "mount -t tmpfs -o size=16m tmpfs \"$1\"";
+    const MOUNT: &str = "mount -t tmpfs -o size=64m tmpfs \"$1\"";
     match in_namespace(MOUNT).output() {
         Ok(tried) if tried.status.success() => {}
         tried => {
@@ -49,7 +49,7 @@ async fn child_on_a_small_disk() {
     let folder = Path::new(&folder);
     let ballast = folder.join("ballast");
     // More than the log, so that without it the log can be carried over, which takes as much room again.
-    std::fs::write(&ballast, vec![1; 8 << 20]).unwrap();
+    std::fs::write(&ballast, vec![1; 30 << 20]).unwrap();
     let data = DataFolder::open(folder.join("data")).unwrap();
     let objects = FolderObjects::open(data.clone()).unwrap();
     let store = SqliteStore::open(Options::new(data.clone())).await.unwrap();
