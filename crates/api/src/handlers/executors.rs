@@ -73,7 +73,13 @@ pub(crate) async fn register(mut call: Call) -> Answer {
 async fn door(call: &Call) -> Result<(EnvironmentId, SessionId, Arc<dyn ExecutorDoor>), ApiError> {
     let environment = call.id("environment_id", "environment")?;
     if !call.caller.may_connect(environment) {
-        return Err(ApiError::forbidden("This key is bound to another environment."));
+        return Err(ApiError::forbidden(match call.caller.bound_environment {
+            Some(_) => "This key is bound to another environment.",
+            None => {
+                "An executor needs an access key that is bound to its environment: make one with `bailiwick key create \
+                 --kind access-key --environment ID`."
+            }
+        }));
     }
     let known = environments::owner(&call.app, &call.caller, environment).await?;
     match &known.view.environment {

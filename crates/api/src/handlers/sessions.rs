@@ -357,9 +357,9 @@ pub enum ResolutionParam {
 pub(crate) async fn resolve(mut call: Call) -> Answer {
     call.query()?.finish()?;
     let session = call.id("session_id", "session")?;
+    let known = find(&call.app, &call.caller, session).await?;
     let (param, _): (ResolveParam, _) = call.json().await?;
     let (app, caller) = (&*call.app, &call.caller);
-    let known = find(app, caller, session).await?;
     let action: Option<ActionId> = param.action.parse().ok();
     let unresolved = action.filter(|action| known.view.unresolved.iter().any(|one| one.action == *action));
     let Some(action) = unresolved else {

@@ -554,3 +554,73 @@ fn parse(block: &str) -> Option<Event> {
 pub fn shorts(events: &[Event]) -> Vec<&str> {
     events.iter().map(Event::short).collect()
 }
+
+/// An upload by multipart form.
+pub fn upload(key: &str, name: &str, bytes: &[u8]) -> Request<Body> {
+    form(key, &[("purpose", None, b"user_data"), ("file", Some(name), bytes)])
+}
+
+pub fn form(key: &str, fields: &[(&str, Option<&str>, &[u8])]) -> Request<Body> {
+    let mut body = Vec::new();
+    for (field, name, bytes) in fields {
+        let name = name.map(|name| format!("; filename=\"{name}\"")).unwrap_or_default();
+        body.extend_from_slice(
+            format!("--b0undary\r\nContent-Disposition: form-data; name=\"{field}\"{name}\r\n\r\n").as_bytes(),
+        );
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--b0undary--\r\n");
+    let request = Request::builder().method("POST").uri("/v1/files").header("host", "house.test");
+    let request = request.header("authorization", format!("Bearer {key}"));
+    request.header("content-type", "multipart/form-data; boundary=b0undary").body(Body::from(body)).unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// RFC 2104 for keys of up to a block.
+fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
+    let mut block = [0_u8; 64];
+    block[..key.len()].copy_from_slice(key);
+    let pad = |byte: u8| block.map(|b| b ^ byte).to_vec();
+    sha256(&[pad(0x5c), sha256(&[pad(0x36), data.to_vec()].concat()).to_vec()].concat())
+}
+
+/// A request signed with AWS Signature 4, its body's digest claimed in a header as the SDK does.
+pub fn signed(key: &(String, Secret), method: &str, path: &str, body: Option<&Value>) -> Request<Body> {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let digest = hex(&sha256(body.as_bytes()));
+    let now = RealClock.now().to_string();
+    let date: String = now.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    let date = format!("{}Z", &date[..15]);
+    let headers = format!("host:house.test\nx-amz-content-sha256:{digest}\nx-amz-date:{date}\n");
+    let names = "host;x-amz-content-sha256;x-amz-date";
+    let canonical = format!("{method}\n{path}\n\n{headers}\n{names}\n{digest}");
+    let scope = format!("{}/eu-central-1/bedrock-mantle/aws4_request", &date[..8]);
+    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&sha256(canonical.as_bytes())));
+    let mut signing = format!("AWS4{}", key.1.expose()).into_bytes();
+    for part in scope.split('/').chain([to_sign.as_str()]) {
+        signing = hmac(&signing, part.as_bytes()).to_vec();
+    }
+    let credential = format!("{}/{scope}", key.0);
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "house.test")
+        .header("content-type", "application/json")
+        .header("x-amz-date", date)
+        .header("x-amz-content-sha256", digest)
+        .header(
+            "authorization",
+            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={}", hex(&signing)),
+        )
+        .body(Body::from(body))
+        .unwrap()
+}

@@ -1,0 +1,153 @@
+//! Who may call what: every route, anonymous, without its scope, and from another organisation.
+//!
+//! `access.txt` is the committed list. A route without a line, or with another answer than its line says, fails; after a
+//! deliberate change write the list anew with `BLESS=1`.
+
+#![allow(clippy::disallowed_methods, reason = "the test reads its own list and the environment variable that renews it")]
+
+mod common;
+
+use bailiwick_api::{ROUTES, Route};
+use bailiwick_ports::Scope;
+use common::{House, call, calls, request, say};
+use serde_json::{Value, json};
+use std::{collections::HashMap, fmt::Write, sync::Arc};
+
+const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/access.txt");
+
+/// Ids of things that exist, by the names in the routes.
+async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let agent = text(&house.post("/v1/agents", json!({"model": "main", "name": "known-to-us"})).await.ok()["id"]);
+    house.executor.outputs.lock().unwrap().push(("/workspace/outputs/a.txt".into(), b"bytes".to_vec()));
+    house.script([calls(vec![call("c1", "run_command", json!({"command": "ls"}))]), say("Listed.")]);
+    let more = json!({"agent_id": agent, "agent": {}, "environment": {"type": "openai_hosted"}});
+    let (session, _) = house.run("List", more).await;
+    let session = text(&session["id"]);
+    let base = format!("/v1/agents/sessions/{session}");
+    let turn = text(&house.get(&format!("{base}/turns")).await.ok()["data"][0]["id"]);
+    let artifact = text(&house.get(&format!("{base}/artifacts")).await.ok()["data"][0]["id"]);
+    let own = json!({"agent": {"model": "main"}, "environment": {"type": "self_hosted", "workspace_directory": "/w"}});
+    let own = house.post("/v1/agents/sessions", own).await.ok();
+    let environment = text(&own["environment"]["id"]);
+    let file = text(&house.send(common::upload(&house.key, "f.txt", b"secret")).await.ok()["id"]);
+    let key = text(&house.get("/bailiwick/v1/keys").await.ok()["data"][0]["id"]);
+    HashMap::from([
+        ("agent_id", agent),
+        ("session_id", session),
+        ("turn_id", turn),
+        ("artifact_id", artifact),
+        ("environment_id", environment),
+        ("file_id", file),
+        ("key_id", key),
+        ("model", "main".into()),
+    ])
+}
+
+fn path_of(route: &Route, prefix: &str, ids: &HashMap<&str, String>) -> String {
+    let mut path = format!("{prefix}{}", route.path);
+    while let Some(start) = path.find('{') {
+        let end = path[start..].find('}').unwrap() + start;
+        let id = ids.get(&path[start + 1..end]).cloned().unwrap_or_else(|| "something".into());
+        path.replace_range(start..=end, &id);
+    }
+    path
+}
+
+/// A body with which an administrator of ours would get through.
+fn body_of(route: &Route) -> Option<Value> {
+    (route.method == "POST").then(|| match route.operation {
+        "create_agent" => json!({"model": "main"}),
+        "create_session" => json!({"agent": {"model": "main"}, "environment": {"type": "none"}, "input": "Hi"}),
+        "create_session_events" => json!({"events": [{"type": "agent.session.input.cancel"}]}),
+        "create_environment_file" => json!({"type": "inline", "data": "", "path": "/workspace/a"}),
+        "create_key" => json!({"name": "n", "scopes": ["files:read"]}),
+        "register_executor" => json!({"transport": "direct_jsonrpc_v1"}),
+        "resolve_outcome" => json!({"action": "act_0", "resolution": "happened"}),
+        _ => json!({}),
+    })
+}
+
+#[tokio::test]
+async fn every_route_answers_everybody_as_the_list_says() {
+    let house = House::new().await;
+    let ids = furnish(&house).await;
+    let foreign = house.foreign_key().await;
+    let mut list = String::from("# METHOD PATH | SCOPE | ANONYMOUS | WITHOUT THE SCOPE | ANOTHER ORGANISATION'S ADMINISTRATOR\n");
+    for route in ROUTES {
+        let without = Scope::ALL.into_iter().filter(|scope| *scope != route.scope && *scope != Scope::Admin).collect();
+        let without = house.new_key(without).await;
+        let mut told: Option<[u16; 3]> = None;
+        for prefix in route.area.prefixes() {
+            let path = path_of(route, prefix, &ids);
+            let mut statuses = [0; 3];
+            for (at, key) in ["", &without, &foreign].into_iter().enumerate() {
+                let answer = house.send(request(key, route.method, &path, body_of(route).as_ref())).await;
+                statuses[at] = answer.status.as_u16();
+                if statuses[at] >= 400 {
+                    answer.error(statuses[at]);
+                }
+                let text = String::from_utf8_lossy(&answer.bytes);
+                let asked = |id: &String| path.contains(id.as_str());
+                for id in ids.values().filter(|id| id.len() > 30 && (!asked(id) || statuses[at] < 400)) {
+                    assert!(!text.contains(id), "{} {path} tells somebody else of {id}", route.method);
+                }
+                assert!(!text.contains("known-to-us") && !text.contains("secret"), "{} {path}: {text}", route.method);
+            }
+            assert!(told.is_none_or(|told| told == statuses), "{path} answers otherwise under {prefix}");
+            told = Some(statuses);
+        }
+        let [anonymous, unprivileged, foreign] = told.unwrap();
+        assert_eq!((anonymous, unprivileged), (401, 403), "{} {}", route.method, route.path);
+        let (method, prefix, path, scope) = (route.method, route.area.prefixes()[0], route.path, route.scope);
+        writeln!(list, "{method} {prefix}{path} | {scope} | {anonymous} | {unprivileged} | {foreign}").unwrap();
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(LIST, &list).unwrap();
+    }
+    let committed = std::fs::read_to_string(LIST).unwrap_or_default();
+    assert_eq!(committed, list, "the routes differ from {LIST}; if that is meant, run this test with BLESS=1");
+
+    // What is ours is still there, and whole.
+    for path in [format!("/v1/agents/{}", ids["agent_id"]), format!("/v1/files/{}", ids["file_id"])] {
+        house.get(&path).await.ok();
+    }
+    let artifact = format!("/v1/agents/sessions/{}/artifacts/{}/content", ids["session_id"], ids["artifact_id"]);
+    assert_eq!(house.get(&artifact).await.bytes, "bytes");
+}
+
+#[tokio::test]
+async fn an_executors_key_opens_its_environment_and_nothing_else() {
+    let house = House::new().await;
+    let ids = furnish(&house).await;
+    let environment = ids["environment_id"].parse().unwrap();
+    let bound = house.access_key(Some(environment), vec![Scope::EnvironmentsConnect]).await;
+    for route in ROUTES.iter().filter(|route| route.operation != "register_executor") {
+        let path = path_of(route, route.area.prefixes()[0], &ids);
+        let request = common::signed(&bound, route.method, &path, body_of(route).as_ref());
+        let status = house.send(request).await.status.as_u16();
+        // The socket itself needs an upgrade.
+        assert_eq!(status, if route.operation == "connect_executor" { 400 } else { 403 }, "{path}");
+    }
+    let path = |id: &str| format!("/cloud/environment/{id}/direct/register");
+    let body = json!({"transport": "direct_jsonrpc_v1"});
+    let registered = house.send(common::signed(&bound, "POST", &path(&ids["environment_id"]), Some(&body))).await.ok();
+    assert_eq!(registered["environment_id"], ids["environment_id"]);
+    let other = path("env_00000000000070008000000000000000");
+    house.send(common::signed(&bound, "POST", &other, Some(&body))).await.error(403);
+}
+
+#[tokio::test]
+async fn a_signature_is_for_one_body_and_one_path() {
+    let house = House::new().await;
+    let key = house.access_key(None, vec![Scope::AgentsWrite]).await;
+    let body = json!({"model": "main"});
+    house.send(common::signed(&key, "POST", "/openai/v1/agents", Some(&body))).await.ok();
+    house.send(common::signed(&key, "POST", "/v1/agents", Some(&body))).await.ok();
+    let (parts, _) = common::signed(&key, "POST", "/v1/agents", Some(&body)).into_parts();
+    let other = axum::http::Request::from_parts(parts, axum::body::Body::from(r#"{"model":"other"}"#));
+    house.send(other).await.error(401);
+    let (mut parts, body) = common::signed(&key, "POST", "/v1/agents", Some(&body)).into_parts();
+    parts.uri = "/openai/v1/agents".parse().unwrap();
+    house.send(axum::http::Request::from_parts(parts, body)).await.error(401);
+}
