@@ -66,6 +66,9 @@ pub trait Connector: Send + Sync {
     async fn superseded(&self) {
         std::future::pending().await
     }
+
+    /// Nobody will ask for a connection any more.
+    fn close(&self) {}
 }
 
 /// The executor in a sandbox of this machine.
@@ -164,13 +167,20 @@ pub struct HandOver(Weak<Slot>);
 /// Has room for one connection: a newer one takes the place of an older one that nobody has taken yet.
 #[derive(Debug, Default)]
 struct Slot {
-    frames: Mutex<Option<Frames>>,
+    room: Mutex<Room>,
     rung: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Room {
+    frames: Option<Frames>,
+    /// The client has ended, even if somebody still holds a handle to it.
+    closed: bool,
+}
+
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Option<Frames>> {
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,7 +188,11 @@ impl HandOver {
     /// Gives an accepted connection to the client; gives it back when there is no client any more.
     pub fn give(&self, frames: Frames) -> Result<(), Frames> {
         let Some(slot) = self.0.upgrade() else { return Err(frames) };
-        *slot.lock() = Some(frames);
+        let mut room = slot.lock();
+        if room.closed {
+            return Err(frames);
+        }
+        room.frames = Some(frames);
         slot.rung.notify_one();
         Ok(())
     }
@@ -196,7 +210,8 @@ impl AcceptedConnector {
 impl Connector for AcceptedConnector {
     async fn connect(&self) -> Result<Frames, ConnectError> {
         loop {
-            if let Some(frames) = self.0.lock().take() {
+            let given = self.0.lock().frames.take();
+            if let Some(frames) = given {
                 return Ok(frames);
             }
             self.0.rung.notified().await;
@@ -204,9 +219,14 @@ impl Connector for AcceptedConnector {
     }
 
     async fn superseded(&self) {
-        while self.0.lock().is_none() {
+        while self.0.lock().frames.is_none() {
             self.0.rung.notified().await;
         }
+    }
+
+    fn close(&self) {
+        // What was given and not taken is dropped: its executor sees the end of its connection, and dials again.
+        *self.0.lock() = Room { frames: None, closed: true };
     }
 }
 

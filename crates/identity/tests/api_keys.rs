@@ -34,7 +34,7 @@ async fn an_administrator_may_everything_and_a_bound_caller_only_connect() {
     let mut caller = credentials.authenticate_bearer(secret.expose()).await.unwrap();
     assert!(Scope::ALL.into_iter().all(|scope| caller.may(scope)));
     let (own, other) = (EnvironmentId::from_u128(1), EnvironmentId::from_u128(2));
-    assert!(caller.may_connect(own));
+    assert!(!caller.may_connect(own), "an API key is no executor's credential");
     caller.bound_environment = Some(own);
     assert!(!caller.may(Scope::SessionsRead) && !caller.may(Scope::Admin));
     assert!(caller.may_connect(own) && !caller.may_connect(other));

@@ -86,9 +86,10 @@ impl Caller {
         self.scopes.iter().any(|held| *held == scope || *held == Scope::Admin)
     }
 
-    /// Whether it may register an executor for `environment`.
+    /// Whether it may register an executor for `environment`: only a credential that is bound to it may, not one that
+    /// opens more, because whoever is the executor reads and answers everything the agent does there.
     pub fn may_connect(&self, environment: EnvironmentId) -> bool {
-        self.may(Scope::EnvironmentsConnect) && self.bound_environment.is_none_or(|bound| bound == environment)
+        self.may(Scope::EnvironmentsConnect) && self.bound_environment == Some(environment)
     }
 }
 

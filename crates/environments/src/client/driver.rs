@@ -26,6 +26,8 @@ pub(super) async fn run(shared: Arc<Shared>, resume: Option<String>, may_begin: 
         reason = drive(&shared, resume, may_begin) => reason,
         () = shared.closing.notified() => "the environment was closed".to_owned(),
     };
+    // In this order: whoever sees that it is gone can hand a connection to another client.
+    shared.connector.close();
     disconnect(&shared);
     shared.link.send_replace(Link::Gone(reason));
     for watched in watched(&shared) {

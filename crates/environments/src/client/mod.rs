@@ -183,7 +183,7 @@ impl ExecutorClient {
     ) -> Result<Self, ExecutorError> {
         let shared = Arc::new(Shared {
             connector,
-            link: watch::Sender::new(Link::Connecting("it was not tried yet".to_owned())),
+            link: watch::Sender::new(Link::Connecting("there is no connection yet".to_owned())),
             state: Mutex::default(),
             next_id: AtomicI64::new(1),
             closing: Notify::new(),
