@@ -58,12 +58,14 @@ impl Known {
 
 pub(crate) async fn find(app: &App, caller: &Caller, session: SessionId) -> Result<Known, ApiError> {
     let store = &app.options.store;
+    // What waits is read before the row: an input that is taken in between then stands in one of the two at least, and
+    // a session with work is never seen idle.
+    let (head, journal) = app.open(caller, session).await?;
+    let waiting = store.inbox(session.into(), head.inbox_through, 1).await?;
     // Deleted sessions have a stream, but no row.
     let row = store.row(caller.tenant, RowKind::Session, session.to_u128()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("session", &session.to_string()))?;
-    let (head, journal) = app.open(caller, session).await?;
     let view = journal.open_row(RowKind::Session, &row)?;
-    let waiting = store.inbox(session.into(), head.inbox_through, 1).await?;
     Ok(Known { view, head, journal, waiting: waiting.first().map(|entry| entry.sequence) })
 }
 
