@@ -6,7 +6,7 @@ mod common;
 
 use bailiwick_ports::{
     Store, StoreError, WrappedKey,
-    store::{Accepted, Append, Document, DocumentKind, Idempotency, Submission, Tenant},
+    store::{Accepted, Append, Document, DocumentKind, Due, Idempotency, Submission, Tenant},
 };
 use bailiwick_store::{DataFolder, OpenError, Options, SqliteStore};
 use bailiwick_testkit::conformance::{self, Subject};
@@ -237,4 +237,18 @@ async fn an_inbox_that_is_known_to_be_empty_is_not_forgotten_when_it_fills() {
         store.append(taken).await.unwrap();
         assert!(store.inbox(stream, 0, 10).await.unwrap().is_empty());
     }
+}
+
+/// What a start has to look at does not grow with the streams that are idle.
+#[tokio::test]
+async fn an_idle_stream_is_neither_due_nor_leased_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let (stream, epoch) = leased(&store, 1).await;
+    let last = Append { release: true, due: Due::OnInput, ..append(stream, epoch, 1, 10) };
+    assert!(store.append(last).await.unwrap().released);
+    store.close().await;
+    let mut connection = plain_connection(folder.path()).await;
+    let busy = connection.fetch_all("SELECT 1 FROM streams WHERE due_at IS NOT NULL OR lease_node IS NOT NULL");
+    assert!(busy.await.unwrap().is_empty());
 }

@@ -53,12 +53,12 @@ CREATE TEMP TRIGGER op_guard INSTEAD OF INSERT ON op WHEN NEW.op = 1 BEGIN
             AND NEW.f BETWEEN inbox_through AND inbox_last AND lease_span = NEW.j AND inbox_last = NEW.k;
     SELECT RAISE(ABORT, 'guard ' || NEW.a) WHERE changes() = 0;
     DELETE FROM inbox WHERE place > (NEW.b << 32) AND place <= (NEW.b << 32) + NEW.f;
-    -- These are indexed. They hardly ever change, and then the index is not written.
+    -- These are indexed. They hardly ever change, and then the index is not written. A stream with inputs is due already.
     UPDATE streams SET lease_node = NULL WHERE no = NEW.b AND NEW.g AND lease_expires = 0;
     UPDATE streams SET due_at = ",
     now!(),
     r"
-        WHERE no = NEW.b AND (NEW.h OR inbox_last > NEW.f) AND (due_at IS NULL OR due_at > ",
+        WHERE no = NEW.b AND NEW.h AND (due_at IS NULL OR due_at > ",
     now!(),
     r");
     UPDATE streams SET due_at = NEW.i
