@@ -72,7 +72,7 @@ fn another_table_works_too() {
     let table = place.write("mine.csv", "stadt;menge;preis\nK\u{f6}ln;1;1.200,50\nBonn;2;3,25\nK\u{f6}ln;4;0,25\n");
     let ended = demo(&place, &["--file", &table.display().to_string(), "--output", "out"]).good();
     assert!(ended.stdout.contains("preis 1,204.00"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("confirmed (resumed)"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("confirmed, resumed"), "{}", ended.stdout);
     assert!(fs::read_to_string(place.path("out/report.md")).unwrap().contains("fields between semicolons"));
 }
 

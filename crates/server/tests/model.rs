@@ -5,13 +5,14 @@
 mod support;
 
 use bailiwick_testkit::model_server::{Answer, Behaviour, ModelServer, Seen};
+use bailiwick_types::Millis;
 use serde_json::json;
 use support::{Place, run, run_in};
 
 /// Does what the five calls of the probe ask for, except that it cannot see.
 fn capable(seen: &Seen) -> Behaviour {
     let weather = |city: &str| json!({"city": city}).to_string();
-    Behaviour::Answer(match () {
+    let answer = match () {
         () if seen.user.contains("Paris and in Oslo") => {
             Answer::call("get_weather", weather("Paris")).and_call("get_weather", weather("Oslo"))
         }
@@ -19,7 +20,9 @@ fn capable(seen: &Seen) -> Behaviour {
         () if seen.user.contains("invoice") => Answer::text(r#"{"number": "A-17", "amount": 12}"#),
         () if seen.user.contains("colour") => Answer::text("I see nothing."),
         () => Answer::text("one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve"),
-    })
+    };
+    // As slow to begin as models are: pieces that come before anybody listens are shown as one.
+    Behaviour::Delayed(Millis(200), Box::new(Behaviour::Answer(answer)))
 }
 
 fn configured(place: &Place, provider: &str, url: &str) {

@@ -165,6 +165,12 @@ impl Client {
         Ok(EventStream::new(self.send(request).await?))
     }
 
+    /// Begins a session whose events follow in the answer, so that none is missed.
+    pub async fn begin(&self, session: &Value) -> Outcome<EventStream> {
+        let request = with_json(self.request(Method::POST, "/v1/agents/sessions"), session);
+        Ok(EventStream::new(self.send(request.header(header::ACCEPT, "text/event-stream")).await?))
+    }
+
     async fn piece(&self, response: &mut Response) -> Outcome<Option<Bytes>> {
         match within(SILENCE, response.chunk()).await {
             Some(Ok(piece)) => Ok(piece),

@@ -72,9 +72,8 @@ async fn ask(client: &Client, name: &str, terminal: Terminal) -> Outcome<ProbeRe
 /// One request of the probe, as a session of its own that is deleted afterwards.
 async fn call(client: &Client, request: ModelRequest) -> Result<Heard, CallFailure> {
     let failed = |failure: Failure| CallFailure::new(FailureCode::Internal, failure.message);
-    let session = client.post("/v1/agents/sessions", &session(&request)).await.map_err(failed)?;
-    let id = text(&session, "id").to_owned();
-    let heard = within(LONGEST, listen(client, &id)).await;
+    let (watch, id) = Watch::begin(client, &session(&request)).await.map_err(failed)?;
+    let heard = within(LONGEST, listen(watch)).await;
     let _ = client.delete(&format!("/v1/agents/sessions/{}", encode(&id))).await;
     heard.unwrap_or_else(|| Err(failed(Failure::failed("it took too long"))))
 }
@@ -102,13 +101,12 @@ fn session(request: &ModelRequest) -> Value {
         agent["text"] = json!({"format": {"type": "json_schema", "schema": schema}});
     }
     let message = json!({"role": "user", "content": content.collect::<Vec<_>>()});
-    json!({"environment": {"type": "none"}, "agent": agent, "input": [message]})
+    json!({"environment": {"type": "none"}, "agent": agent, "input": [message], "stream": true})
 }
 
 /// Takes in the events of one answer.
-async fn listen(client: &Client, session: &str) -> Result<Heard, CallFailure> {
+async fn listen(mut watch: Watch<'_>) -> Result<Heard, CallFailure> {
     let failed = |failure: Failure| CallFailure::new(FailureCode::Internal, failure.message);
-    let mut watch = Watch::from_start(client, session);
     let (mut ending, mut text_deltas, mut entries) = (Ending::default(), 0, Vec::new());
     loop {
         let Some(event) = watch.next().await.map_err(failed)? else { continue };

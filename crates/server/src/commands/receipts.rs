@@ -72,15 +72,15 @@ impl Receipts {
 
     /// One line for each action, in the order of the decisions.
     pub fn table(&self) -> String {
-        let mut table =
-            Table::new(&["#", "TIME (UTC)", "ACTION", "OPERATION", "WHAT", "DECISION", "EFFECT", "TOOK"]).widest(44);
+        let mut table = Table::new(&["#", "TIME (UTC)", "ACTION", "OPERATION", "WHAT", "OUTCOME", "TOOK"]).widest(36);
         for decided in self.of_kind("action.decided") {
             let action = text(decided, "action");
             let settled = self.of_kind("action.settled").find(|receipt| text(receipt, "action") == action);
-            let effect = match settled {
-                Some(settled) if self.is_resumed(action) => format!("{} (resumed)", text(settled, "effect")),
+            let outcome = match settled {
+                Some(settled) if self.is_resumed(action) => format!("{}, resumed", text(settled, "effect")),
                 Some(settled) => text(settled, "effect").to_owned(),
-                None => "-".to_owned(),
+                None if text(decided, "decision") == "allowed" => "under way".to_owned(),
+                None => text(decided, "decision").to_owned(),
             };
             let took = settled.and_then(|settled| took(text(decided, "time"), text(settled, "time")));
             table.row([
@@ -89,8 +89,7 @@ impl Receipts {
                 &shortened(action),
                 text(decided, "operation"),
                 &what(&decided["arguments"]),
-                text(decided, "decision"),
-                &effect,
+                &outcome,
                 took.as_deref().unwrap_or("-"),
             ]);
         }
@@ -100,7 +99,7 @@ impl Receipts {
 
 /// The time of day of an RFC 3339 time.
 fn clock(time: &str) -> &str {
-    time.get(11..23).unwrap_or(time)
+    time.get(11..19).unwrap_or(time)
 }
 
 /// Milliseconds of the day of an RFC 3339 time in UTC with milliseconds.
@@ -164,8 +163,8 @@ mod tests {
         let table = receipts().table();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 5, "{table}");
-        assert!(lines[1].contains("confirmed (resumed)") && lines[1].ends_with("1.2 s"), "{table}");
+        assert!(lines[1].contains("confirmed, resumed") && lines[1].ends_with("1.2 s"), "{table}");
         assert!(lines[1].contains("\\u{1b}[2J"), "{table}");
-        assert!(lines[4].contains("allowed   -"), "{table}");
+        assert!(lines[2].contains("denied") && lines[4].contains("under way"), "{table}");
     }
 }

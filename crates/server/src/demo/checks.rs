@@ -43,9 +43,9 @@ fn killed(told: &Told, receipts: &Receipts) -> Check {
     let status = done.and_then(|item| item["status"].as_str()).unwrap_or("missing");
     let code =
         done.and_then(|item| item["exit_code"].as_i64()).map_or_else(|| "none".to_owned(), |code| code.to_string());
-    let how = if resumed { "process died, and was looked up by the next one" } else { "process ran" };
+    let how = if resumed { "found what became of it" } else { "did not look for it" };
     let text = format!(
-        "server process {} was killed and process {} went on: action {action} was under way when the {how}; it ended `{status}`, exit code {code}",
+        "process {} was killed in the middle of {action}; process {} {how}: {status}, exit code {code}",
         kill.pid, kill.new_pid
     );
     Check { good: resumed && status == "completed", text }

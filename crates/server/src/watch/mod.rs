@@ -56,6 +56,17 @@ impl<'a> Watch<'a> {
         Self::new(client, session, None)
     }
 
+    /// Begins a session and watches it from its first moment. Gives its id, too.
+    pub async fn begin(client: &'a Client, session: &Value) -> Outcome<(Self, String)> {
+        let mut stream = client.begin(session).await?;
+        let first = stream.next().await?.ok_or_else(|| Failure::failed("the server began no stream"))?;
+        let Some(id) = first.data["session"]["id"].as_str() else {
+            return Err(Failure::failed("the server's first event names no session"));
+        };
+        let watch = Self { stream: Some(stream), ..Self::new(client, id, first.id.clone()) };
+        Ok((watch, id.to_owned()))
+    }
+
     fn new(client: &'a Client, session: &str, after: Option<String>) -> Self {
         let (stream, away, pause) = (None, Duration::ZERO, FIRST_PAUSE);
         Self { client, session: session.to_owned(), after, stream, away, pause, resumed: false }
