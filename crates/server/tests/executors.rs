@@ -51,11 +51,9 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-async fn access_key(house: &House, environment: &str) -> Access {
-    let body = json!({
-        "kind": "access_key", "name": "executor", "scopes": ["environments:connect"], "environment_id": environment,
-    });
-    Access::of(&house.post("/bailiwick/v1/keys", &body).await.expect("a key"))
+/// As docs/environments.md says to make it.
+fn access_key(house: &House, environment: &str) -> Access {
+    Access::of(&house.client(&["key", "create", "--kind", "access-key", "--environment", environment]))
 }
 
 /// A session that waits for its executor, and what starts one.
@@ -74,7 +72,7 @@ impl Awaiting {
         let made = house.session_in(environment, "work").await;
         let session = made["id"].as_str().expect("an id").to_owned();
         let remote = Remote::of(&made);
-        let access = access_key(house, &remote.environment).await;
+        let access = access_key(house, &remote.environment);
         let waits = house.until(&session, "it does not wait", |view| view["status"] == "requires_action").await;
         let required = json!([{"type": "environment_connection", "environment_id": remote.environment}]);
         assert_eq!(waits["required_actions"], required, "{waits}");
@@ -86,18 +84,22 @@ impl Awaiting {
     }
 }
 
-/// A server that dials the executor `lab`, and a session bound to it.
+/// A session whose executor, `lab`, the server dials.
 struct Dialled {
     session: String,
     work: PathBuf,
 }
 
+fn listen(house: &House, url: &str) -> Stock {
+    let home = place(house, "executor");
+    let token = home.join("token");
+    fs::write(&token, TOKEN).expect("a token");
+    Stock::listen(&home, url, &token)
+}
+
 impl Dialled {
     fn configure(house: &House) -> Stock {
-        let home = place(house, "executor");
-        let token = home.join("token");
-        fs::write(&token, TOKEN).expect("a token");
-        let executor = Stock::listen(&home, &token);
+        let executor = listen(house, "ws://127.0.0.1:0");
         house.configure(&format!("[executors.lab]\nurl = \"{}\"\ntoken_file = \"executor/token\"\n", executor.url));
         executor
     }
@@ -254,12 +256,65 @@ async fn a_command_that_died_with_its_dialling_executor_is_unknown_until_resolve
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_died_with_its_listening_executor_is_unknown_until_resolved() {
+    let house = House::new(stubborn()).await;
+    let executor = Dialled::configure(&house);
+    let _server = house.start().await;
+    let dialled = Dialled::new(&house).await;
+    wait_until("the command does not begin", || text(&dialled.work.join("effects")) == "ran\n").await;
+    let url = executor.url.clone();
+    executor.kill();
+    let _again = listen(&house, &url);
+    outcome_is_resolved(&house, &dialled.session, &dialled.work).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_is_unknown_when_server_and_executor_died_together() {
+    let house = House::new(stubborn()).await;
+    let server = house.start().await;
+    let awaiting = Awaiting::new(&house).await;
+    let executor = awaiting.executor();
+    wait_until("the command does not begin", || text(&awaiting.work.join("effects")) == "ran\n").await;
+    server.kill();
+    executor.kill();
+    let _server = house.start().await;
+    let _again = awaiting.executor();
+    outcome_is_resolved(&house, &awaiting.session, &awaiting.work).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zz_gone_dial() {
+    let house = House::new(stubborn()).await;
+    let _server = house.start().await;
+    let awaiting = Awaiting::new(&house).await;
+    let executor = awaiting.executor();
+    wait_until("the command does not begin", || text(&awaiting.work.join("effects")) == "ran\n").await;
+    executor.kill();
+    tokio::time::sleep(std::time::Duration::from_secs(130)).await;
+    println!("{:#?} {:#?}", house.view(&awaiting.session).await, house.items(&awaiting.session).await);
+    panic!();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zz_gone_listen() {
+    let house = House::new(stubborn()).await;
+    let executor = Dialled::configure(&house);
+    let _server = house.start().await;
+    let dialled = Dialled::new(&house).await;
+    wait_until("the command does not begin", || text(&dialled.work.join("effects")) == "ran\n").await;
+    executor.kill();
+    tokio::time::sleep(std::time::Duration::from_secs(165)).await;
+    println!("{:#?} {:#?}", house.view(&dialled.session).await, house.items(&dialled.session).await);
+    panic!();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registering_needs_the_key_of_this_environment() {
     let house = House::new(errand()).await;
     let _server = house.start().await;
     let awaiting = Awaiting::new(&house).await;
     let other = house.session_in(json!({"type": "self_hosted", "workspace_directory": "/other"}), "wait").await;
-    let bound_elsewhere = access_key(&house, &Remote::of(&other).environment).await;
+    let bound_elsewhere = access_key(&house, &Remote::of(&other).environment);
     let wrong_secret = Access { secret: bound_elsewhere.secret.clone(), ..awaiting.access.clone() };
     for (name, access, status) in [("elsewhere", bound_elsewhere, "403"), ("wrong", wrong_secret, "401")] {
         let home = place(&house, name);

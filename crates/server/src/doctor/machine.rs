@@ -12,8 +12,6 @@ use crate::{
 use bailiwick_environments::Probe;
 use std::{path::Path, sync::Arc};
 
-const LIMITS: &str = "run the server as root, or under systemd with Delegate=yes (deploy/bailiwick.service)";
-
 pub async fn examine() -> Vec<Finding> {
     let probe = match probe().await {
         Ok(probe) => probe,
@@ -34,10 +32,9 @@ pub async fn examine() -> Vec<Finding> {
                 .remedy("sessions with `self_hosted` or without an environment work all the same"),
         ),
     }
-    for missing in &probe.missing_limits {
-        let finding = Finding::missing("limits", missing);
-        // The disk's says by itself what to do; all others are control groups.
-        findings.push(if missing.starts_with("disk") { finding } else { finding.remedy(LIMITS) });
+    for missing in probe.missing_limits {
+        // It says by itself what to do.
+        findings.push(Finding::missing("limits", missing));
     }
     match &probe.python {
         Some(version) => findings.push(Finding::good("python3", format!("{version}, as sandboxes see it"))),

@@ -112,6 +112,15 @@ impl House {
         self.get(&format!("/v1/agents/sessions/{session}")).await
     }
 
+    /// What a client command prints with `--json`, run by the operator on the server's own machine.
+    pub fn client(&self, words: &[&str]) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+        command.args(words).args(["--json", "--data"]).arg(self.data());
+        let ended = command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).output().expect("it runs");
+        assert!(ended.status.success(), "{words:?}: {ended:?}");
+        serde_json::from_slice(&ended.stdout).expect("JSON")
+    }
+
     /// Waits until the session is idle.
     pub async fn idle(&self, session: &str) -> Value {
         self.until(session, "the session does not come to rest", |view| view["status"] == "idle").await

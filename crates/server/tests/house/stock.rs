@@ -57,10 +57,10 @@ impl Stock {
         Self { child, log: log(folder), url: String::new() }
     }
 
-    /// On a free port of loopback. The token is what the file holds.
-    pub fn listen(folder: &Path, token: &Path) -> Self {
+    /// At `url`, which is on loopback; port 0 is a free one. The token is what the file holds.
+    pub fn listen(folder: &Path, url: &str, token: &Path) -> Self {
         let mut command = command(folder);
-        command.args(["--listen", "ws://127.0.0.1:0", "--ws-auth", "capability-token", "--ws-token-file"]).arg(token);
+        command.args(["--listen", url, "--ws-auth", "capability-token", "--ws-token-file"]).arg(token);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the stock executor starts");
         let mut line = String::new();
         let said = child.stdout.take().expect("its output");
@@ -73,10 +73,6 @@ impl Stock {
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
-    }
-
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("its state").is_some()
     }
 
     /// What it wrote to its standard error so far.
