@@ -3,7 +3,10 @@
 //! `access.txt` is the committed list. A route without a line, or with another answer than its line says, fails; after a
 //! deliberate change write the list anew with `BLESS=1`.
 
-#![allow(clippy::disallowed_methods, reason = "the test reads its own list and the environment variable that renews it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the test reads its own list and the environment variable that renews it"
+)]
 
 mod common;
 
@@ -73,7 +76,8 @@ async fn every_route_answers_everybody_as_the_list_says() {
     let house = House::new().await;
     let ids = furnish(&house).await;
     let foreign = house.foreign_key().await;
-    let mut list = String::from("# METHOD PATH | SCOPE | ANONYMOUS | WITHOUT THE SCOPE | ANOTHER ORGANISATION'S ADMINISTRATOR\n");
+    let mut list =
+        String::from("# METHOD PATH | SCOPE | ANONYMOUS | WITHOUT THE SCOPE | ANOTHER ORGANISATION'S ADMINISTRATOR\n");
     for route in ROUTES {
         let without = Scope::ALL.into_iter().filter(|scope| *scope != route.scope && *scope != Scope::Admin).collect();
         let without = house.new_key(without).await;

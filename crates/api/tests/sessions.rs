@@ -166,11 +166,8 @@ async fn a_refused_function_call_is_never_announced() {
     let mut more = weather_agent();
     more["agent"]["bailiwick"] = json!({"remit": {"allow": ["model.call"]}});
     let (_, events) = house.run("Weather?", more).await;
-    let of_call: Vec<&str> = events
-        .iter()
-        .filter(|event| event.data["item"]["type"] == "function_call")
-        .map(Event::short)
-        .collect();
+    let of_call: Vec<&str> =
+        events.iter().filter(|event| event.data["item"]["type"] == "function_call").map(Event::short).collect();
     assert_eq!(of_call, ["turn.item.done"]);
     let done = events.iter().find(|event| event.data["item"]["type"] == "function_call").unwrap();
     assert_eq!(done.data["item"]["status"], "failed");
@@ -451,11 +448,15 @@ async fn receipts_show_what_was_decided_and_what_became_of_it() {
     let receipts = all["data"].as_array().unwrap();
     let told: Vec<String> = receipts
         .iter()
-        .map(|r| format!("{} {}", r["kind"].as_str().unwrap(), r["decision"].as_str().or(r["effect"].as_str()).unwrap()))
+        .map(|r| {
+            format!("{} {}", r["kind"].as_str().unwrap(), r["decision"].as_str().or(r["effect"].as_str()).unwrap())
+        })
         .collect();
     let pair = ["action.decided allowed", "action.settled confirmed"];
     assert_eq!(told, [pair; 5].concat(), "model, start, command, model, publish");
-    assert!(receipts.iter().all(|r| r["leaf"].as_str().unwrap().len() == 64 && r["chain"].as_str().unwrap().len() == 64));
+    assert!(
+        receipts.iter().all(|r| r["leaf"].as_str().unwrap().len() == 64 && r["chain"].as_str().unwrap().len() == 64)
+    );
     assert_eq!(receipts[4]["arguments"]["command"], "ls");
     assert!(!all.to_string().contains("hidden-executor-session"));
     let page = house.get(&format!("{path}?limit=3")).await.ok();

@@ -23,7 +23,7 @@ use bailiwick_core::{
 use bailiwick_engine::{From as WatchFrom, Submitted};
 use bailiwick_gate::{Journal, NewSession};
 use bailiwick_ports::{
-    Caller,
+    Caller, Scope,
     store::{Accepted, Idempotency, RowKind, RowQuery, StreamHead},
 };
 use bailiwick_types::{ActionId, AgentId, Millis, SessionId};
@@ -166,12 +166,36 @@ fn refuse_unbuilt(review: Option<Review>, spend_control: &Option<SpendControlPar
     Ok(())
 }
 
+/// A session must not be a way around the scopes of what it is made of.
+fn check_reach(caller: &Caller, param: &SessionCreate) -> Result<(), ApiError> {
+    use crate::types::environment::{EnvironmentParam, FileParam};
+    let lacks = |field: &str, scope: Scope| {
+        let message =
+            format!("`{field}`: this key lacks the scope `{scope}`, without which it cannot use what is saved.");
+        Err(ApiError::forbidden(message).with_param(field))
+    };
+    if param.agent_id.is_some() && !caller.may(Scope::AgentsRead) {
+        return lacks("agent_id", Scope::AgentsRead);
+    }
+    let uploaded = match &param.environment {
+        EnvironmentParam::OpenaiHosted(hosted) => {
+            hosted.files.iter().flatten().any(|file| matches!(file, FileParam::FileId(_)))
+        }
+        _ => false,
+    };
+    if uploaded && !caller.may(Scope::FilesRead) {
+        return lacks("environment.files", Scope::FilesRead);
+    }
+    Ok(())
+}
+
 async fn new_session(
     app: &App,
     caller: &Caller,
     param: SessionCreate,
     idempotency: Option<Idempotency>,
 ) -> Result<NewSession, ApiError> {
+    check_reach(caller, &param)?;
     let mut agent = match &param.agent_id {
         Some(id) => agents::config(app, caller.tenant, id, "agent_id").await?,
         None => agent_config::blank(AgentId::new(app.now(), app.random())),

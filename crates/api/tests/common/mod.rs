@@ -12,8 +12,8 @@ use axum::{
 };
 use bailiwick_api::{Api, Limits, Options};
 use bailiwick_core::{
-    Action, ActionResult, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode, ModelAnswer,
-    ModelRequest, Outcome, Phase, Published, Stop,
+    Action, ActionResult, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode,
+    ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
 };
 use bailiwick_engine::Handle;
 use bailiwick_gate::{Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Live, Model, Permit, Settled};
@@ -25,9 +25,7 @@ use bailiwick_testkit::{
     random::SeededRandom,
     store::{MemoryObjects, MemoryStore},
 };
-use bailiwick_types::{
-    ArtifactId, EnvironmentId, ItemId, NodeId, Secret, SessionId, TenantId, Timestamp, TokenUsage,
-};
+use bailiwick_types::{ArtifactId, EnvironmentId, ItemId, NodeId, Secret, SessionId, TenantId, Timestamp, TokenUsage};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{
@@ -267,8 +265,7 @@ impl House {
         let (store, objects) = (MemoryStore::new(Arc::clone(&clock)), MemoryObjects::new());
         let (keys, random) = (Arc::new(PlainKeys), Arc::new(SeededRandom::new(7)));
         let ports: Arc<dyn Store> = Arc::new(store.clone());
-        let credentials =
-            Arc::new(Credentials::new(ports.clone(), keys.clone(), clock.clone(), random.clone()));
+        let credentials = Arc::new(Credentials::new(ports.clone(), keys.clone(), clock.clone(), random.clone()));
         let tenant = credentials.bootstrap_tenant().await.unwrap().id;
         let archive = Archive::new(ports.clone(), keys.clone(), Arc::new(objects.clone()));
         let model = ScriptedModel::default();
@@ -314,20 +311,7 @@ impl House {
         let router = api.router();
         let key = new_key(&credentials, tenant, vec![Scope::Admin]).await;
         let (door, closed) = (tokio::sync::Mutex::new(came), tokio::sync::Mutex::new(was_closed));
-        Arc::new(Self {
-            api,
-            router,
-            handle,
-            store,
-            objects,
-            credentials,
-            model,
-            executor,
-            tenant,
-            key,
-            door,
-            closed,
-        })
+        Arc::new(Self { api, router, handle, store, objects, credentials, model, executor, tenant, key, door, closed })
     }
 
     pub async fn new_key(&self, scopes: Vec<Scope>) -> String {
@@ -436,9 +420,7 @@ pub fn request(key: &str, method: &str, path: &str, body: Option<&Value>) -> Req
     let request = Request::builder().method(method).uri(path).header("host", "house.test");
     let request = if key.is_empty() { request } else { request.header("authorization", format!("Bearer {key}")) };
     match body {
-        Some(body) => {
-            request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
-        }
+        Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap(),
         None => request.body(Body::empty()).unwrap(),
     }
 }

@@ -20,6 +20,11 @@ impl MemoryObjects {
         Self::default()
     }
 
+    /// How many objects are kept, all tenants together.
+    pub fn count(&self) -> usize {
+        self.kept().len()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
