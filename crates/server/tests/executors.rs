@@ -283,32 +283,6 @@ async fn a_command_is_unknown_when_server_and_executor_died_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_gone_dial() {
-    let house = House::new(stubborn()).await;
-    let _server = house.start().await;
-    let awaiting = Awaiting::new(&house).await;
-    let executor = awaiting.executor();
-    wait_until("the command does not begin", || text(&awaiting.work.join("effects")) == "ran\n").await;
-    executor.kill();
-    tokio::time::sleep(std::time::Duration::from_secs(130)).await;
-    println!("{:#?} {:#?}", house.view(&awaiting.session).await, house.items(&awaiting.session).await);
-    panic!();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_gone_listen() {
-    let house = House::new(stubborn()).await;
-    let executor = Dialled::configure(&house);
-    let _server = house.start().await;
-    let dialled = Dialled::new(&house).await;
-    wait_until("the command does not begin", || text(&dialled.work.join("effects")) == "ran\n").await;
-    executor.kill();
-    tokio::time::sleep(std::time::Duration::from_secs(165)).await;
-    println!("{:#?} {:#?}", house.view(&dialled.session).await, house.items(&dialled.session).await);
-    panic!();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registering_needs_the_key_of_this_environment() {
     let house = House::new(errand()).await;
     let _server = house.start().await;
