@@ -83,10 +83,8 @@ fn actions(bodies: &[Body], world: &World, wrong: &mut Vec<Violation>) {
                     wrong.push(format!("{} has two intents", decided.action));
                 }
             }
-            Body::ActionSettled(settled) => {
-                if outcomes.insert(settled.action, &settled.outcome).is_some() {
-                    wrong.push(format!("{} has two outcomes", settled.action));
-                }
+            Body::ActionSettled(settled) if outcomes.insert(settled.action, &settled.outcome).is_some() => {
+                wrong.push(format!("{} has two outcomes", settled.action));
             }
             _ => {}
         }

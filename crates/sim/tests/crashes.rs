@@ -1,5 +1,7 @@
 //! Random sessions, killed at every step. A failure prints the plan that replays it.
 
+#![allow(clippy::disallowed_methods, reason = "how far to go is said in the environment")]
+
 use bailiwick_sim::{Plan, run};
 
 /// Seeds of each share; the shares run side by side.
