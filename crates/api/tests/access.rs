@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "the test reads its own list and the environment variable that renews it"
 )]
 

@@ -1,6 +1,6 @@
 //! Bad input: each gets a clear answer in the API's own shape, nothing is lost, nothing panics.
 
-#![allow(clippy::disallowed_methods, reason = "tests own the machine's clock and tasks")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests own the machine's clock and tasks")]
 
 mod common;
 

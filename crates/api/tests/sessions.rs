@@ -1,6 +1,6 @@
 //! Whole turns, as a client sees them.
 
-#![allow(clippy::disallowed_methods, reason = "tests own the machine's clock and tasks")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests own the machine's clock and tasks")]
 
 mod common;
 
