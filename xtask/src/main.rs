@@ -8,6 +8,7 @@
 )]
 
 mod check_deps;
+mod openapi;
 mod tidy;
 
 use anyhow::{Context as _, Result, bail};
@@ -31,6 +32,12 @@ enum Command {
     CheckDeps,
     /// Fails on files that break the habits of the house, and lists those that grow too long.
     Tidy,
+    /// Writes `docs/openapi.json` from the API's route table and types.
+    Openapi {
+        /// Writes nothing and fails when the committed document is another.
+        #[arg(long)]
+        check: bool,
+    },
     /// Measures the release build against an fsync and a loop that keeps nothing.
     Bench {
         /// Passed on; `--help` lists them.
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
     let done = workspace().and_then(|root| match Arguments::parse().command {
         Command::CheckDeps => report("check-deps", &check_deps::run(&root)?),
         Command::Tidy => report("tidy", &tidy::run(&root)?),
+        Command::Openapi { check } => openapi::run(&root, check),
         Command::Bench { arguments } => bench(&root, &arguments),
     });
     match done {

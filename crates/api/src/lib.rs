@@ -13,11 +13,13 @@ mod documents;
 mod error;
 mod events;
 mod handlers;
+mod openapi;
 mod options;
 mod query;
 mod routes;
 pub mod types;
 
 pub use error::ApiError;
+pub use openapi::openapi;
 pub use options::{Api, Limits, Options};
 pub use routes::{ROUTES, Route};

@@ -62,7 +62,7 @@ impl Area {
 }
 
 macro_rules! routes {
-    ($($area:ident $method:ident $path:literal $scope:ident $operation:ident $handler:path, $summary:literal;)*) => {
+    ($($area:ident $method:ident $path:literal $scope:ident $operation:ident $module:ident::$function:ident, $summary:literal;)*) => {
         pub static ROUTES: &[Route] = &[$(Route {
             method: stringify!($method),
             path: $path,
@@ -70,12 +70,20 @@ macro_rules! routes {
             scope: Scope::$scope,
             operation: stringify!($operation),
             summary: $summary,
-            built: routes!(@built $area $handler),
-            handler: |call| Box::pin($handler(call)),
+            built: !is(stringify!($module), "unbuilt"),
+            handler: |call| Box::pin($module::$function(call)),
         },)*];
     };
-    (@built $area:ident unbuilt::answer) => { false };
-    (@built $area:ident $handler:path) => { true };
+}
+
+/// Whether two names are the same, while the table is made.
+const fn is(name: &str, other: &str) -> bool {
+    let (name, other) = (name.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < name.len() && at < other.len() && name[at] == other[at] {
+        at += 1;
+    }
+    at == name.len() && at == other.len()
 }
 
 routes! {

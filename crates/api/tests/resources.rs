@@ -1,6 +1,10 @@
 //! Agents, files, artifacts, environments, keys, models, and executors that dial in.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "the test listens on a socket of its own and connects to it")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the test listens on a socket of its own and connects to it"
+)]
 
 mod common;
 

@@ -294,6 +294,7 @@ pub struct AgentResource {
     pub created_at: i64,
     /// Seconds since 1970.
     pub updated_at: i64,
+    #[schema(value_type = BTreeMap<String, String>)]
     pub metadata: Metadata,
     #[serde(flatten)]
     pub settings: AgentSettings,

@@ -160,6 +160,7 @@ pub struct Session {
     pub last_active_at: i64,
     pub environment: Environment,
     pub error: Option<String>,
+    #[schema(value_type = BTreeMap<String, String>)]
     pub metadata: Metadata,
     pub required_actions: Vec<RequiredAction>,
     /// `idle`, `in_progress`, `requires_action` or `failed`.

@@ -2,7 +2,12 @@
 //! executor that the test scripts.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::type_complexity, reason = "tests own the clock and tasks")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    reason = "tests own the clock and tasks"
+)]
 
 use async_trait::async_trait;
 use axum::{
