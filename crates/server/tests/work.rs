@@ -63,7 +63,9 @@ fn a_task_becomes_an_answer_and_files() {
     assert_eq!(listed["sessions"][0]["id"], session);
     let tailed = place.client(&["session", "tail", session, "--from-start"]).good();
     assert!(
-        tailed.stderr.contains("There are 3 lines.") && tailed.stderr.contains("the session is idle"),
+        tailed.stderr.contains("is scripted")
+            && tailed.stderr.contains("There are 3 lines.")
+            && tailed.stderr.contains("the session is idle"),
         "{tailed:?}"
     );
 }

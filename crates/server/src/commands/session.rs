@@ -1,6 +1,6 @@
 //! `bailiwick session …`: look at sessions, and act on them as a person.
 
-use super::{Receipts, text, time};
+use super::{Receipts, is_scripted, text, time};
 use crate::{
     cli::{Resolution, Session},
     client::{Client, encode},
@@ -145,6 +145,10 @@ async fn tail(client: &Client, session: &str, from_start: bool, terminal: Termin
     if !from_start && status != "in_progress" {
         screen.note(format!("● the session is {}; see what it did with --from-start", escape::line(&status)));
         return Ok(());
+    }
+    let model = text(&state["agent"], "model");
+    if is_scripted(client, model).await {
+        screen.note(format!("● the model `{}` is scripted: its part comes from a scenario file", escape::line(model)));
     }
     let mut watch = if from_start { Watch::from_start(client, session) } else { Watch::from_now(client, session) };
     loop {
