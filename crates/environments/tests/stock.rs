@@ -1,6 +1,6 @@
 //! The stock executor 0.169.0, listening, driven by our client. `.ci/fetch-codex.sh` installs it.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 #[path = "house/behaviour.rs"]
 mod behaviour;
@@ -42,13 +42,11 @@ struct Stock {
     folder: tempfile::TempDir,
 }
 
-fn binary() -> Option<PathBuf> {
+fn binary() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/codex/bin/codex");
-    let found = path.canonicalize().ok();
-    if found.is_none() {
-        eprintln!("SKIPPED: there is no stock executor at {}; run `.ci/fetch-codex.sh`", path.display());
-    }
-    found
+    path.canonicalize().unwrap_or_else(|_| {
+        panic!("there is no stock executor at {}: run .ci/fetch-codex.sh, which installs it with npm", path.display())
+    })
 }
 
 impl Stock {
@@ -98,8 +96,7 @@ impl Drop for Stock {
 }
 
 fn with_stock(test: impl AsyncFnOnce(Stock)) {
-    let Some(binary) = binary() else { return };
-    run(test(Stock::start(&binary)));
+    run(test(Stock::start(&binary())));
 }
 
 #[test]
@@ -191,7 +188,7 @@ fn an_executor_that_was_started_again_has_lost_the_session() {
         let hands = stock.hands().await;
         let session = hands.client().session().unwrap().id;
         drop(hands);
-        let again = Stock::start(&binary().unwrap());
+        let again = Stock::start(&binary());
         let resumed = ExecutorClient::resume(again.connector(), session, tools()).await;
         assert!(matches!(resumed, Err(ExecutorError::Gone(_))));
     });
@@ -266,7 +263,7 @@ fn a_command_is_found_again_by_the_next_server() {
         let said = permitted::command(session.perform(permitted::run(own.id, &stock.work(), "cat ran")).await);
         assert_eq!(said.output, "x\ny\n");
         // The executor is started anew: it cannot say what became of anything.
-        let (lost, again) = (session.new_id(), Stock::start(&binary().unwrap()));
+        let (lost, again) = (session.new_id(), Stock::start(&binary()));
         drop(session.permit(lost, permitted::run(own.id, &stock.work(), "echo z >> ran")).await);
         drop(session);
         let executors = BTreeMap::from([(
