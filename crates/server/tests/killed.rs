@@ -1,6 +1,10 @@
 //! The real server, killed with SIGKILL at random moments, while the world outside counts every effect.
 
-#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a test from outside: processes and clocks are real, and it prints its seed")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test from outside: processes and clocks are real, and it prints its seed"
+)]
 
 mod house;
 
