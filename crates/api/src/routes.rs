@@ -120,8 +120,8 @@ routes! {
     Agents POST "/agents/environments" SessionsWrite create_environment unbuilt::answer, "Not built: environments are made with their sessions.";
     Agents GET "/agents/environments" SessionsRead list_environments environments::list, "Lists the environments of sessions.";
     Agents GET "/agents/environments/{environment_id}" SessionsRead get_environment environments::get, "Shows an environment.";
-    Agents GET "/agents/environments/{environment_id}/files" SessionsRead list_environment_files environments::list_files, "Lists the files of a running environment.";
-    Agents POST "/agents/environments/{environment_id}/files" SessionsWrite create_environment_file environments::create_file, "Puts a file into an environment.";
+    Agents GET "/agents/environments/{environment_id}/files" SessionsRead list_environment_files environments::list_files, "Lists the files that a hosted environment starts with.";
+    Agents POST "/agents/environments/{environment_id}/files" SessionsWrite create_environment_file environments::create_file, "Gives a file to a hosted environment that has not started.";
     Agents POST "/agents/environments/templates" AgentsWrite create_environment_template unbuilt::answer, "Not built.";
     Agents GET "/agents/environments/templates" AgentsRead list_environment_templates unbuilt::answer, "Not built.";
     Agents GET "/agents/environments/templates/{environment_template_id}" AgentsRead get_environment_template unbuilt::answer, "Not built.";

@@ -187,6 +187,8 @@ async fn what_a_turn_publishes_can_be_listed_downloaded_and_deleted() {
     house.get(&format!("{base}/{}/content", id(b))).await.error(404);
     assert_eq!(house.get(&base).await.ok()["data"].as_array().unwrap().len(), 1);
     assert_eq!(house.objects.count(), 1, "its bytes are gone too");
+    house.delete(&format!("/v1/agents/sessions/{}", id(&session))).await.ok();
+    assert_eq!(house.objects.count(), 0, "what a session published goes with it");
 }
 
 #[tokio::test]
@@ -237,6 +239,49 @@ async fn an_environment_is_shown_by_its_own_id() {
         (&json!(""), &json!("/w"))
     );
     assert_eq!(made["bailiwick"]["environment"]["executor"], "lab");
+}
+
+#[tokio::test]
+async fn files_can_be_given_until_the_environment_starts() {
+    let house = House::new().await;
+    let uploaded = id(&house.send(upload(&house.key, "a.csv", b"1234")).await.ok());
+    let made = json!({"agent": {"model": "main"}, "environment": {"type": "openai_hosted"}});
+    let made = house.post("/v1/agents/sessions", made).await.ok();
+    let path = format!("/v1/agents/environments/{}/files", made["environment"]["id"].as_str().unwrap());
+    let give = |file: Value| house.post(&path, file);
+    let given = give(json!({"type": "file_id", "file_id": uploaded, "path": "/workspace/b/a.csv"})).await.ok();
+    assert_eq!((&given["object"], &given["size_bytes"]), (&json!("agent.environment.file"), &json!(4)));
+    for name in ["c.txt", "a.txt", "c.txt"] {
+        give(json!({"type": "inline", "data": "aGk=", "path": format!("/workspace/{name}")})).await.ok();
+    }
+    for (file, param) in [
+        (json!({"type": "file_id", "file_id": "file_x", "path": "/workspace/x"}), "file_id"),
+        (json!({"type": "inline", "data": "?", "path": "/workspace/x"}), "data"),
+        (json!({"type": "inline", "data": "", "path": "/etc/x"}), "path"),
+        (json!({"type": "inline", "data": "", "path": "/workspace/b"}), "path"),
+    ] {
+        assert_eq!(give(file).await.error(400)["param"], param);
+    }
+    let paths = |page: &Value| -> Vec<String> {
+        page["data"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = house.get(&format!("{path}?order=asc")).await.ok();
+    assert_eq!(paths(&all), ["/workspace/a.txt", "/workspace/b/a.csv", "/workspace/c.txt"]);
+    let page = house.get(&format!("{path}?order=asc&limit=2")).await.ok();
+    let next = house.get(&format!("{path}?order=asc&limit=2&page={}", page["next"].as_str().unwrap())).await.ok();
+    assert_eq!((paths(&next), &next["has_more"]), (vec!["/workspace/c.txt".to_owned()], &json!(false)));
+    assert_eq!(paths(&house.get(&format!("{path}?path=/workspace/b")).await.ok()), ["/workspace/b/a.csv"]);
+    assert_eq!(house.get(&format!("{path}?page=%20")).await.error(400)["param"], "page");
+    let shown = house.get(&format!("/v1/agents/sessions/{}", id(&made))).await.ok();
+    assert_eq!(shown["environment"]["files"].as_array().unwrap().len(), 3);
+
+    house.script([calls(vec![call("c1", "run_command", json!({"command": "ls"}))]), say("Listed.")]);
+    let message = json!({"events": [{"type": "agent.session.input.message", "input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "List"}]}]}]});
+    house.post(&format!("/v1/agents/sessions/{}/events", id(&made)), message).await;
+    house.until(&id(&made), |session| session["status"] == "idle").await;
+    house.get(&path).await.error(501);
+    give(json!({"type": "inline", "data": "", "path": "/workspace/late"})).await.error(501);
 }
 
 #[tokio::test]

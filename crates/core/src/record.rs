@@ -5,6 +5,7 @@
 
 use crate::{
     Action, AgentConfig, Content, EnvironmentSpec, EnvironmentStatus, FunctionTool, Outcome,
+    environment::HostedFile,
     model::{Reasoning, TextOptions},
 };
 use bailiwick_types::{ActionId, ArtifactId, ItemId, Principal, Timestamp, TurnId};
@@ -134,6 +135,10 @@ pub enum Input {
     /// The session's self-hosted executor came or went.
     Environment {
         status: EnvironmentStatus,
+    },
+    /// A client gives one more file for a hosted environment that has not started; later it changes nothing.
+    AddFile {
+        file: HostedFile,
     },
     /// A client deleted an artifact of this session.
     RemoveArtifact {

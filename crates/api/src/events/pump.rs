@@ -106,15 +106,13 @@ impl Pump {
     }
 
     fn write_one(&self, chunk: &mut Vec<u8>, told: Told) {
-        let Told { mut event, place } = told;
+        let Told { event, place } = told;
         let name = event.body.name();
-        if self.padding {
-            event.obfuscation = Some(String::new());
-            let length = serde_json::to_vec(&event).map_or(0, |plain| plain.len());
-            event.obfuscation = Some(self.noise(length));
-        }
         // INVARIANT: events hold no maps with keys other than strings and no non-finite numbers.
-        let data = serde_json::to_vec(&event).expect("an event is JSON");
+        let mut data = serde_json::to_vec(&event).expect("an event is JSON");
+        if self.padding {
+            self.pad(&mut data);
+        }
         chunk.extend_from_slice(b"event: ");
         chunk.extend_from_slice(name.as_bytes());
         if let Some((position, count)) = place {
@@ -125,10 +123,13 @@ impl Pump {
         chunk.extend_from_slice(b"\n\n");
     }
 
-    /// Letters and digits that bring an event of this length to a round length.
-    fn noise(&self, length: usize) -> String {
-        let mut bytes = vec![0; PAD_TO - length % PAD_TO];
-        self.app.options.random.fill(&mut bytes);
-        bytes.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
+    /// Adds the field `obfuscation` to an event's object: letters and digits that bring it to a round length.
+    fn pad(&self, data: &mut Vec<u8>) {
+        data.pop();
+        data.extend_from_slice(b",\"obfuscation\":\"");
+        let mut noise = vec![0; PAD_TO - (data.len() + 2) % PAD_TO];
+        self.app.options.random.fill(&mut noise);
+        data.extend(noise.into_iter().map(|byte| ALPHABET[usize::from(byte) % ALPHABET.len()]));
+        data.extend_from_slice(b"\"}");
     }
 }

@@ -10,7 +10,10 @@ use crate::{
 };
 use bailiwick_core::{item::ArtifactView, record::Input};
 use bailiwick_gate::Journal;
-use bailiwick_ports::{Caller, store::RowKind};
+use bailiwick_ports::{
+    Caller,
+    store::{Page as StorePage, RowKind, RowQuery},
+};
 use bailiwick_types::{ArtifactId, EnvironmentId, SessionId};
 
 pub(crate) async fn list(call: Call) -> Answer {
@@ -64,6 +67,35 @@ async fn find(call: &Call) -> Result<(SessionId, ArtifactView), ApiError> {
     let known = sessions::find(&call.app, &call.caller, session).await?;
     let view = find_in(&call.app, &call.caller, session, artifact, &known.journal).await?;
     Ok((session, view))
+}
+
+/// Removes the bytes of everything that a session has published, once the session itself is gone.
+pub(crate) async fn remove_all(
+    app: &App,
+    caller: &Caller,
+    session: SessionId,
+    journal: &Journal,
+) -> Result<(), ApiError> {
+    let mut page = StorePage { limit: 100, ..StorePage::default() };
+    loop {
+        let query = RowQuery {
+            tenant: caller.tenant,
+            kind: RowKind::Artifact,
+            scope: session.to_u128(),
+            parent: None,
+            labels: Vec::new(),
+            page: page.clone(),
+        };
+        let Some((rows, more)) = app.options.store.rows(query).await? else { return Ok(()) };
+        for row in &rows {
+            let view: ArtifactView = journal.open_row(RowKind::Artifact, row)?;
+            app.options.archive.remove_artifact(caller.tenant, view.file.id).await?;
+        }
+        page.after = rows.last().map(|row| row.id);
+        if !more {
+            return Ok(());
+        }
+    }
 }
 
 /// An artifact of this very session.

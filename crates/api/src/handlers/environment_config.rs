@@ -136,39 +136,64 @@ async fn lay_in(app: &App, tenant: TenantId, params: Vec<FileParam>) -> Result<V
         return Err(ApiError::invalid("environment.files", message));
     }
     let mut laid: Vec<HostedFile> = Vec::with_capacity(params.len());
-    let mut contents: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut contents: Vec<(FileId, Vec<u8>)> = Vec::new();
     for (index, param) in params.into_iter().enumerate() {
-        let at = format!("environment.files[{index}]");
-        let (path, file, size_bytes, inline) = match param {
-            FileParam::FileId(given) => {
-                let named = format!("{at}.file_id");
-                let unknown = || ApiError::invalid(named.clone(), format!("`{named}`: there is no such file."));
-                let file: FileId = given.file_id.parse().map_err(|_| unknown())?;
-                let known = files::find(app, tenant, file).await?.ok_or_else(unknown)?;
-                (given.path, file, known.body.bytes, false)
-            }
-            FileParam::Inline(given) => {
-                let named = format!("{at}.data");
-                let bytes = BASE64_STANDARD
-                    .decode(given.data.as_bytes())
-                    .map_err(|_| ApiError::invalid(named.clone(), format!("`{named}` is not standard base64.")))?;
-                let size = bytes.len() as u64;
-                contents.push((index, bytes));
-                (given.path, FileId::new(app.now(), app.random()), size, true)
-            }
-        };
-        check_destination(&path, &laid, &format!("{at}.path"))?;
-        laid.push(HostedFile { file, path, size_bytes, inline });
+        let (file, content) = place(app, tenant, param, &laid, &format!("environment.files[{index}].")).await?;
+        contents.extend(content.map(|content| (file.file, content)));
+        laid.push(file);
     }
-    for (index, bytes) in contents {
-        let file = &laid[index];
-        files::keep_inline(app, tenant, file.file, &bytes).await?;
+    // Kept only once all of them are known to fit.
+    for (file, content) in contents {
+        files::keep_inline(app, tenant, file, &content).await?;
     }
     Ok(laid)
 }
 
+/// One file more for an environment that has these others.
+pub(crate) async fn lay_in_one(
+    app: &App,
+    tenant: TenantId,
+    param: FileParam,
+    others: &[HostedFile],
+) -> Result<HostedFile, ApiError> {
+    let (file, content) = place(app, tenant, param, others, "").await?;
+    if let Some(content) = content {
+        files::keep_inline(app, tenant, file.file, &content).await?;
+    }
+    Ok(file)
+}
+
+/// A file with its place, and its content when that came inline. `at` goes in front of fields' names.
+async fn place(
+    app: &App,
+    tenant: TenantId,
+    param: FileParam,
+    others: &[HostedFile],
+    at: &str,
+) -> Result<(HostedFile, Option<Vec<u8>>), ApiError> {
+    let path = param.path().to_owned();
+    check_destination(&path, others, &format!("{at}path"))?;
+    match param {
+        FileParam::FileId(given) => {
+            let named = format!("{at}file_id");
+            let unknown = || ApiError::invalid(named.clone(), format!("`{named}`: there is no such file."));
+            let file: FileId = given.file_id.parse().map_err(|_| unknown())?;
+            let known = files::find(app, tenant, file).await?.ok_or_else(unknown)?;
+            Ok((HostedFile { file, path, size_bytes: known.body.bytes, inline: false }, None))
+        }
+        FileParam::Inline(given) => {
+            let named = format!("{at}data");
+            let content = BASE64_STANDARD
+                .decode(given.data.as_bytes())
+                .map_err(|_| ApiError::invalid(named.clone(), format!("`{named}` is not standard base64.")))?;
+            let file = FileId::new(app.now(), app.random());
+            Ok((HostedFile { file, path, size_bytes: content.len() as u64, inline: true }, Some(content)))
+        }
+    }
+}
+
 /// A file's place in the workspace: the same rules as the SDK's own check.
-pub(crate) fn check_destination(path: &str, laid: &[HostedFile], at: &str) -> Result<(), ApiError> {
+fn check_destination(path: &str, laid: &[HostedFile], at: &str) -> Result<(), ApiError> {
     let wrong = |reason: String| Err(ApiError::invalid(at, format!("`{at}` {reason}.")));
     let below = path.strip_prefix(WORKSPACE).and_then(|rest| rest.strip_prefix('/'));
     let Some(below) = below.filter(|_| is_plain_path(path)) else {

@@ -333,6 +333,7 @@ pub(crate) async fn delete(call: Call) -> Answer {
     let (app, caller) = (&*call.app, &call.caller);
     let known = find(app, caller, session).await?;
     submit(app, caller, session, Input::Delete, None).await?;
+    super::artifacts::remove_all(app, caller, session, &known.journal).await?;
     environments::forget(app, caller.tenant, &known.view.environment).await?;
     if let EnvironmentSpec::Hosted(hosted) = &known.view.environment {
         super::files::remove_inline(app, caller.tenant, &hosted.files).await?;

@@ -130,6 +130,15 @@ pub struct InlineFileParam {
     pub path: String,
 }
 
+impl FileParam {
+    pub fn path(&self) -> &str {
+        match self {
+            Self::FileId(file) => &file.path,
+            Self::Inline(file) => &file.path,
+        }
+    }
+}
+
 /// An executor that the application runs.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -230,6 +239,25 @@ pub struct SelfHostedEnvironment {
     /// For `codex exec-server --remote`. Empty for an executor that listens.
     pub remote_url: String,
     pub workspace_directory: String,
+}
+
+/// A file of an environment.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EnvironmentFile {
+    pub environment_id: String,
+    pub object: &'static str,
+    /// Absolute, inside the workspace.
+    pub path: String,
+    pub size_bytes: u64,
+}
+
+/// A page of files; `page` takes `next`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EnvironmentFilePage {
+    pub object: &'static str,
+    pub data: Vec<EnvironmentFile>,
+    pub has_more: bool,
+    pub next: Option<String>,
 }
 
 /// What is told of an environment by its id.

@@ -5,8 +5,9 @@
 
 use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, Turn, UnknownAction, describe};
 use crate::{
-    Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentStatus, Failure,
-    FailureCode, ModelAnswer, Outcome, Purpose, Stop,
+    Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentSpec, EnvironmentStatus,
+    Failure, FailureCode, ModelAnswer, Outcome, Purpose, Stop,
+    environment::HostedFile,
     item::{ArtifactView, Change, EffectNote, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
     joined_text,
     record::{
@@ -134,6 +135,7 @@ impl State {
             }
             Input::Resolve { action, resolution } => self.resolve(*action, *resolution, orderer, changes),
             Input::Environment { status } => self.environment(*status, None, changes),
+            Input::AddFile { file } => self.add_file(file, changes),
             Input::RemoveArtifact { artifact } => changes.push(Change::ArtifactRemoved(*artifact)),
             Input::Delete => {
                 self.deleted = true;
@@ -192,6 +194,19 @@ impl State {
             changes.push(Change::Environment { id, kind, status, error });
             changes.push(Change::SessionUpdated(Box::new(self.view())));
         }
+    }
+
+    fn add_file(&mut self, file: &HostedFile, changes: &mut Vec<Change>) {
+        let starting = self.open.values().any(|open| matches!(*open.action, Action::EnvironmentStart { .. }));
+        if starting || self.environment_facts.is_some() {
+            return;
+        }
+        let EnvironmentSpec::Hosted(hosted) = &mut self.environment else { return };
+        match hosted.files.iter_mut().find(|earlier| earlier.path == file.path) {
+            Some(earlier) => *earlier = file.clone(),
+            None => hosted.files.push(file.clone()),
+        }
+        changes.push(Change::SessionUpdated(Box::new(self.view())));
     }
 
     fn resolve(&mut self, action: ActionId, how: Resolution, by: &Principal, changes: &mut Vec<Change>) {
