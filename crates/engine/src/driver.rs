@@ -4,6 +4,7 @@
 //! nothing: `core` plans, `gate` lets through.
 
 use crate::{
+    away,
     live::{Channel, place},
     scheduler::Scheduler,
 };
@@ -68,6 +69,7 @@ pub(crate) fn was_rung(bell: &Notify) -> bool {
 pub(crate) async fn drive(scheduler: &Arc<Scheduler>, session: SessionId, bell: &Notify) -> Result<(), GateError> {
     let options = &scheduler.options;
     let Some(lease) = options.gate.open(session, options.node).await? else { return Ok(()) };
+    away::tell(scheduler, session, lease.state()).await?;
     let (outcomes, settled) = unbounded_channel();
     let channel = scheduler.channels.of(session);
     let mut driver = Driver { scheduler, channel, lease, hands: HashMap::new(), outcomes, settled };

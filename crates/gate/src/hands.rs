@@ -24,6 +24,12 @@ pub trait Executor: Send + Sync {
     /// The session is over or was deleted: stop what runs and wipe what is ours. Belongs to the `environment.start`
     /// that caused it. Succeeds when there is nothing.
     async fn close(&self, session: SessionId, environment: bailiwick_types::EnvironmentId);
+
+    /// Whether the executor that dials in to this environment has no connection to this process. Asked only of
+    /// environments that are dialled in to.
+    fn is_away(&self, _environment: bailiwick_types::EnvironmentId) -> bool {
+        false
+    }
 }
 
 /// What a hand may say while it works. All of it is provisional.

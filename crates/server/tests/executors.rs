@@ -282,6 +282,35 @@ async fn a_command_is_unknown_when_server_and_executor_died_together() {
     outcome_is_resolved(&house, &awaiting.session, &awaiting.work).await;
 }
 
+/// Nobody told the server that the executor went, because it went while there was no server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_executor_that_went_while_the_server_was_away_is_waited_for() {
+    let house = House::new(|seen| match seen.results_since_user {
+        0 => Answer::call("run_command", json!({"command": "echo ran >> effects"}).to_string()).into(),
+        _ => Answer::text("Done.").into(),
+    })
+    .await;
+    let server = house.start().await;
+    let awaiting = Awaiting::new(&house).await;
+    let executor = awaiting.executor();
+    house.idle(&awaiting.session).await;
+    server.kill();
+    executor.kill();
+    let _server = house.start().await;
+    let more = json!({"events": [{
+        "type": "agent.session.input.message", "input": [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "once more"}]},
+        ],
+    }]});
+    house.post(&format!("/v1/agents/sessions/{}/events", awaiting.session), &more).await.expect("accepted");
+    let waits = house.until(&awaiting.session, "it does not wait", |view| view["status"] != "in_progress").await;
+    assert_eq!(waits["required_actions"][0]["type"], "environment_connection", "{waits}");
+    assert_eq!(waits["bailiwick"]["environment"]["status"], "disconnected", "{waits}");
+    let _again = awaiting.executor();
+    house.idle(&awaiting.session).await;
+    assert_eq!(text(&awaiting.work.join("effects")), "ran\nran\n");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registering_needs_the_key_of_this_environment() {
     let house = House::new(errand()).await;

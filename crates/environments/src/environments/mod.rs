@@ -26,6 +26,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::mpsc::WeakSender;
 
 /// An executor that we dial.
 #[derive(Debug, Clone)]
@@ -91,6 +92,8 @@ struct Place {
     changing: tokio::sync::Mutex<()>,
     hands: Mutex<Option<Arc<Hands>>>,
     door: Mutex<Door>,
+    /// The last connection that was dialled in. Does not keep it open.
+    line: Mutex<Option<WeakSender<String>>>,
 }
 
 /// Where an executor that dials in waits for its client, or the client for it.
@@ -188,11 +191,19 @@ impl Executor for Environments {
             tracing::error!(%session, %environment, %error, "a sandbox could not be wiped");
         }
     }
+
+    fn is_away(&self, environment: EnvironmentId) -> bool {
+        let place = lock(&self.0.places).get(&environment).cloned();
+        let line = place.and_then(|place| lock(&place.line).as_ref().and_then(WeakSender::upgrade));
+        line.is_none_or(|line| line.is_closed())
+    }
 }
 
 #[async_trait]
 impl ExecutorDoor for Environments {
     async fn attach(&self, _: SessionId, environment: EnvironmentId, line: ExecutorLine) {
-        self.place(environment).give(line.into());
+        let place = self.place(environment);
+        *lock(&place.line) = Some(line.outgoing.downgrade());
+        place.give(line.into());
     }
 }

@@ -1,0 +1,37 @@
+//! Tells a session that its executor is gone when nobody else could: it dialled in to a process that has ended.
+
+use crate::scheduler::Scheduler;
+use bailiwick_core::{
+    EnvironmentStatus,
+    record::{Input, InputEnvelope},
+    session::State,
+};
+use bailiwick_gate::{GateError, Journal};
+use bailiwick_ports::store::Submission;
+use bailiwick_types::{Principal, SessionId};
+
+/// Before a session is driven: when it believes in an executor that has no connection here, it is told.
+pub(crate) async fn tell(scheduler: &Scheduler, session: SessionId, state: &State) -> Result<(), GateError> {
+    let Some(environment) = state.environment.id().filter(|_| state.environment.dials_in()) else { return Ok(()) };
+    let believed = matches!(state.environment_status, EnvironmentStatus::Ready | EnvironmentStatus::Connected);
+    let is_away = || scheduler.options.executor.is_away(environment);
+    if !believed || !is_away() {
+        return Ok(());
+    }
+    submit(scheduler, session, EnvironmentStatus::Disconnected).await?;
+    // It dialled in meanwhile, and what it said of itself may lie before what was just said.
+    if !is_away() {
+        submit(scheduler, session, EnvironmentStatus::Ready).await?;
+    }
+    Ok(())
+}
+
+async fn submit(scheduler: &Scheduler, session: SessionId, status: EnvironmentStatus) -> Result<(), GateError> {
+    let options = &scheduler.options;
+    let Some(head) = options.store.head(session.into()).await? else { return Ok(()) };
+    let journal = Journal::open(&*options.keys, head.tenant, session.into(), &head.key)?;
+    let input = InputEnvelope { orderer: Principal::Operator, input: Input::Environment { status } };
+    let inputs = vec![journal.seal_input(&input)];
+    options.store.submit(Submission { tenant: head.tenant, stream: session.into(), inputs, idempotency: None }).await?;
+    Ok(())
+}
