@@ -74,6 +74,13 @@ impl App {
         self.options.random.id_bytes()
     }
 
+    /// A name for one request, which its answer and its log lines carry.
+    pub fn request_id(&self) -> String {
+        let mut bytes = [0; 12];
+        self.options.random.fill(&mut bytes);
+        bytes.iter().fold(String::from("req_"), |id, byte| format!("{id}{byte:02x}"))
+    }
+
     /// A session's head and codec. Another tenant's session is unknown.
     pub async fn open(&self, caller: &Caller, session: SessionId) -> Result<(StreamHead, Journal), ApiError> {
         let stream: StreamId = session.into();

@@ -138,7 +138,8 @@ impl ApiError {
     /// 500. The reason goes to the log, not to the caller.
     pub fn internal(reason: impl std::fmt::Display) -> Self {
         tracing::error!(%reason, "a request failed by a fault of the server");
-        let message = "The server could not do this because of a fault of its own; its log has the reason.";
+        let message =
+            "The server could not do this because of a fault of its own; its log has the reason, under `x-request-id`.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
     }
 

@@ -12,12 +12,13 @@ use crate::{
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRequestParts, RawPathParams, Request},
-    http::{Method, request::Parts},
+    http::{HeaderValue, Method, request::Parts},
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
 };
 use bailiwick_ports::{Caller, Scope};
 use std::{pin::Pin, sync::Arc};
+use tracing::Instrument;
 
 pub(crate) type Answer = Result<Response, ApiError>;
 type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -194,7 +195,18 @@ pub(crate) fn router(app: Arc<App>, trusted: Option<Caller>) -> Router {
             let (app, trusted) = (Arc::clone(&app), trusted.clone());
             let answer = move |request: Request| {
                 let (app, trusted) = (Arc::clone(&app), trusted.clone());
-                async move { answer(app, trusted, route, request).await.unwrap_or_else(IntoResponse::into_response) }
+                let id = app.request_id();
+                // A fault is logged with the id that the caller is told.
+                let span = tracing::error_span!("request", id, operation = route.operation);
+                let work = async move {
+                    let answer = answer(app, trusted, route, request).await;
+                    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+                    if let Ok(id) = HeaderValue::try_from(id) {
+                        response.headers_mut().insert("x-request-id", id);
+                    }
+                    response
+                };
+                work.instrument(span)
             };
             router = router.route(&format!("{prefix}{}", route.path), on(filter(route.method), answer));
         }
