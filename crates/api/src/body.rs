@@ -11,6 +11,10 @@ use sha2::{Digest, Sha256};
 /// Deepest nesting of arrays and objects in a request.
 pub const MAX_DEPTH: usize = 64;
 
+/// Characters of a field's path, and of what is wrong with it, that an error repeats.
+const MAX_SHOWN_PATH: usize = 200;
+const MAX_SHOWN_TEXT: usize = 600;
+
 /// What a signed request claims its body to be; the body must turn out to be that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClaimedDigest(pub [u8; 32]);
@@ -54,7 +58,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_syntax() || inner.is_eof() {
-            return ApiError::malformed(format!("The body is not JSON: {inner}."));
+            return ApiError::malformed(shown(&format!("The body is not JSON: {inner}."), MAX_SHOWN_TEXT));
         }
         field_error(&path, &strip_place(&inner.to_string()))
     })?;
@@ -83,11 +87,23 @@ fn field_error(outer: &str, message: &str) -> ApiError {
         Some((start, rest)) => format!("{start}; known are{rest}"),
         None => text,
     };
+    // Both may hold what the client wrote.
+    let (path, text) = (shown(&path, MAX_SHOWN_PATH), shown(&text, MAX_SHOWN_TEXT));
     if path.is_empty() {
         ApiError::malformed(format!("The body does not fit: {text}."))
     } else {
         ApiError::invalid(path.clone(), format!("`{path}`: {text}."))
     }
+}
+
+/// Safe to print, and not as long as the client likes.
+fn shown(text: &str, limit: usize) -> String {
+    let mut shown: String = text.chars().take(limit).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    let escape = |c: char| if c.is_control() { c.escape_debug().collect() } else { vec![c] };
+    shown.chars().flat_map(escape).collect()
 }
 
 fn join(outer: &str, inner: &str) -> String {

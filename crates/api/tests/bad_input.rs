@@ -221,6 +221,12 @@ async fn a_body_that_is_no_json_object_is_refused() {
         let error = send(body).await.error(400);
         assert!(error["message"].as_str().unwrap().len() < 500, "{shown}: {error}");
     }
+    for name in ["x".repeat(100_000), "\u{1b}[31m".into(), "\u{1}model\u{1}".into()] {
+        let error = house.post("/v1/agents", json!({"model": "main", name: 1})).await.error(400);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.len() < 2000 && !message.chars().any(char::is_control), "{error}");
+        assert!(error["param"].as_str().unwrap().len() < 1000, "{error}");
+    }
     let house = House::with(Limits { json_bytes: 1000, ..Limits::default() }).await;
     let mut request = house.request("POST", "/v1/agents/sessions", None);
     *request.body_mut() = Body::from(vec![b' '; 1001]);

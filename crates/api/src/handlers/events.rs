@@ -17,6 +17,7 @@ use bailiwick_engine::{From as WatchFrom, Submitted};
 use bailiwick_ports::store::{Page, RowKind};
 use bailiwick_types::{SessionId, TurnId};
 use std::collections::HashSet;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Items at work that a connection looks for when it begins in the middle of a turn.
 const MAX_AT_WORK: u32 = 100;
@@ -57,7 +58,8 @@ pub(crate) async fn stream(call: Call) -> Answer {
             }
         },
     };
-    open(&call, session, from, padding, false).await
+    let permit = call.app.bounds.stream()?;
+    open(&call, session, from, padding, false, permit).await
 }
 
 /// The position of a place `position.n`.
@@ -68,8 +70,14 @@ fn position(id: &str) -> Option<u64> {
 }
 
 /// Answers with a session's events. `until_idle` ends with the first turn that ends.
-pub(crate) async fn open(call: &Call, session: SessionId, from: WatchFrom, padding: bool, until_idle: bool) -> Answer {
-    let permit = call.app.bounds.stream()?;
+pub(crate) async fn open(
+    call: &Call,
+    session: SessionId,
+    from: WatchFrom,
+    padding: bool,
+    until_idle: bool,
+    permit: OwnedSemaphorePermit,
+) -> Answer {
     let handle = &call.app.options.handle;
     // The watch is made before the row is read, so that what the row does not show is told.
     let watch = handle.watch(call.caller.tenant, session, from).await?;

@@ -15,6 +15,8 @@ use bailiwick_types::{ItemId, TurnId};
 const MAX_EVENTS: usize = 64;
 const MAX_MESSAGES: usize = 64;
 const MAX_PARTS: usize = 256;
+/// Bytes of a call's id, which the model's provider makes.
+const MAX_CALL_ID: usize = 512;
 
 /// The first input of a session, or `None` when there is none.
 pub(crate) fn first(app: &App, input: Option<FirstInput>) -> Result<Option<Input>, ApiError> {
@@ -116,6 +118,10 @@ fn tool_result(
     path: &str,
 ) -> Result<Input, ApiError> {
     let ToolResultInput { call_id, turn_id, success, error, output } = result;
+    if call_id.len() > MAX_CALL_ID || call_id.chars().any(char::is_control) {
+        let path = format!("{path}.call_id");
+        return Err(ApiError::invalid(path.clone(), format!("`{path}` is no id of a call.")));
+    }
     // The SDK knows this text and tries again: the call's event may overtake its registration.
     let unknown = || ApiError::invalid(format!("{path}.call_id"), format!("Unknown pending tool call: {call_id}"));
     let turn: TurnId = turn_id.parse().map_err(|_| unknown())?;

@@ -29,6 +29,7 @@ use bailiwick_ports::{
 use bailiwick_types::{ActionId, AgentId, Millis, SessionId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 /// How long an answer waits until a change is taken in.
@@ -74,15 +75,13 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     let (param, body): (SessionCreate, _) = call.json().await?;
     let idempotency = call.idempotency(&body).await?;
     let (app, caller) = (&*call.app, &call.caller);
+    let padding = padding(&param);
+    // Where no stream may be opened any more, the session is not made either.
+    let permit = if param.stream == Some(true) { Some(app.bounds.stream()?) } else { None };
     if let Some(Accepted::Repeated { stream, .. }) = earlier(app, caller, &idempotency).await? {
-        return began(&call, stream.into(), param.stream == Some(true), padding(&param)).await;
+        return began(&call, stream.into(), permit, padding).await;
     }
     check_create(&param)?;
-    let (stream, padding) = (param.stream == Some(true), padding(&param));
-    if stream {
-        // Refused before the session is there, not after.
-        drop(app.bounds.stream()?);
-    }
     let new = new_session(app, caller, param, idempotency).await?;
     let (session, environment) = (new.session, new.created.environment.clone());
     environments::remember(app, caller.tenant, &environment, session).await?;
@@ -91,7 +90,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
             if repeated {
                 environments::forget(app, caller.tenant, &environment).await?;
             }
-            began(&call, session, stream, padding).await
+            began(&call, session, permit, padding).await
         }
         Submitted::KeyReused => {
             environments::forget(app, caller.tenant, &environment).await?;
@@ -117,9 +116,9 @@ fn padding(param: &SessionCreate) -> bool {
     param.stream_options.as_ref().and_then(|options| options.include_obfuscation).unwrap_or(true)
 }
 
-async fn began(call: &Call, session: SessionId, stream: bool, padding: bool) -> Answer {
-    if stream {
-        return event_routes::open(call, session, WatchFrom::Beginning, padding, true).await;
+async fn began(call: &Call, session: SessionId, stream: Option<OwnedSemaphorePermit>, padding: bool) -> Answer {
+    if let Some(permit) = stream {
+        return event_routes::open(call, session, WatchFrom::Beginning, padding, true, permit).await;
     }
     ok(find(&call.app, &call.caller, session).await?.show(&call.base_url))
 }
