@@ -1,7 +1,11 @@
 //! Requests that were right once, with something in them turned into nonsense: whatever comes, the answer is one of the
 //! API's, and never a fault of the server.
 
-#![allow(clippy::disallowed_methods, reason = "tests own the machine's clock and tasks")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests may panic, and own the machine's clock and tasks"
+)]
 
 mod common;
 
