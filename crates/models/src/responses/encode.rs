@@ -171,8 +171,9 @@ impl Serialize for Input<'_> {
             if is_reasoning && (self.without_reasoning || !leads_to_output(&self.entries[place..])) {
                 continue;
             }
+            let usable = |value: &Value| !is_reasoning || !is_hollow(value);
             match &entry.native {
-                Some(native) if *native.origin == *self.origin && place >= whole && !is_hollow(&native.value) => {
+                Some(native) if *native.origin == *self.origin && place >= whole && usable(&native.value) => {
                     items.serialize_element(&native.value)?
                 }
                 _ => {
