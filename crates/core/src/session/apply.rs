@@ -378,6 +378,10 @@ impl State {
                 self.finish_call(index, Some((decided.action, &decided.arguments)), end, changes);
             }
             None => {
+                if matches!(decided.arguments, Action::EnvironmentStart { .. }) {
+                    self.deny_environment_calls(rule, remedy, &message, changes);
+                    return;
+                }
                 let publishing = matches!(decided.arguments, Action::ArtifactPublish { .. });
                 if let Some(turn) = &mut self.turn {
                     if publishing {
@@ -387,6 +391,19 @@ impl State {
                     }
                 }
             }
+        }
+    }
+
+    /// The environment may not be started, so no call that needs it can be performed.
+    fn deny_environment_calls(&mut self, rule: &str, remedy: &str, message: &str, changes: &mut Vec<Change>) {
+        let Some(turn) = &self.turn else { return };
+        let needs_it =
+            |call: &Call| call.status == CallStatus::Waiting && crate::tools::BUILT_IN.contains(&call.name.as_str());
+        let waiting: Vec<usize> = (0..turn.calls.len()).filter(|index| needs_it(&turn.calls[*index])).collect();
+        for index in waiting {
+            let note = EffectNote::Denied { rule: rule.to_owned(), remedy: remedy.to_owned() };
+            let end = CallEnd { effect: Some(note), ..CallEnd::failed(message.to_owned()) };
+            self.finish_call(index, None, end, changes);
         }
     }
 
