@@ -4,7 +4,8 @@ use super::Findings;
 use toml::{Table, Value};
 
 const LICENCE: &str = "Apache-2.0";
-const INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// How the lock writes that a package comes from a registry, and not from a repository.
+const INDEX: &str = "registry+";
 
 pub fn check(path: &str, content: &str, findings: &mut Findings) {
     let manifest: Table = match content.parse() {
@@ -33,9 +34,9 @@ pub fn check_lock(path: &str, content: &str, findings: &mut Findings) {
         Err(error) => return findings.problem(path, 1, format_args!("does not parse: {error}")),
     };
     for package in lock.get("package").and_then(Value::as_array).into_iter().flatten() {
-        if text(package, &["source"]).is_some_and(|source| source != INDEX) {
+        if text(package, &["source"]).is_some_and(|source| !source.starts_with(INDEX)) {
             let name = text(package, &["name"]).unwrap_or("?");
-            findings.problem(path, 1, format_args!("`{name}` comes from another place than the public index"));
+            findings.problem(path, 1, format_args!("`{name}` comes from another place than a registry"));
         }
     }
 }

@@ -236,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_names_the_public_index_only() {
+    fn the_lock_names_registries_only() {
         let lock = "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n";
-        good("Cargo.lock", &format!("{lock}source = \"registry+https://github.com/rust-lang/crates.io-index\"\n"));
+        good("Cargo.lock", &format!("{lock}source = \"registry+https://example.org/index\"\n"));
         refused(
             "Cargo.lock",
             &format!("{lock}source = \"git+https://example.org/a#1\"\n"),
