@@ -4,6 +4,7 @@ use crate::{
     GateError, Mode, Permit, Scope, Settled,
     journal::{Journal, Tip, first_records},
     permit::Grant,
+    replay::fold,
 };
 use bailiwick_core::{
     Action, Class,
@@ -411,18 +412,6 @@ impl<'a> Writing<'a> {
         self.records.push(lease.journal.seal_record(&mut lease.tip, lease.node_epoch, &record));
         let changes = lease.state.apply(&record);
         self.changes.extend(changes.into_iter().map(|change| (record.position, change)));
-    }
-}
-
-fn fold(folded: &mut Option<State>, journal: &Journal, record: &Record) -> Result<Vec<Change>, GateError> {
-    match (&mut *folded, &record.body) {
-        (Some(state), _) => Ok(state.apply(record)),
-        (None, Body::SessionCreated(created)) => {
-            let (state, changes) = State::begin(journal.tenant, journal.session(), record.time, created);
-            *folded = Some(state);
-            Ok(changes)
-        }
-        (None, _) => Err(GateError::NoBeginning(journal.stream)),
     }
 }
 

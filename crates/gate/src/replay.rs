@@ -38,22 +38,23 @@ impl Replay {
         let mut replayed = Vec::with_capacity(sealed.len());
         for sealed in &sealed {
             let record = self.journal.open_record(sealed)?;
-            let changes = self.fold(&record)?;
+            let changes = fold(&mut self.state, &self.journal, &record)?;
             self.position = record.position;
             replayed.push(Replayed { record, changes });
         }
         Ok(replayed)
     }
+}
 
-    fn fold(&mut self, record: &Record) -> Result<Vec<Change>, GateError> {
-        match (&mut self.state, &record.body) {
-            (Some(state), _) => Ok(state.apply(record)),
-            (None, Body::SessionCreated(created)) => {
-                let (state, changes) = State::begin(self.journal.tenant, self.journal.session(), record.time, created);
-                self.state = Some(state);
-                Ok(changes)
-            }
-            (None, _) => Err(GateError::NoBeginning(self.journal.stream)),
+/// One record further, from the creation on. Recovery and replay both go this way, so that they cannot differ.
+pub(crate) fn fold(folded: &mut Option<State>, journal: &Journal, record: &Record) -> Result<Vec<Change>, GateError> {
+    match (&mut *folded, &record.body) {
+        (Some(state), _) => Ok(state.apply(record)),
+        (None, Body::SessionCreated(created)) => {
+            let (state, changes) = State::begin(journal.tenant, journal.session(), record.time, created);
+            *folded = Some(state);
+            Ok(changes)
         }
+        (None, _) => Err(GateError::NoBeginning(journal.stream)),
     }
 }
