@@ -8,6 +8,7 @@ pub mod agent;
 pub mod content;
 pub mod environment;
 pub mod item;
+pub mod label;
 pub mod model;
 pub mod record;
 pub mod session;
@@ -21,4 +22,5 @@ pub use action::{
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
 pub use content::{Content, joined_text};
 pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};
+pub use label::{Confidentiality, Integrity, Label};
 pub use model::{Entry, EntryBody, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};

@@ -75,6 +75,8 @@ bodies! {
     ActionSettled(ActionSettled) = "action.settled" v 1;
     /// A tool call that never became an action: its tool or its arguments do not exist.
     CallRefused(CallRefused) = "call.refused" v 1;
+    /// Somebody changed what the tenant's administration keeps. Only in a tenant's own stream. A receipt.
+    AdministrationChanged(AdministrationChanged) = "administration.changed" v 1;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -262,4 +264,18 @@ pub struct CallRefused {
     pub turn: TurnId,
     pub call_id: String,
     pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdministrationChanged {
+    pub by: Principal,
+    /// `agent.published`, `user.disabled`, `policy.applied`.
+    pub change: String,
+    /// The id of what changed, with its prefix.
+    pub target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What a reader needs beyond that. Never a secret.
+    #[serde(default)]
+    pub details: serde_json::Value,
 }

@@ -7,7 +7,7 @@ use crate::{
     replay::fold,
 };
 use bailiwick_core::{
-    Action, Class,
+    Action, Class, Label,
     item::Change,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, InputEnvelope, InputReceived, Record, Ruling, SessionCreated,
@@ -15,7 +15,7 @@ use bailiwick_core::{
     session::{Ask, Plan, State, request, rows},
 };
 use bailiwick_ports::{
-    Clock, Keys, Policy, PolicyRequest, Store, StoreError, Verdict,
+    Clock, Directory, Keys, ModelCards, Policy, PolicyRequest, Store, StoreError, Strangers, Verdict,
     store::{Accepted, Append, Due, Idempotency, InboxEntry, NewStream, SealedRecord},
 };
 use bailiwick_types::{ActionId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp};
@@ -41,6 +41,8 @@ pub struct Gate {
     keys: Arc<dyn Keys>,
     policy: Arc<dyn Policy>,
     clock: Arc<dyn Clock>,
+    directory: Arc<dyn Directory>,
+    cards: Option<Arc<dyn ModelCards>>,
 }
 
 /// A stream that this process drives: its lease, its state, and the line on which dropped permits report.
@@ -116,7 +118,19 @@ pub struct NewSession {
 
 impl Gate {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, policy: Arc<dyn Policy>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, keys, policy, clock }
+        Self { store, keys, policy, clock, directory: Arc::new(Strangers), cards: None }
+    }
+
+    /// Who is known; without one nobody is.
+    #[must_use]
+    pub fn with_directory(self, directory: Arc<dyn Directory>) -> Self {
+        Self { directory, ..self }
+    }
+
+    /// What is known of models; without them no call has a price.
+    #[must_use]
+    pub fn with_cards(self, cards: Arc<dyn ModelCards>) -> Self {
+        Self { cards: Some(cards), ..self }
     }
 
     /// Begins a session: its stream, its first record, its row and its first input, in one transaction.
@@ -279,7 +293,7 @@ impl Gate {
         let repeatable = matches!(ask.action.class(), Class::Pure | Class::Idempotent);
         let ruling = match state.unknown_like(&digest) {
             Some(by) if !repeatable => Ruling::Held { by },
-            _ => self.ruling(state, &principal, &ask.action),
+            _ => self.ruling(state, &principal, &ask.action, writing.at),
         };
         let pending = match &ruling {
             Ruling::Allowed { .. } if ask.action.class() == Class::Awaited => Pending::Awaited(ask.id),
@@ -287,6 +301,7 @@ impl Gate {
             Ruling::Denied { .. } => Pending::Denied(ask.id),
             Ruling::Held { by } => Pending::Held { action: ask.id, by: *by },
         };
+        let policy_version = self.policy.version(writing.lease.state.tenant);
         writing.add(Body::ActionDecided(ActionDecided {
             action: ask.id,
             turn: ask.turn,
@@ -294,7 +309,7 @@ impl Gate {
             arguments: ask.action,
             digest,
             principal,
-            policy_version: self.policy.version(),
+            policy_version,
             decision: ruling,
         }));
         writing.pending.push(pending);
@@ -310,18 +325,18 @@ impl Gate {
             Class::Lookup => Mode::Lookup,
             _ => Mode::Again,
         };
-        let decision = self.ruling(state, &open.principal, &open.action);
+        let decision = self.ruling(state, &open.principal, &open.action, writing.at);
         let pending = match &decision {
             Ruling::Denied { .. } => Pending::Denied(action),
             _ => Pending::Permitted(action, mode),
         };
-        let policy_version = self.policy.version();
+        let policy_version = self.policy.version(writing.lease.state.tenant);
         writing.add(Body::ActionResumed(ActionResumed { action, policy_version, decision }));
         writing.pending.push(pending);
         Ok(())
     }
 
-    fn ruling(&self, state: &State, principal: &Principal, action: &Action) -> Ruling {
+    fn ruling(&self, state: &State, principal: &Principal, action: &Action, at: Timestamp) -> Ruling {
         if action.environment().is_some_and(|environment| state.environment.id() != Some(environment)) {
             return Ruling::Denied {
                 rule: "own-environment".into(),
@@ -329,9 +344,29 @@ impl Gate {
                 remedy: "Use the session's own environment.".into(),
             };
         }
-        let asked = PolicyRequest { tenant: state.tenant, principal, agent: &state.agent, action };
+        let tenant = state.tenant;
+        let colleague = self.directory.colleague(tenant, state.agent.id);
+        let person = principal.person().and_then(|user| self.directory.person(tenant, user));
+        let model = match (action, &self.cards) {
+            (Action::ModelCall(call), Some(cards)) => cards.card(&call.model),
+            _ => None,
+        };
+        let asked = PolicyRequest {
+            tenant,
+            session: state.session,
+            principal,
+            agent: &state.agent,
+            colleague: colleague.as_deref(),
+            person: person.as_deref(),
+            label: &Label::default(),
+            model: model.as_ref(),
+            action,
+            now: at,
+            approved: false,
+        };
         match self.policy.decide(&asked) {
-            Verdict::Allow { rule } => Ruling::Allowed { rule },
+            Verdict::Allow { rule, .. } => Ruling::Allowed { rule },
+            Verdict::Ask { rule, reason, .. } => Ruling::Denied { rule, reason, remedy: "Ask a person.".into() },
             Verdict::Deny { rule, reason, remedy } => Ruling::Denied { rule, reason, remedy },
         }
     }

@@ -1,6 +1,6 @@
 //! What the configuration says of the published models: `[models.NAME]`.
 
-use bailiwick_ports::ModelCard;
+use bailiwick_ports::{ModelCard, Residency};
 use bailiwick_types::{Millis, Secret};
 use reqwest::Url;
 use serde::Deserialize;
@@ -44,6 +44,12 @@ pub struct ModelOptions {
     /// An HTTP proxy for this model. The system's proxy settings are not used.
     #[serde(default)]
     pub proxy: Option<String>,
+    /// Where prompts go, seen from the company's walls: `inside` or `outside`.
+    #[serde(default)]
+    pub residency: Residency,
+    /// Groups whose data this model may see although it is outside.
+    #[serde(default)]
+    pub clearance: Vec<String>,
     /// The scenario file of `rehearsal`.
     #[serde(default)]
     pub scenario: Option<PathBuf>,
@@ -156,6 +162,8 @@ impl ModelOptions {
             timeouts: Timeouts::default(),
             retries: default_retries(),
             proxy: None,
+            residency: Residency::Outside,
+            clearance: Vec::new(),
             scenario: None,
         }
     }
@@ -265,6 +273,9 @@ impl ModelOptions {
             context_tokens: self.context_tokens,
             max_output_tokens: self.max_output_tokens,
             scripted,
+            prices: None,
+            residency: self.residency,
+            clearance: self.clearance.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use bailiwick_core::{Action, AgentConfig, FunctionTool, Remit};
 use bailiwick_ports::{Policy, PolicyRequest, Verdict};
-use bailiwick_types::Principal;
+use bailiwick_types::{Principal, TenantId};
 use serde_json::Value;
 
 /// Allows exactly what `remit.allow` lists, only functions and the model of the agent's own configuration, and only to
@@ -16,7 +16,7 @@ pub struct AllowList;
 
 impl Policy for AllowList {
     /// Counts changes of the rules in this file.
-    fn version(&self) -> u64 {
+    fn version(&self, _tenant: TenantId) -> u64 {
         1
     }
 
@@ -38,7 +38,7 @@ impl Policy for AllowList {
                 format!("the agent's owner can add `{operation}`, or all of `{kind}.*`, to `remit.allow`"),
             );
         };
-        own_things_only(agent, action).unwrap_or_else(|| Verdict::Allow { rule: format!("remit.allow `{entry}`") })
+        own_things_only(agent, action).unwrap_or_else(|| Verdict::allow(format!("remit.allow `{entry}`")))
     }
 
     fn check_remit(&self, remit: &Remit) -> Result<(), String> {

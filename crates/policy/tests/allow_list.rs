@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use bailiwick_core::{Action, AgentConfig, CommandRun, FunctionTool, Limits, ModelCall, Purpose, Remit};
+use bailiwick_core::{
+    Action, AgentConfig, CommandRun, Confidentiality, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit,
+};
 use bailiwick_policy::{AllowList, OPERATIONS, RemitError, validate};
 use bailiwick_ports::{Policy, PolicyRequest, Verdict};
-use bailiwick_types::{ActionId, AgentId, EnvironmentId, KeyId, Millis, Principal, SessionId, TenantId};
+use bailiwick_types::{ActionId, AgentId, EnvironmentId, KeyId, Millis, Principal, SessionId, TenantId, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -75,14 +77,31 @@ fn itself() -> Principal {
 }
 
 fn decide(agent: &AgentConfig, action: &Action) -> Verdict {
-    let request = PolicyRequest { tenant: TenantId::from_u128(3), principal: &itself(), agent, action };
-    AllowList.decide(&request)
+    AllowList.decide(&request(&itself(), agent, action))
+}
+
+fn request<'a>(principal: &'a Principal, agent: &'a AgentConfig, action: &'a Action) -> PolicyRequest<'a> {
+    static LABEL: Label = Label { integrity: Integrity::Trusted, confidentiality: Confidentiality::Internal };
+    PolicyRequest {
+        tenant: TenantId::from_u128(3),
+        session: SessionId::from_u128(4),
+        principal,
+        agent,
+        colleague: None,
+        person: None,
+        label: &LABEL,
+        model: None,
+        action,
+        now: Timestamp::from_millis(0),
+        approved: false,
+    }
 }
 
 fn denial(verdict: Verdict) -> (String, String, String) {
     match verdict {
         Verdict::Deny { rule, reason, remedy } => (rule, reason, remedy),
-        Verdict::Allow { rule } => panic!("allowed by {rule}"),
+        Verdict::Allow { rule, .. } => panic!("allowed by {rule}"),
+        Verdict::Ask { rule, .. } => panic!("{rule} asks"),
     }
 }
 
@@ -113,7 +132,7 @@ fn an_empty_remit_allows_nothing_and_says_how_to_change_that() {
 #[test]
 fn an_allowance_names_the_entry_that_gave_it() {
     let verdict = decide(&agent(&["file.*"]), &actions()[8]);
-    assert_eq!(verdict, Verdict::Allow { rule: "remit.allow `file.*`".into() });
+    assert_eq!(verdict, Verdict::allow("remit.allow `file.*`"));
 }
 
 #[test]
@@ -137,9 +156,7 @@ fn nobody_but_the_agent_acts_under_its_remit() {
     let other = Principal::Agent { id: AgentId::from_u128(7), session: SessionId::from_u128(2), on_behalf_of: None };
     for principal in [other, Principal::Operator, Principal::Service { key: KeyId::from_u128(9) }] {
         for action in actions() {
-            let request =
-                PolicyRequest { tenant: TenantId::from_u128(3), principal: &principal, agent: &agent, action: &action };
-            assert_eq!(denial(AllowList.decide(&request)).0, "principal");
+            assert_eq!(denial(AllowList.decide(&request(&principal, &agent, &action))).0, "principal");
         }
     }
 }

@@ -1,30 +1,73 @@
 //! The decision whether an action may be done.
 
-use bailiwick_core::{Action, AgentConfig, FunctionTool, Remit};
-use bailiwick_types::{Principal, TenantId};
+use crate::{Colleague, Meter, ModelCard, Person, Role};
+use bailiwick_core::{Action, AgentConfig, FunctionTool, Label, Remit};
+use bailiwick_types::{Principal, SessionId, TeamId, TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Everything a decision may depend on.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct PolicyRequest<'a> {
     pub tenant: TenantId,
+    pub session: SessionId,
     /// The agent, on behalf of the turn's orderer.
     pub principal: &'a Principal,
     pub agent: &'a AgentConfig,
+    /// `None` for an agent written inline.
+    pub colleague: Option<&'a Colleague>,
+    /// The user it works for; `None` when the orderer is a program that names nobody.
+    pub person: Option<&'a Person>,
+    /// Where what the session holds came from, and who may see it.
+    pub label: &'a Label,
+    /// The card of the model that a `model.call` goes to.
+    pub model: Option<&'a ModelCard>,
     pub action: &'a Action,
+    pub now: Timestamp,
+    /// A person's answer or grant covers this action: rules that ask are satisfied.
+    pub approved: bool,
 }
 
 /// A decision with its reason. Anything that goes wrong while deciding is a denial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// `rule` names what allowed it.
-    Allow { rule: String },
+    Allow {
+        rule: String,
+        /// What it counts against, to be reserved before it is done.
+        meters: Vec<Meter>,
+    },
+    /// It may be done when `approver` says so.
+    Ask { rule: String, reason: String, approver: Approver },
     /// `remedy` says what would have to change.
     Deny { rule: String, reason: String, remedy: String },
 }
 
+impl Verdict {
+    /// Allowed by a rule that counts nothing.
+    pub fn allow(rule: impl Into<String>) -> Self {
+        Self::Allow { rule: rule.into(), meters: Vec::new() }
+    }
+}
+
+/// Who may answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Approver {
+    /// The person for whom the agent works.
+    Person,
+    /// Somebody else than that person (four eyes): anybody with the role, or of the team; with neither, an admin or
+    /// operator.
+    Second {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        team: Option<TeamId>,
+    },
+}
+
 pub trait Policy: Send + Sync {
-    /// Which policy decides now, for receipts.
-    fn version(&self) -> u64;
+    /// Which policy decides now for this tenant, for receipts.
+    fn version(&self, tenant: TenantId) -> u64;
 
     fn decide(&self, request: &PolicyRequest<'_>) -> Verdict;
 

@@ -283,6 +283,9 @@ impl ModelCards for SimCards {
             context_tokens: 120,
             max_output_tokens: None,
             scripted: true,
+            prices: None,
+            residency: bailiwick_ports::Residency::Outside,
+            clearance: Vec::new(),
         })
     }
 

@@ -121,6 +121,8 @@ ids! {
     TenantId = "tenant";
     /// A person.
     UserId = "user";
+    /// People who work together: a department, a project.
+    TeamId = "team";
     /// A saved colleague. Never reused.
     AgentId = "agent";
     /// One append-only log with one writer.
@@ -141,6 +143,16 @@ ids! {
     ArtifactId = "artf";
     /// An API key or an access key.
     KeyId = "key";
+    /// A person's standing permission.
+    GrantId = "grant";
+    /// One rule set of a tenant's policy.
+    PolicyId = "policy";
+    /// A limit on what may be spent.
+    BudgetId = "budget";
+    /// A place for secrets.
+    VaultId = "vault";
+    /// One secret in a vault.
+    CredentialId = "cred";
     /// One running server process.
     NodeId = "node";
 }

@@ -11,8 +11,8 @@ mod time;
 mod tokens;
 
 pub use id::{
-    ActionId, AgentId, ArtifactId, EnvironmentId, FileId, IdError, ItemId, KeyId, NodeId, SessionId, StreamId,
-    TenantId, TurnId, UserId,
+    ActionId, AgentId, ArtifactId, BudgetId, CredentialId, EnvironmentId, FileId, GrantId, IdError, ItemId, KeyId,
+    NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
 };
 pub use money::Money;
 pub use principal::Principal;

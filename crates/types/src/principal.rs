@@ -26,6 +26,17 @@ pub enum Principal {
     Operator,
 }
 
+impl Principal {
+    /// The person in whose rights this acts: the user, or the user for whom an agent works.
+    pub fn person(&self) -> Option<UserId> {
+        match self {
+            Self::User { id } => Some(*id),
+            Self::Agent { on_behalf_of: Some(subject), .. } => subject.person(),
+            Self::Agent { .. } | Self::Service { .. } | Self::Operator => None,
+        }
+    }
+}
+
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -145,6 +145,9 @@ impl Model for ScriptedModel {
             provider_model: "scripted".into(),
             response_id: None,
             scripted: true,
+            prices: None,
+            residency: bailiwick_ports::Residency::Outside,
+            clearance: Vec::new(),
         };
         opened.settle(Outcome::Confirmed { result: ActionResult::Model(answer) })
     }
@@ -230,6 +233,9 @@ impl ModelCards for Cards {
             context_tokens: 128_000,
             max_output_tokens: None,
             scripted: true,
+            prices: None,
+            residency: bailiwick_ports::Residency::Outside,
+            clearance: Vec::new(),
         };
         vec![card("main"), card("other")]
     }

@@ -67,7 +67,8 @@ impl State {
         self.position = record.position;
         let mut changes = Vec::new();
         match &record.body {
-            Body::SessionCreated(_) => {}
+            // The first is what made this state; the other is of another kind of stream.
+            Body::SessionCreated(_) | Body::AdministrationChanged(_) => {}
             Body::InputReceived(input) => self.input(record.time, input, &mut changes),
             Body::TurnStarted(started) => self.turn_started(record.time, started, &mut changes),
             Body::TurnEnded(ended) => self.turn_ended(record.time, ended, &mut changes),

@@ -28,12 +28,12 @@ use std::{
 struct AllowAll;
 
 impl Policy for AllowAll {
-    fn version(&self) -> u64 {
+    fn version(&self, _tenant: bailiwick_types::TenantId) -> u64 {
         1
     }
 
     fn decide(&self, _: &PolicyRequest<'_>) -> Verdict {
-        Verdict::Allow { rule: "test".to_owned() }
+        Verdict::allow("test")
     }
 }
 

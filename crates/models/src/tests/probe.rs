@@ -18,6 +18,9 @@ fn card(scripted: bool) -> ModelCard {
         context_tokens: 128_000,
         max_output_tokens: None,
         scripted,
+        prices: None,
+        residency: bailiwick_ports::Residency::Outside,
+        clearance: Vec::new(),
     }
 }
 

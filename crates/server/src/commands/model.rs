@@ -62,6 +62,9 @@ async fn ask(client: &Client, name: &str, terminal: Terminal) -> Outcome<ProbeRe
         context_tokens: extras["context_tokens"].as_u64().unwrap_or_default(),
         max_output_tokens: extras["max_output_tokens"].as_u64(),
         scripted: extras["scripted"] == true,
+        prices: None,
+        residency: bailiwick_ports::Residency::Outside,
+        clearance: Vec::new(),
     };
     if !card.scripted {
         terminal.progress(format!("● calling `{}` five times", escape::line(name)));

@@ -1,0 +1,101 @@
+//! Who is who: people and colleagues as decisions need them.
+//!
+//! Answers come from memory, because the gate asks inside a commit. An implementation keeps what it answers in step
+//! with what is stored: a disabled person is disabled here before the call that disabled them returns.
+
+use bailiwick_types::{AgentId, TeamId, TenantId, UserId};
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+/// What a person may do with the product itself. What agents may do for them is policy's matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, people and policies included.
+    Admin,
+    /// Writes agents.
+    Builder,
+    /// Watches, stops and settles sessions.
+    Operator,
+    /// Reads receipts, policies and spend, and changes nothing.
+    Auditor,
+    /// Works with colleagues.
+    Member,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Builder, Self::Operator, Self::Auditor, Self::Member];
+
+    /// Its name in requests, policies and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Builder => "builder",
+            Self::Operator => "operator",
+            Self::Auditor => "auditor",
+            Self::Member => "member",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A user as decisions see one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    pub id: UserId,
+    pub tenant: TenantId,
+    /// For people to read.
+    pub name: String,
+    pub email: Option<String>,
+    pub roles: Vec<Role>,
+    pub teams: Vec<TeamId>,
+    /// A disabled person may do nothing, and nobody may do anything for them.
+    pub disabled: bool,
+}
+
+/// A saved agent as decisions see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Colleague {
+    pub id: AgentId,
+    pub owner: Option<UserId>,
+    pub deputy: Option<UserId>,
+    pub team: Option<TeamId>,
+    pub status: ColleagueStatus,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColleagueStatus {
+    #[default]
+    Active,
+    /// May do nothing until it is active again.
+    Suspended,
+    /// Will never do anything again; its id is never reused.
+    Retired,
+}
+
+pub trait Directory: Send + Sync {
+    /// `None` for somebody who is not known here.
+    fn person(&self, tenant: TenantId, user: UserId) -> Option<Arc<Person>>;
+    /// `None` for an agent that is not saved: one written inline for a session.
+    fn colleague(&self, tenant: TenantId, agent: AgentId) -> Option<Arc<Colleague>>;
+}
+
+/// A directory in which nobody is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Strangers;
+
+impl Directory for Strangers {
+    fn person(&self, _tenant: TenantId, _user: UserId) -> Option<Arc<Person>> {
+        None
+    }
+
+    fn colleague(&self, _tenant: TenantId, _agent: AgentId) -> Option<Arc<Colleague>> {
+        None
+    }
+}
