@@ -145,9 +145,6 @@ impl Model for ScriptedModel {
             provider_model: "scripted".into(),
             response_id: None,
             scripted: true,
-            prices: None,
-            residency: bailiwick_ports::Residency::Outside,
-            clearance: Vec::new(),
         };
         opened.settle(Outcome::Confirmed { result: ActionResult::Model(answer) })
     }
