@@ -319,11 +319,22 @@ pub struct Document {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DocumentKind {
+    /// A version of an agent's configuration.
     Agent,
     ApiKey,
     AccessKey,
     File,
     Environment,
+    User,
+    Team,
+    /// Who answers for an agent, and which of its versions is live. It outlives the agent.
+    Colleague,
+    /// How a person signs in here: the digest of a password, or a code to choose one with. Under the user's id.
+    Password,
+    /// A person who is signed in, in a browser or at a command line.
+    SignIn,
+    /// A key with which tokens are signed.
+    SigningKey,
 }
 
 impl DocumentKind {
@@ -335,6 +346,12 @@ impl DocumentKind {
             Self::AccessKey => "access_key",
             Self::File => "file",
             Self::Environment => "environment",
+            Self::User => "user",
+            Self::Team => "team",
+            Self::Colleague => "colleague",
+            Self::Password => "password",
+            Self::SignIn => "sign_in",
+            Self::SigningKey => "signing_key",
         };
         [b"bailiwick.document.v1/", kind.as_bytes(), b"/", &id.to_be_bytes()[..], &version.to_be_bytes()[..]].concat()
     }

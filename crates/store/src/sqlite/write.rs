@@ -43,6 +43,12 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::AccessKey => 3,
         DocumentKind::File => 4,
         DocumentKind::Environment => 5,
+        DocumentKind::User => 6,
+        DocumentKind::Team => 7,
+        DocumentKind::Colleague => 8,
+        DocumentKind::Password => 9,
+        DocumentKind::SignIn => 10,
+        DocumentKind::SigningKey => 11,
     }
 }
 
