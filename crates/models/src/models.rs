@@ -56,7 +56,7 @@ fn provider(
     random: &Arc<dyn Random>,
 ) -> Result<Box<dyn Provider>, OptionsError> {
     let dialect: Box<dyn Dialect> = match options.provider {
-        ProviderKind::OpenAiResponses => Box::new(Responses),
+        ProviderKind::OpenAiResponses => Box::<Responses>::default(),
         ProviderKind::OpenAiChat => Box::new(Chat),
         ProviderKind::Rehearsal => {
             let scenario = Scenario::load(options.scenario_file(name)?).map_err(|error| OptionsError {

@@ -3,7 +3,7 @@
 //! Applying never fails. A record that does not fit the state (a result for a call that is over, say) changes nothing:
 //! the gate checks before it writes, and a stream must always be readable.
 
-use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, Turn, UnknownAction, describe};
+use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, ToolMemo, Turn, UnknownAction, describe};
 use crate::{
     Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentSpec, EnvironmentStatus,
     Failure, FailureCode, ModelAnswer, Outcome, Purpose, Stop,
@@ -57,6 +57,7 @@ impl State {
             shown_status: SessionStatus::Idle,
             shown_calls: BTreeSet::new(),
             shown_turn: None,
+            tools: ToolMemo::default(),
         };
         let changes = vec![Change::SessionCreated(Box::new(state.view()))];
         (state, changes)
@@ -180,7 +181,10 @@ impl State {
         agent.reasoning = reasoning.unwrap_or_else(|| agent.reasoning.clone());
         agent.text = text.unwrap_or_else(|| agent.text.clone());
         agent.service_tier = service_tier.unwrap_or_else(|| agent.service_tier.clone());
-        agent.tools = tools.unwrap_or_else(|| std::mem::take(&mut agent.tools));
+        if let Some(tools) = tools {
+            agent.tools = tools;
+            self.tools = ToolMemo::default();
+        }
         self.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
     }
 
@@ -379,11 +383,13 @@ impl State {
                 self.finish_call(index, Some((decided.action, &decided.arguments)), end, changes);
             }
             None => {
-                if matches!(decided.arguments, Action::EnvironmentStart { .. }) {
+                let answered = self.turn.as_ref().is_some_and(|turn| turn.answered);
+                let starting = matches!(decided.arguments, Action::EnvironmentStart { .. });
+                if starting && !answered {
                     self.deny_environment_calls(rule, remedy, &message, changes);
                     return;
                 }
-                let publishing = matches!(decided.arguments, Action::ArtifactPublish { .. });
+                let publishing = starting || matches!(decided.arguments, Action::ArtifactPublish { .. });
                 if let Some(turn) = &mut self.turn {
                     if publishing {
                         turn.published = true;
@@ -581,10 +587,14 @@ impl State {
                     FailureCode::ExecutorIncompatible => "executor_version_incompatible",
                     _ => "sandbox_error",
                 };
-                if let Some(turn) = &mut self.turn
-                    && !turn.cancel
-                {
-                    turn.failure = Some(error(code, &failure.message));
+                match &mut self.turn {
+                    // All that it was started for is to publish what an earlier one left.
+                    Some(turn) if turn.answered => {
+                        turn.published = true;
+                        self.not_published(&failure.message);
+                    }
+                    Some(turn) if !turn.cancel => turn.failure = Some(error(code, &failure.message)),
+                    _ => {}
                 }
                 self.environment(EnvironmentStatus::Failed, Some(failure.message.clone()), changes);
             }
@@ -609,16 +619,18 @@ impl State {
                     artifacts.iter().map(|file| ArtifactView { turn, environment, created: at, file: file.clone() });
                 changes.push(Change::Artifacts(views.collect()));
             }
-            Outcome::Failed { failure } => {
-                self.notices
-                    .push(format!("The files below the outputs folder could not be published: {}", failure.message));
-            }
-            Outcome::NotSent { .. } => return,
+            Outcome::Failed { failure } => self.not_published(&failure.message),
+            // It may be that the environment has to be started for it.
+            Outcome::NotSent { .. } => return self.environment_lost(open, &settled.outcome, changes),
             Outcome::Confirmed { .. } | Outcome::Unknown { .. } => {}
         }
         if let Some(turn) = &mut self.turn {
             turn.published = true;
         }
+    }
+
+    fn not_published(&mut self, why: &str) {
+        self.notices.push(format!("The files below the outputs folder could not be published: {why}"));
     }
 
     fn tool_settled(&mut self, open: &OpenAction, settled: &ActionSettled, changes: &mut Vec<Change>) {
@@ -650,6 +662,7 @@ impl State {
                 if let Some(turn) = &mut self.turn {
                     turn.calls[index].status = CallStatus::Waiting;
                 }
+                self.environment_lost(open, &settled.outcome, changes);
                 return;
             }
         };
@@ -667,8 +680,8 @@ impl State {
     fn environment_lost(&mut self, open: &OpenAction, outcome: &Outcome, changes: &mut Vec<Change>) {
         let sign = match outcome {
             Outcome::Failed { failure } => failure.code == FailureCode::SandboxError,
-            Outcome::Unknown { .. } => true,
-            Outcome::Confirmed { .. } | Outcome::NotSent { .. } => false,
+            Outcome::Unknown { .. } | Outcome::NotSent { .. } => true,
+            Outcome::Confirmed { .. } => false,
         };
         let connected = self.environment_status == EnvironmentStatus::Connected;
         if sign && connected && open.action.environment().is_some() && !self.environment.dials_in() {

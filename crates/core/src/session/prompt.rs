@@ -5,7 +5,6 @@ use crate::{
     Entry, EntryBody, ModelCall, ModelRequest, Purpose,
     environment::{EnvironmentSpec, OUTPUTS},
     model::{Reasoning, TextOptions},
-    tools,
 };
 use bailiwick_types::ItemId;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ const BASE: &str = "You are a colleague who does real work with the tools you ha
 your results, and then answer briefly. Never claim what you did not do. When a tool result says that an outcome is \
 unknown, do not repeat the effect; say what is unknown.";
 
-const COMPACTION: &str = "Summarise this conversation for yourself, so that you can go on with the work from the summary \
+pub(super) const COMPACTION: &str = "Summarise this conversation for yourself, so that you can go on with the work from the summary \
 alone. Keep: what the person asked for, word for word where it matters; decisions and their reasons; facts found, with \
 numbers, names and paths; what was done, what was changed, what is unknown; what is left to do. Leave out what no longer \
 matters. Answer with the summary only.";
@@ -33,7 +32,7 @@ pub fn request(state: &State, call: &ModelCall) -> ModelRequest {
         model: call.model.clone(),
         instructions: instructions(state),
         input,
-        tools: if compaction { Arc::from([]) } else { tools::specs(&state.agent, &state.environment) },
+        tools: if compaction { Arc::from([]) } else { state.tools.get(&state.agent, &state.environment) },
         parallel_tool_calls: true,
         reasoning: if compaction { Reasoning::default() } else { state.agent.reasoning.clone() },
         text: if compaction { TextOptions::default() } else { state.agent.text.clone() },
@@ -43,7 +42,7 @@ pub fn request(state: &State, call: &ModelCall) -> ModelRequest {
     }
 }
 
-fn instructions(state: &State) -> String {
+pub(super) fn instructions(state: &State) -> String {
     let place = match &state.environment {
         EnvironmentSpec::None => String::new(),
         EnvironmentSpec::Hosted(_) => format!(

@@ -1,20 +1,23 @@
 //! The fold of a session's records. Everything in it can be had again from the stream.
 
 use crate::{
-    Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus,
+    Action, AgentConfig, Content, Cost, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus,
     item::{
         EffectNote, Item, ItemBody, ItemStatus, RequiredAction, SessionStatus, SessionView, TurnStatus, TurnView,
         Unresolved,
     },
-    model::Entry,
+    model::{Entry, ToolSpec},
     record::TurnError,
+    tools,
 };
-use bailiwick_types::{ActionId, ItemId, Principal, SessionId, TenantId, Timestamp, TokenUsage, TurnId};
+use bailiwick_types::{
+    ActionId, ItemId, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage, TurnId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// Snapshots of another version are not read. Raise it with every change of [`State`]'s shape or meaning.
@@ -34,6 +37,12 @@ pub struct State {
     pub environment_error: Option<String>,
     pub metadata: BTreeMap<String, String>,
     pub usage: TokenUsage,
+    /// What its model calls have cost, estimates included, where they have a price.
+    #[serde(default)]
+    pub spent: Money,
+    /// What they may cost.
+    #[serde(default)]
+    pub spend_limit: Option<Money>,
     pub deleted: bool,
 
     /// Position of the last record in it.
@@ -68,6 +77,25 @@ pub struct State {
     /// The turn that the session's row shows as running.
     #[serde(default)]
     pub(crate) shown_turn: Option<TurnId>,
+    #[serde(skip)]
+    pub(crate) tools: ToolMemo,
+}
+
+/// The tools that the model is told of, made from agent and environment when they are first needed: the same allocation
+/// for every call, so that an encoding of it can be kept. Says nothing that the rest of the state does not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ToolMemo(OnceLock<Arc<[ToolSpec]>>);
+
+impl PartialEq for ToolMemo {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl ToolMemo {
+    pub fn get(&self, agent: &AgentConfig, environment: &EnvironmentSpec) -> Arc<[ToolSpec]> {
+        Arc::clone(self.0.get_or_init(|| tools::specs(agent, environment)))
+    }
 }
 
 /// A message that waits for the model to see it.
@@ -144,6 +172,15 @@ pub struct OpenAction {
     pub principal: Principal,
     /// When the intent was written.
     pub since: Timestamp,
+    /// What its running attempt costs at most.
+    #[serde(default)]
+    pub quote: Option<Quote>,
+    /// The team that pays.
+    #[serde(default)]
+    pub team: Option<TeamId>,
+    /// What it holds, oldest first.
+    #[serde(default)]
+    pub reservations: Vec<Reservation>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -290,6 +327,8 @@ impl State {
             required_actions: self.required_actions(),
             unresolved: self.unknown.iter().map(|(id, unknown)| unresolved(*id, unknown)).collect(),
             usage: self.usage,
+            spent: self.spent,
+            spend_limit: self.spend_limit,
             turn: self.turn_id(),
             error: None,
         }

@@ -1,15 +1,16 @@
-//! The request. Everything is borrowed: a history is written once, straight into the body.
+//! The request. Everything is borrowed, and of a history only what is new is encoded: see [`super::histories`].
 //!
 //! An entry whose native form came from this very endpoint and model goes back verbatim. Every other entry is written
 //! from its neutral form; reasoning without a native form cannot be sent and is left out. A summary and a notice are
 //! messages of the role `user` that say what they are: they may quote what a tool printed, and a role with more
 //! authority would lend that to it.
 
+use super::histories::{Histories, History};
 use crate::{endpoint::Endpoint, remote::Manner, schema};
 use bailiwick_core::{Content, Entry, EntryBody, ModelRequest, Phase, joined_text};
-use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde::Serialize;
 use serde_json::Value;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 /// What a summary begins with, in every dialect.
 pub(crate) const SUMMARY_HEAD: &str = "[Summary of the conversation so far]\n";
@@ -21,9 +22,6 @@ struct Body<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     instructions: &'a str,
-    input: Input<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,8 +115,39 @@ struct Input<'a> {
     without_reasoning: bool,
 }
 
-pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8> {
-    let ModelRequest { instructions, input, tools, reasoning, text, service_tier, cache_key, .. } = request;
+/// What follows the plain fields: `,"tools":[…],"input":[…]}`.
+const AROUND: usize = 32;
+
+pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest, manner: Manner, histories: &Histories) -> Vec<u8> {
+    let mut history = histories.take(&request.cache_key);
+    let tools = history.tools(&request.tools, || {
+        let tools: Vec<Tool<'_>> = request.tools.iter().map(tool).collect();
+        json(&tools)
+    });
+    let input =
+        Input { origin: &endpoint.origin, entries: &request.input, without_reasoning: manner.without_reasoning };
+    let open = input.write(&mut history);
+    let mut body = head(endpoint, request, manner);
+    body.pop();
+    body.reserve(tools.len() + history.items.len() + open.len() + AROUND);
+    if !request.tools.is_empty() {
+        body.extend_from_slice(b",\"tools\":");
+        body.extend_from_slice(&tools);
+    }
+    body.extend_from_slice(b",\"input\":[");
+    body.extend_from_slice(&history.items);
+    if !open.is_empty() && !history.items.is_empty() {
+        body.push(b',');
+    }
+    body.extend_from_slice(&open);
+    body.extend_from_slice(b"]}");
+    histories.give_back(&request.cache_key, history);
+    body
+}
+
+/// Everything but the tools and the history.
+fn head(endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8> {
+    let ModelRequest { instructions, tools, reasoning, text, service_tier, cache_key, .. } = request;
     let (effort, summary) = (reasoning.effort.as_deref(), reasoning.summary.as_deref());
     let format = text.schema.as_ref().map(|schema| Format {
         kind: "json_schema",
@@ -128,11 +157,9 @@ pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest, manner: Manner) 
     });
     // Models without the parameter refuse it, and `medium` is what they do without it.
     let verbosity = Some(text.verbosity.as_str()).filter(|verbosity| !matches!(*verbosity, "" | "medium"));
-    let body = Body {
+    json(&Body {
         model: &endpoint.model,
         instructions,
-        input: Input { origin: &endpoint.origin, entries: input, without_reasoning: manner.without_reasoning },
-        tools: tools.iter().map(tool).collect(),
         parallel_tool_calls: (!tools.is_empty()).then_some(request.parallel_tool_calls),
         reasoning: (effort.is_some() || summary.is_some()).then_some(Reasoning { effort, summary }),
         text: (format.is_some() || verbosity.is_some()).then_some(Text { format, verbosity }),
@@ -142,9 +169,12 @@ pub(super) fn body(endpoint: &Endpoint, request: &ModelRequest, manner: Manner) 
         prompt_cache_key: cache_key,
         store: false,
         stream: true,
-    };
-    // INVARIANT: every map in it has text keys, so that it has a JSON form.
-    serde_json::to_vec(&body).expect("a request is JSON")
+    })
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // INVARIANT: every map in a request has text keys, so that it has a JSON form.
+    serde_json::to_vec(value).expect("a request is JSON")
 }
 
 fn tool(spec: &bailiwick_core::ToolSpec) -> Tool<'_> {
@@ -157,34 +187,65 @@ fn tool(spec: &bailiwick_core::ToolSpec) -> Tool<'_> {
     }
 }
 
-impl Serialize for Input<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Input<'_> {
+    /// Brings the history's encoding up to these entries, and returns the encoding of those at the end that may yet
+    /// change: reasoning is sent only with what it leads to.
+    fn write(&self, history: &mut History) -> Vec<u8> {
+        // Left out once and there the next time: nothing of it may be kept.
+        if self.without_reasoning {
+            history.covered(&[]);
+            let mut all = Vec::new();
+            self.items(0..self.entries.len(), &mut all);
+            return all;
+        }
+        let covered = history.covered(self.entries);
+        let settled = self.entries.iter().rposition(|entry| !is_reasoning(entry)).map_or(0, |last| last + 1);
+        self.items(covered..settled.max(covered), &mut history.items);
+        history.cover(&self.entries[..settled.max(covered)]);
+        let mut open = Vec::new();
+        self.items(settled.max(covered)..self.entries.len(), &mut open);
+        open
+    }
+
+    /// Appends the items of some of the entries, with commas between all that is there.
+    fn items(&self, places: Range<usize>, items: &mut Vec<u8>) {
         // A history that begins with the model's own words was shortened. Native items of an answer whose beginning is
         // gone would name items that are not there.
         let is_model = |entry: &Arc<Entry>| {
             matches!(entry.body, EntryBody::Assistant { .. } | EntryBody::Reasoning { .. } | EntryBody::ToolCall { .. })
         };
         let whole = self.entries.iter().position(|entry| !is_model(entry)).unwrap_or(self.entries.len());
-        let mut items = serializer.serialize_seq(None)?;
-        for (place, entry) in self.entries.iter().enumerate() {
-            let is_reasoning = matches!(entry.body, EntryBody::Reasoning { .. });
-            if is_reasoning && (self.without_reasoning || !leads_to_output(&self.entries[place..])) {
+        for place in places {
+            let entry = &self.entries[place];
+            let reasons = is_reasoning(entry);
+            if reasons && (self.without_reasoning || !leads_to_output(&self.entries[place..])) {
                 continue;
             }
-            let usable = |value: &Value| !is_reasoning || !is_hollow(value);
+            let usable = |value: &Value| !reasons || !is_hollow(value);
             match &entry.native {
                 Some(native) if *native.origin == *self.origin && place >= whole && usable(&native.value) => {
-                    items.serialize_element(&native.value)?
+                    push(items, &native.value);
                 }
                 _ => {
                     if let Some(item) = item(&entry.body) {
-                        items.serialize_element(&item)?;
+                        push(items, &item);
                     }
                 }
             }
         }
-        items.end()
     }
+}
+
+fn push(items: &mut Vec<u8>, item: &impl Serialize) {
+    if !items.is_empty() {
+        items.push(b',');
+    }
+    // INVARIANT: every map in a request has text keys, so that it has a JSON form, and memory takes every write.
+    serde_json::to_writer(items, item).expect("an item is JSON");
+}
+
+fn is_reasoning(entry: &Arc<Entry>) -> bool {
+    matches!(entry.body, EntryBody::Reasoning { .. })
 }
 
 /// Whether it is reasoning of which only the id came. The server keeps nothing, so that it could not be found there
@@ -199,7 +260,7 @@ fn is_hollow(native: &Value) -> bool {
 /// Whether the reasoning at the beginning belongs to a message or a call. One that was cut off by a limit leads nowhere,
 /// and OpenAI refuses a request with it ("reasoning was provided without its required following item").
 fn leads_to_output(entries: &[Arc<Entry>]) -> bool {
-    let next = entries.iter().find(|entry| !matches!(entry.body, EntryBody::Reasoning { .. }));
+    let next = entries.iter().find(|entry| !is_reasoning(entry));
     next.is_some_and(|entry| matches!(entry.body, EntryBody::Assistant { .. } | EntryBody::ToolCall { .. }))
 }
 

@@ -4,6 +4,7 @@
 
 mod decode;
 mod encode;
+mod histories;
 
 pub(crate) use encode::{NOTICE_HEAD, SUMMARY_HEAD};
 
@@ -15,7 +16,9 @@ use crate::{
 use bailiwick_core::{FailureCode, ModelRequest};
 use bailiwick_types::ActionId;
 
-pub(crate) struct Responses;
+/// The dialect, with what it has encoded of its sessions' histories.
+#[derive(Default)]
+pub(crate) struct Responses(histories::Histories);
 
 impl Dialect for Responses {
     fn path(&self) -> &'static str {
@@ -23,7 +26,7 @@ impl Dialect for Responses {
     }
 
     fn encode(&self, endpoint: &Endpoint, request: &ModelRequest, manner: Manner) -> Vec<u8> {
-        encode::body(endpoint, request, manner)
+        encode::body(endpoint, request, manner, &self.0)
     }
 
     /// In OpenAI's words: "Encrypted content is not supported with this model." (models that do not reason) and "The

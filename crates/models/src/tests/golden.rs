@@ -72,7 +72,7 @@ fn endpoint(kind: ProviderKind, options: Value) -> Endpoint {
 
 fn dialect(kind: ProviderKind) -> Box<dyn Dialect> {
     match kind {
-        ProviderKind::OpenAiResponses => Box::new(Responses),
+        ProviderKind::OpenAiResponses => Box::<Responses>::default(),
         _ => Box::new(Chat),
     }
 }
@@ -274,4 +274,32 @@ mod broken_events {
             }
         }
     }
+}
+
+/// What a dialect keeps of a history must never show: every request is what a dialect that knows nothing would send.
+#[test]
+fn a_history_that_grows_shrinks_and_changes_is_encoded_as_if_it_were_new() {
+    let kind = ProviderKind::OpenAiResponses;
+    let kept = dialect(kind);
+    let without_reasoning = Manner { without_reasoning: true, ..Manner::default() };
+    each(kind, "encode", |case| {
+        let endpoint = endpoint(kind, case.options);
+        let mut request = ModelRequest::from(case.request);
+        let key = std::mem::replace(&mut request.cache_key, "one session".into());
+        let whole = request.input.clone();
+        let there_and_back = (0..=whole.len()).chain((0..whole.len()).rev()).chain([whole.len(), whole.len()]);
+        for (turn, end) in there_and_back.enumerate() {
+            request.input = whole[..end].to_vec();
+            let manner = if turn % 5 == 3 { without_reasoning } else { Manner::default() };
+            let fresh = dialect(kind).encode(&endpoint, &request, manner);
+            assert_eq!(kept.encode(&endpoint, &request, manner), fresh, "{end} entries of {}", whole.len());
+        }
+        // The last request is the golden one, but for its cache key.
+        let mut body: Value = serde_json::from_slice(&kept.encode(&endpoint, &request, Manner::default())).unwrap();
+        match key.as_str() {
+            "" => drop(body.as_object_mut().unwrap().remove("prompt_cache_key")),
+            key => body["prompt_cache_key"] = key.into(),
+        }
+        Map::from_iter([("body".to_owned(), body)])
+    });
 }

@@ -45,7 +45,7 @@ pub(crate) fn remote(options: &ModelOptions, clock: &ManualClock) -> Remote {
     Remote {
         endpoint: crate::endpoint::Endpoint::new("main", options).unwrap(),
         dialect: match options.provider {
-            ProviderKind::OpenAiResponses => Box::new(crate::responses::Responses),
+            ProviderKind::OpenAiResponses => Box::<crate::responses::Responses>::default(),
             _ => Box::new(crate::chat::Chat),
         },
         client: Clients::default().client("main", options).unwrap(),
