@@ -214,6 +214,13 @@ async fn no_rights_are_left_inside() {
     )
     .await;
     assert_eq!(open, "/dev/null pipe:[] pipe:[]\n");
+    if cfg!(target_arch = "x86_64") {
+        // `getpid` and `ptrace` by their x32 numbers, and `getpid` by its own. A kernel without x32 would say ENOSYS.
+        let script = "import ctypes\nc = ctypes.CDLL(None, use_errno=True)\n\
+                      for n in (0x40000000 | 39, 0x40000000 | 521, 39): print(c.syscall(n) > 0, ctypes.get_errno())";
+        hands.write("/workspace/x32.py", script.as_bytes()).await.unwrap();
+        assert_eq!(output(&hands, "x32", "python3 x32.py").await, "False 1\nFalse 1\nTrue 1\n", "EPERM is 1");
+    }
     let owner = output(&hands, "owner", "stat -c %u /usr /workspace /proc/1").await;
     assert_eq!(owner.lines().nth(1), Some("1000"));
 }

@@ -2,6 +2,8 @@
 //! any capability most of them are refused anyway.
 
 use super::plan::LaunchError;
+#[cfg(target_arch = "x86_64")]
+use seccompiler::sock_filter;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Compare, SeccompCondition as Condition,
     SeccompFilter, SeccompRule,
@@ -84,7 +86,7 @@ pub fn apply() -> Result<(), LaunchError> {
     Ok(())
 }
 
-fn programs() -> Result<[BpfProgram; 2], seccompiler::BackendError> {
+fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let mut refused: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     let clone = NEW_NAMESPACES.iter().map(|flag| {
         let flag = u64::from(flag.cast_unsigned());
@@ -100,7 +102,29 @@ fn programs() -> Result<[BpfProgram; 2], seccompiler::BackendError> {
     refused.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![push])?]);
     // Its flags are out of a filter's sight; the C library falls back to `clone` when it is not there.
     let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    Ok([program(refused, libc::EPERM)?, program(absent, libc::ENOSYS)?])
+    Ok(vec![
+        program(refused, libc::EPERM)?,
+        program(absent, libc::ENOSYS)?,
+        #[cfg(target_arch = "x86_64")]
+        no_x32(),
+    ])
+}
+
+/// The x32 calls of an x86_64 kernel have the same architecture and numbers of their own (`__X32_SYSCALL_BIT`), by which
+/// every call that the other filters refuse by its number could be made. Nothing here uses them.
+#[cfg(target_arch = "x86_64")]
+fn no_x32() -> BpfProgram {
+    const X32_CALLS: u32 = 0x4000_0000;
+    // Where `struct seccomp_data` has the call's number.
+    const NUMBER: u32 = 0;
+    let step = |code: u32, jt, jf, k| sock_filter { code: code as u16, jt, jf, k };
+    let answer = |k| step(libc::BPF_RET | libc::BPF_K, 0, 0, k);
+    vec![
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NUMBER),
+        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, X32_CALLS),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ]
 }
 
 fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> Result<BpfProgram, seccompiler::BackendError> {
