@@ -107,6 +107,8 @@ pub enum EnvironmentStatus {
     Ready,
     Connected,
     Disconnected,
+    /// Ended while nothing ran in it; it is there again, with its workspace, when it is next needed.
+    Suspended,
     Expired,
     Failed,
 }

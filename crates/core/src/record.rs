@@ -134,7 +134,7 @@ pub enum Input {
         action: ActionId,
         resolution: Resolution,
     },
-    /// The session's self-hosted executor came or went.
+    /// The session's self-hosted executor came or went, or its hosted sandbox was suspended.
     Environment {
         status: EnvironmentStatus,
     },

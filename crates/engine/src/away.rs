@@ -1,8 +1,9 @@
-//! Tells a session that its executor is gone when nobody else could: it dialled in to a process that has ended.
+//! Tells a session that its executor is gone when nobody else could: it dialled in to a process that has ended, or its
+//! sandbox was ended while nobody used it.
 
 use crate::scheduler::Scheduler;
 use bailiwick_core::{
-    EnvironmentStatus,
+    EnvironmentSpec, EnvironmentStatus,
     record::{Input, InputEnvelope},
     session::State,
 };
@@ -10,10 +11,20 @@ use bailiwick_gate::{GateError, Journal};
 use bailiwick_ports::store::Submission;
 use bailiwick_types::{Principal, SessionId};
 
-/// Before a session is driven: when it believes in an executor that has no connection here, it is told.
+/// Before a session is driven: when it believes in an executor that has no connection here, or in a sandbox that was
+/// suspended, it is told.
 pub(crate) async fn tell(scheduler: &Scheduler, session: SessionId, state: &State) -> Result<(), GateError> {
-    let Some(environment) = state.environment.id().filter(|_| state.environment.dials_in()) else { return Ok(()) };
+    let Some(environment) = state.environment.id() else { return Ok(()) };
     let believed = matches!(state.environment_status, EnvironmentStatus::Ready | EnvironmentStatus::Connected);
+    if believed && matches!(state.environment, EnvironmentSpec::Hosted(_)) {
+        if scheduler.options.executor.is_suspended(environment) {
+            submit(scheduler, session, EnvironmentStatus::Suspended).await?;
+        }
+        return Ok(());
+    }
+    if !state.environment.dials_in() {
+        return Ok(());
+    }
     let is_away = || scheduler.options.executor.is_away(environment);
     if !believed || !is_away() {
         return Ok(());

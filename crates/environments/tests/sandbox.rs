@@ -5,6 +5,8 @@
 #[path = "house/behaviour.rs"]
 mod behaviour;
 mod house;
+#[path = "house/idle.rs"]
+mod idle;
 #[path = "house/permitted.rs"]
 mod permitted;
 
@@ -97,6 +99,9 @@ fn tests() -> Vec<Trial> {
         trial("what_an_ended_sandbox_did_is_unknown", what_an_ended_sandbox_did_is_unknown),
         trial("outputs_are_published_once_for_each_change", outputs_are_published_once_for_each_change),
         trial("sandboxes_are_bounded_and_probed", sandboxes_are_bounded_and_probed),
+        trial("the_sandbox_that_was_idle_longest_makes_room", idle::the_sandbox_that_was_idle_longest_makes_room),
+        trial("a_sandbox_in_use_is_never_ended", idle::a_sandbox_in_use_is_never_ended),
+        trial("an_unused_sandbox_ends_after_its_time", idle::an_unused_sandbox_ends_after_its_time),
     ]
 }
 
@@ -452,7 +457,14 @@ async fn a_cut_connection_changes_nothing() {
 }
 
 fn hosted_spec(files: Vec<HostedFile>, setup_commands: &[&str]) -> (EnvironmentId, EnvironmentSpec) {
-    let id = environment_id();
+    hosted_spec_of(environment_id(), files, setup_commands)
+}
+
+fn hosted_spec_of(
+    id: EnvironmentId,
+    files: Vec<HostedFile>,
+    setup_commands: &[&str],
+) -> (EnvironmentId, EnvironmentSpec) {
     let env = BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]);
     let setup_commands = setup_commands.iter().map(|command| (*command).to_owned()).collect();
     (id, EnvironmentSpec::Hosted(Hosted { id, size: Size::Small, env, files, setup_commands }))
@@ -469,6 +481,14 @@ impl HostedSession {
     async fn new(files: Vec<HostedFile>, setup_commands: &[&str]) -> Self {
         let (id, spec) = hosted_spec(files, setup_commands);
         Self { durable: Durable::begin(spec).await, id, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// One more beside others, whose sandboxes' folder a server of theirs has.
+    async fn beside(number: u8, clock: &Arc<house::MovedClock>, setup_commands: &[&str]) -> Self {
+        let id = EnvironmentId::new(RealClock.now(), house::session::id_bytes(100 + number));
+        let (id, spec) = hosted_spec_of(id, Vec::new(), setup_commands);
+        let durable = Durable::begin_at(spec, Arc::clone(clock) as Arc<dyn Clock>).await;
+        Self { durable, id, folder: tempfile::tempdir().unwrap() }
     }
 
     /// A server process; dropping what it gives is its death.
@@ -497,8 +517,12 @@ impl HostedSession {
 impl Drop for HostedSession {
     fn drop(&mut self) {
         let sandboxes = Sandboxes::new(self.folder.path().join("sandboxes"), std::env::current_exe().unwrap());
-        let name = self.id.to_string();
-        std::thread::spawn(move || run(async move { sandboxes.stop(&name).await.unwrap() })).join().unwrap();
+        let all = async move {
+            for name in sandboxes.list().unwrap() {
+                sandboxes.stop(&name).await.unwrap();
+            }
+        };
+        std::thread::spawn(move || run(all)).join().unwrap();
     }
 }
 

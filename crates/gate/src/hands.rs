@@ -25,6 +25,12 @@ pub trait Executor: Send + Sync {
     /// that caused it. Succeeds when there is nothing.
     async fn close(&self, session: SessionId, environment: bailiwick_types::EnvironmentId);
 
+    /// Whether the hosted sandbox of this environment was ended while nothing ran in it: it is there again, with its
+    /// workspace, once it is started. Never asked of environments of another kind.
+    fn is_suspended(&self, _environment: bailiwick_types::EnvironmentId) -> bool {
+        false
+    }
+
     /// Whether the executor that dials in to this environment has no connection to this process. Asked only of
     /// environments that are dialled in to.
     fn is_away(&self, _environment: bailiwick_types::EnvironmentId) -> bool {

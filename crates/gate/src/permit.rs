@@ -74,6 +74,10 @@ impl Permit {
         &self.grant().action
     }
 
+    pub fn mode(&self) -> Mode {
+        self.grant().mode
+    }
+
     /// Opens it, unless its time is over: then it settles as `not_sent`.
     pub fn open(mut self, clock: &dyn Clock) -> Result<Opened, Settled> {
         // INVARIANT: the grant is there until `open` or `drop` takes it, and both end the permit's life.

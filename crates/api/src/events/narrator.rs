@@ -584,6 +584,7 @@ fn environment_body(status: EnvironmentStatus, event: EnvironmentEvent) -> Event
         EnvironmentStatus::Ready => EventBody::EnvironmentReady(event),
         EnvironmentStatus::Connected => EventBody::EnvironmentConnected(event),
         EnvironmentStatus::Disconnected => EventBody::EnvironmentDisconnected(event),
+        EnvironmentStatus::Suspended => EventBody::EnvironmentSuspended(event),
         EnvironmentStatus::Expired => EventBody::EnvironmentExpired(event),
         EnvironmentStatus::Failed => EventBody::EnvironmentFailed(event),
     }

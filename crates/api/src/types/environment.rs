@@ -325,12 +325,13 @@ pub fn files(hosted: &bailiwick_core::environment::Hosted) -> Vec<EnvironmentFil
 }
 
 pub fn status(status: bailiwick_core::EnvironmentStatus) -> &'static str {
-    use bailiwick_core::EnvironmentStatus::{Connected, Disconnected, Expired, Failed, Pending, Ready};
+    use bailiwick_core::EnvironmentStatus::{Connected, Disconnected, Expired, Failed, Pending, Ready, Suspended};
     match status {
         Pending => "pending",
         Ready => "ready",
         Connected => "connected",
         Disconnected => "disconnected",
+        Suspended => "suspended",
         Expired => "expired",
         Failed => "failed",
     }

@@ -49,6 +49,7 @@ events! {
     EnvironmentReady(EnvironmentEvent) = "agent.session.environment.ready",
     EnvironmentConnected(EnvironmentEvent) = "agent.session.environment.connected",
     EnvironmentDisconnected(EnvironmentEvent) = "agent.session.environment.disconnected",
+    EnvironmentSuspended(EnvironmentEvent) = "agent.session.environment.suspended",
     EnvironmentExpired(EnvironmentEvent) = "agent.session.environment.expired",
     EnvironmentFailed(EnvironmentEvent) = "agent.session.environment.failed",
     TurnCreated(TurnEvent) = "agent.session.turn.created",

@@ -225,6 +225,11 @@ fn finish(state: &State, turn: &Turn, mint: &mut Mint) -> Plan {
         && state.touched_environment
         && let EnvironmentSpec::Hosted(hosted) = &state.environment
     {
+        if state.environment_status != EnvironmentStatus::Connected {
+            let mut plan = Plan::default();
+            start_environment(state, turn, &[], &mut plan, mint);
+            return plan;
+        }
         let action = Action::ArtifactPublish { environment: hosted.id, directory: OUTPUTS.to_owned() };
         return Plan { asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action }], ..Plan::default() };
     }

@@ -4,6 +4,7 @@
 //! environment; after a restart it is found again by what the stream says of it.
 
 mod edit;
+mod idle;
 mod perform;
 mod probe;
 mod publish;
@@ -18,11 +19,13 @@ use crate::{
     sandbox::Sandboxes,
 };
 use async_trait::async_trait;
-use bailiwick_gate::{Archive, Executor, ExecutorDoor, ExecutorLine, Live, Permit, Settled};
+use bailiwick_core::Action;
+use bailiwick_gate::{Archive, Executor, ExecutorDoor, ExecutorLine, Live, Mode, Permit, Settled};
 use bailiwick_ports::{Clock, Random, Tasks};
-use bailiwick_types::{EnvironmentId, Secret, SessionId};
+use bailiwick_types::{EnvironmentId, Millis, Secret, SessionId, Timestamp};
+use idle::{InUse, Usage};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -45,6 +48,8 @@ pub struct Options {
     pub program: PathBuf,
     /// Sandboxes that may run at once.
     pub max_sandboxes: usize,
+    /// A sandbox that nobody used for this long is ended; its workspace stays. See [`Environments::end_idle_sandboxes`].
+    pub idle_limit: Millis,
     pub executors: BTreeMap<String, ListeningExecutor>,
     /// Where uploaded files come from and artifacts go.
     pub archive: Archive,
@@ -69,7 +74,9 @@ impl Options {
                 .map_err(|problem| OptionsError { executor: name.clone(), problem })?;
         }
         let sandboxes = Sandboxes::new(&self.sandboxes, &self.program);
-        Ok(Environments(Arc::new(Inner { options: self, sandboxes, places: Mutex::default() })))
+        let begun = self.clock.now();
+        let (places, room, launching) = Default::default();
+        Ok(Environments(Arc::new(Inner { options: self, sandboxes, begun, places, room, launching })))
     }
 }
 
@@ -80,16 +87,23 @@ pub struct Environments(Arc<Inner>);
 struct Inner {
     options: Options,
     sandboxes: Sandboxes,
+    begun: Timestamp,
     places: Mutex<HashMap<EnvironmentId, Arc<Place>>>,
+    /// Held while room for one more sandbox is looked for.
+    room: tokio::sync::Mutex<()>,
+    /// Sandboxes that were promised room and may not be there yet.
+    launching: Mutex<BTreeSet<String>>,
 }
 
 /// How one environment is reached.
 #[derive(Default)]
 struct Place {
-    /// Held while it is started or found again.
+    /// Held while it is started, found again or ended.
     starting: tokio::sync::Mutex<()>,
     /// Held while a file is changed, so that two edits do not undo each other.
     changing: tokio::sync::Mutex<()>,
+    /// Locked before `hands` where both are.
+    usage: Mutex<Usage>,
     hands: Mutex<Option<Arc<Hands>>>,
     door: Mutex<Door>,
     /// The last connection that was dialled in. Does not keep it open.
@@ -144,9 +158,28 @@ impl Place {
     }
 }
 
+impl Inner {
+    fn place(&self, environment: EnvironmentId) -> Arc<Place> {
+        Arc::clone(lock(&self.places).entry(environment).or_default())
+    }
+}
+
 impl Environments {
     fn place(&self, environment: EnvironmentId) -> Arc<Place> {
-        Arc::clone(lock(&self.0.places).entry(environment).or_default())
+        self.0.place(environment)
+    }
+
+    /// Whether an action finds no sandbox because that was ended while nothing ran in it. Nothing was lost with it, so
+    /// the action is not tried, and may simply be asked for again once the environment was started.
+    async fn finds_suspended(&self, permit: &Permit, place: &Place) -> bool {
+        let starts = matches!(permit.action(), Action::EnvironmentStart { .. });
+        let Some(environment) = permit.action().environment() else { return false };
+        if starts || permit.mode() != Mode::First || place.hands().is_some() {
+            return false;
+        }
+        // Whoever is ending it right now has to be through.
+        let _starting = place.starting.lock().await;
+        place.hands().is_none() && self.0.sandboxes.is_suspended(&environment.to_string())
     }
 
     fn tools(&self) -> Tools {
@@ -174,6 +207,12 @@ impl Environments {
 #[async_trait]
 impl Executor for Environments {
     async fn perform(&self, permit: Permit, live: Live) -> Settled {
+        let used = permit.action().environment().map(|id| InUse::begin(&self.place(id), &self.0.options.clock));
+        if let Some(used) = &used
+            && self.finds_suspended(&permit, used.place()).await
+        {
+            return permit.refuse("the sandbox was ended while nobody used it, and has to be started again");
+        }
         let opened = match permit.open(&*self.0.options.clock) {
             Ok(opened) => opened,
             Err(settled) => return settled,
@@ -183,13 +222,20 @@ impl Executor for Environments {
     }
 
     async fn close(&self, session: SessionId, environment: EnvironmentId) {
-        let place = lock(&self.0.places).remove(&environment);
-        if let Some(hands) = place.and_then(|place| place.hands()) {
+        let place = self.place(environment);
+        let _starting = place.starting.lock().await;
+        if let Some(hands) = place.hands() {
             hands.stop_all().await;
         }
         if let Err(error) = self.0.sandboxes.stop(&environment.to_string()).await {
             tracing::error!(%session, %environment, %error, "a sandbox could not be wiped");
         }
+        lock(&self.0.places).remove(&environment);
+    }
+
+    fn is_suspended(&self, environment: EnvironmentId) -> bool {
+        let place = lock(&self.0.places).get(&environment).cloned();
+        place.is_none_or(|place| place.hands().is_none()) && self.0.sandboxes.is_suspended(&environment.to_string())
     }
 
     fn is_away(&self, environment: EnvironmentId) -> bool {

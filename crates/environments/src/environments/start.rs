@@ -1,6 +1,10 @@
 //! Starts environments, and finds them again.
 
-use super::{Environments, Place, lock};
+use super::{
+    Environments, Place,
+    idle::{Full, Room},
+    lock,
+};
 use crate::{
     client::ExecutorClient,
     connection::{Connector, HostedConnector, ListeningConnector},
@@ -77,9 +81,10 @@ impl Environments {
     async fn start_hosted(&self, place: &Place, scope: &Scope, hosted: &Hosted) -> Result<EnvironmentFacts, Failure> {
         let name = hosted.id.to_string();
         let sandboxes = &self.0.sandboxes;
-        if !matches!(sandboxes.find(&name), Ok(Found::Running(_))) {
-            self.make_room().await?;
-        }
+        let _room = match sandboxes.find(&name) {
+            Ok(Found::Running(_)) => None,
+            _ => Some(self.room(&name).await?),
+        };
         let state =
             sandboxes.launch(&name, &limits(hosted.size)).await.map_err(|error| sandbox_error(error.to_string()))?;
         let hands = match place.hands() {
@@ -93,17 +98,17 @@ impl Environments {
         Ok(facts(&hands, state.isolation, state.missing_limits))
     }
 
-    /// Refuses one sandbox more than there may be.
-    async fn make_room(&self) -> Result<(), Failure> {
-        let names = self.0.sandboxes.list().map_err(|error| sandbox_error(error.to_string()))?;
-        let running = names.iter().filter(|name| matches!(self.0.sandboxes.find(name), Ok(Found::Running(_)))).count();
-        let most = self.0.options.max_sandboxes;
-        if running < most {
-            return Ok(());
-        }
-        Err(sandbox_error(format!(
-            "{most} sandboxes are running, which is the limit: delete a session, or raise the limit"
-        )))
+    /// Room for one sandbox more, for as long as what is given is kept.
+    async fn room(&self, name: &str) -> Result<Room<'_>, Failure> {
+        self.0.room(name).await.map_err(|full| match full {
+            Full::InUse => sandbox_error(format!(
+                "{} sandboxes are running, which is the limit, and each of them is in use or runs a command in the \
+                 background: try again later, stop background commands, delete sessions that are over, or raise \
+                 `[limits] sandboxes`",
+                self.0.options.max_sandboxes
+            )),
+            Full::Unreadable(error) => sandbox_error(format!("the sandboxes that run cannot be counted: {error}")),
+        })
     }
 
     async fn connect_hosted(&self, place: &Place, hosted: &Hosted, state: &State) -> Result<Arc<Hands>, Failure> {

@@ -21,6 +21,7 @@ mod inside;
 mod keeper;
 mod loopback;
 mod plan;
+mod processes;
 mod seccomp;
 mod sys;
 
@@ -29,8 +30,8 @@ pub use plan::{LaunchError, Limits, State};
 
 use bailiwick_executor_protocol::EXECUTOR_ARGUMENT;
 use plan::{
-    LOCK_FILE, LOG_FILE, PLAN_FILE, PREPARED_FILE, PUBLISHED_FILE, Plan, SOCKET_FILE, STATE_FILE, Step, read_document,
-    write_document,
+    LOCK_FILE, LOG_FILE, PLAN_FILE, PREPARED_FILE, PUBLISHED_FILE, Plan, SOCKET_FILE, STATE_FILE, SUSPENDED_FILE, Step,
+    read_document, write_document,
 };
 use rustix::{
     fs::FlockOperation,
@@ -136,7 +137,7 @@ impl Sandboxes {
         for folder in [&control, &workspace] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        for name in [STATE_FILE, LOG_FILE, PREPARED_FILE] {
+        for name in [STATE_FILE, LOG_FILE, SUSPENDED_FILE] {
             remove_if_there(&control.join(name))?;
         }
         let control = control.canonicalize()?;
@@ -180,7 +181,7 @@ impl Sandboxes {
         }
     }
 
-    /// Whether files and set-up commands of the running sandbox are through.
+    /// Whether files and set-up commands are through, in this sandbox or in an earlier one with the same workspace.
     pub fn is_prepared(&self, name: &str) -> bool {
         self.control(name).join(PREPARED_FILE).exists()
     }
@@ -243,6 +244,24 @@ impl Sandboxes {
         tokio::time::timeout(STOP_TIMEOUT, waiting).await.unwrap_or_else(|_| {
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("the sandbox `{name}` does not end")))
         })
+    }
+
+    /// Whether nothing runs in a sandbox but its executor.
+    pub async fn is_quiet(&self, state: &State) -> io::Result<bool> {
+        let executor = state.executor_pid;
+        let company = tokio::task::spawn_blocking(move || processes::has_company(executor));
+        company.await.map_err(io::Error::other)?.map(|company| !company)
+    }
+
+    /// Ends a sandbox in which nothing runs, and notes that nothing was lost with it. Its workspace is kept.
+    pub async fn suspend(&self, name: &str) -> io::Result<()> {
+        self.end(name).await?;
+        File::create(self.control(name).join(SUSPENDED_FILE)).map(drop)
+    }
+
+    /// Whether the sandbox of that name is not there because it was suspended.
+    pub fn is_suspended(&self, name: &str) -> bool {
+        self.control(name).join(SUSPENDED_FILE).exists() && !matches!(self.find(name), Ok(Found::Running(_)))
     }
 
     /// Ends the sandbox of that name and wipes all that it left.

@@ -107,8 +107,10 @@ pub const STATE_FILE: &str = "state.json";
 /// Held locked by the keeper for as long as the sandbox lives.
 pub const LOCK_FILE: &str = "lock";
 pub const SOCKET_FILE: &str = "socket";
-/// There once files and set-up commands are through.
+/// There once files and set-up commands are through. Stays with the workspace that they made.
 pub const PREPARED_FILE: &str = "prepared";
+/// There when the sandbox was ended while nothing ran in it.
+pub const SUSPENDED_FILE: &str = "suspended";
 /// Which of its files are kept as artifacts.
 pub const PUBLISHED_FILE: &str = "published.json";
 pub const LOG_FILE: &str = "log";

@@ -32,6 +32,39 @@ impl Clock for RealClock {
     }
 }
 
+/// The system's time and as much more as it was moved on by.
+#[derive(Default)]
+pub struct MovedClock(watch::Sender<u64>);
+
+impl MovedClock {
+    pub fn move_on(&self, span: Millis) {
+        self.0.send_modify(|moved| *moved += span.0);
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> Timestamp {
+        RealClock.now() + Millis(*self.0.borrow())
+    }
+
+    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
+        let mut moved = self.0.subscribe();
+        Box::pin(async move {
+            loop {
+                let now = RealClock.now() + Millis(*moved.borrow_and_update());
+                if now >= until {
+                    return;
+                }
+                let wait = tokio::time::sleep(until.since(now).as_duration());
+                tokio::select! {
+                    () = wait => {}
+                    Ok(()) = moved.changed() => {}
+                }
+            }
+        })
+    }
+}
+
 pub struct RealTasks;
 
 impl Tasks for RealTasks {

@@ -15,7 +15,7 @@ use bailiwick_testkit::{
     random::SeededRandom,
     store::{MemoryObjects, MemoryStore},
 };
-use bailiwick_types::{ActionId, EnvironmentId, ItemId, KeyId, NodeId, Principal, SessionId, TenantId};
+use bailiwick_types::{ActionId, EnvironmentId, ItemId, KeyId, Millis, NodeId, Principal, SessionId, TenantId};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -45,6 +45,7 @@ pub struct Durable {
     pub session: SessionId,
     pub tenant: TenantId,
     node: NodeId,
+    clock: Arc<dyn Clock>,
 }
 
 /// A process that drives the session.
@@ -69,6 +70,7 @@ pub fn options(folder: &Path, archive: Archive, executors: BTreeMap<String, List
         sandboxes: folder.join("sandboxes"),
         program: std::env::current_exe().unwrap(),
         max_sandboxes: 4,
+        idle_limit: Millis::from_secs(3600),
         executors,
         archive,
         clock: Arc::new(RealClock),
@@ -80,7 +82,10 @@ pub fn options(folder: &Path, archive: Archive, executors: BTreeMap<String, List
 
 impl Durable {
     pub async fn begin(environment: EnvironmentSpec) -> Arc<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(RealClock);
+        Self::begin_at(environment, Arc::new(RealClock)).await
+    }
+
+    pub async fn begin_at(environment: EnvironmentSpec, clock: Arc<dyn Clock>) -> Arc<Self> {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
         let keys: Arc<dyn Keys> = Arc::new(PlainKeys);
         let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::default());
@@ -88,7 +93,7 @@ impl Durable {
         let (tenant, session) = (TenantId::new(now, id_bytes(1)), SessionId::new(now, id_bytes(2)));
         let (key, _) = keys.create(tenant, tenant.into());
         store.put_tenant(Tenant { id: tenant, name: "test".to_owned(), key }).await.unwrap();
-        let gate = Gate::new(Arc::clone(&store), Arc::clone(&keys), Arc::new(AllowAll), clock);
+        let gate = Gate::new(Arc::clone(&store), Arc::clone(&keys), Arc::new(AllowAll), Arc::clone(&clock));
         let agent: AgentConfig = serde_json::from_value(serde_json::json!({
             "id": bailiwick_types::AgentId::new(now, id_bytes(3)), "version": 1, "model": "main",
         }))
@@ -99,7 +104,7 @@ impl Durable {
         let input = Some(InputEnvelope { orderer, input: Input::Message { messages: vec![message] } });
         gate.create(NewSession { tenant, session, created, input, idempotency: None }).await.unwrap();
         let archive = Archive::new(Arc::clone(&store), keys, objects);
-        Arc::new(Self { store, archive, gate, session, tenant, node: NodeId::new(now, id_bytes(5)) })
+        Arc::new(Self { store, archive, gate, session, tenant, node: NodeId::new(now, id_bytes(5)), clock })
     }
 }
 
@@ -117,8 +122,9 @@ impl Session {
     /// One commit: outcomes so far, and what is to be asked for or gone on with.
     async fn commit(&mut self, asks: Vec<(ActionId, Action)>, resume: Vec<ActionId>) -> Vec<Decision> {
         let mut asks = Some(asks);
+        let now = self.durable.clock.now();
         let mut next = |state: &State| match state.turn_id() {
-            None => plan(state, Bounds { context_tokens: 100_000 }, &mut Mint::new(RealClock.now(), id_bytes(9))),
+            None => plan(state, Bounds { context_tokens: 100_000 }, &mut Mint::new(now, id_bytes(9))),
             Some(turn) => {
                 let asks = asks.take().unwrap_or_default();
                 let asks = asks.into_iter().map(|(id, action)| Ask { id, turn, call_id: None, action });
@@ -136,7 +142,7 @@ impl Session {
     }
 
     pub fn new_id(&self) -> ActionId {
-        ActionId::new(RealClock.now(), id_bytes(self.count.fetch_add(1, Ordering::Relaxed)))
+        ActionId::new(self.durable.clock.now(), id_bytes(self.count.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Asks for an action and gives the permit.

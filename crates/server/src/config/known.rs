@@ -23,7 +23,12 @@ pub(super) const FILE: Known =
 pub(super) const SERVER: Known =
     Table(&[("listen", Value), ("public_url", Value), ("log_format", Value), ("shutdown_seconds", Value)]);
 
-pub(super) const LIMITS: Known = Table(&[("driven_sessions", Value), ("connections", Value), ("sandboxes", Value)]);
+pub(super) const LIMITS: Known = Table(&[
+    ("driven_sessions", Value),
+    ("connections", Value),
+    ("sandboxes", Value),
+    ("sandbox_idle_ms", Value),
+]);
 
 pub(super) const MODEL: Known = Table(&[
     ("provider", Value),

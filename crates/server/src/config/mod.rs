@@ -15,13 +15,14 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    ops::Range,
+    ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
 };
 use toml::de::DeTable;
 
 /// A longer file is not a configuration.
 const MAX_BYTES: u64 = 1024 * 1024;
+const SANDBOX_IDLE_MS: RangeInclusive<u64> = 1_000..=30 * 24 * 3600 * 1000;
 
 /// The whole file. Every key has a default, so that there may be no file at all.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -62,13 +63,15 @@ pub struct Limits {
     pub driven_sessions: usize,
     /// Connections of clients at the same time; more are refused with 503.
     pub connections: usize,
-    /// Hosted sandboxes that run at the same time; more wait or fail with the reason.
+    /// Hosted sandboxes that run at the same time. For one more, the one that was idle longest is ended.
     pub sandboxes: usize,
+    /// A hosted sandbox that nobody used for so many milliseconds is ended; its workspace stays.
+    pub sandbox_idle_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { driven_sessions: 256, connections: 4096, sandboxes: 64 }
+        Self { driven_sessions: 256, connections: 4096, sandboxes: 64, sandbox_idle_ms: 15 * 60 * 1000 }
     }
 }
 
@@ -186,6 +189,11 @@ fn check(config: &Config, document: &DeTable<'_>) -> Vec<Problem> {
         if value == 0 || value > most {
             refuse(&["limits", key], format!("`{key}` must be 1 to {most}"));
         }
+    }
+    if !SANDBOX_IDLE_MS.contains(&config.limits.sandbox_idle_ms) {
+        let (least, most) = (SANDBOX_IDLE_MS.start(), SANDBOX_IDLE_MS.end());
+        let message = format!("`sandbox_idle_ms` must be {least} (one second) to {most} (thirty days)");
+        refuse(&["limits", "sandbox_idle_ms"], message);
     }
     if config.server.shutdown_seconds > 3600 {
         refuse(&["server", "shutdown_seconds"], "`shutdown_seconds` must be at most 3600".into());

@@ -71,6 +71,7 @@ fn wrong_types_and_values_name_their_line() {
         ("[server]\nlisten = \"localhost\"\n", ":2:10:", "socket address"),
         ("[limits]\ndriven_sessions = 0\n", ":2:1:", "must be 1 to 100000"),
         ("[limits]\ndriven_sessions = -1\n", ":2:19:", "-1"),
+        ("[limits]\nsandbox_idle_ms = 10\n", ":2:1:", "must be 1000 (one second)"),
         ("[models.main]\nprovider = \"openai\"\n", ":2:12:", "openai-responses"),
         ("[models.main]\nmodel = \"m\"\n", ":1:1:", "provider"),
         ("[server]\npublic_url = \"agents\"\n", ":2:1:", "https://"),

@@ -21,7 +21,7 @@ use bailiwick_models::Models;
 use bailiwick_policy::AllowList;
 use bailiwick_ports::{Authenticator, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, Random, Store, Tasks};
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
-use bailiwick_types::{Secret, TenantId};
+use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// The key-encryption keys: mode 0600, made at the first start, left out of backups.
@@ -182,6 +182,7 @@ fn environments(loaded: &Loaded, folder: &DataFolder, archive: &Archive, world: 
         sandboxes: folder.path().join("sandboxes"),
         program,
         max_sandboxes: loaded.config.limits.sandboxes,
+        idle_limit: Millis(loaded.config.limits.sandbox_idle_ms),
         executors,
         archive: archive.clone(),
         clock: Arc::clone(&world.clock),

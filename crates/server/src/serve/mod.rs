@@ -57,6 +57,7 @@ async fn serve(options: Serve, loaded: Loaded, secrets: Secrets) -> Outcome {
     let doors = Doors::open(options.listen.unwrap_or(settings.listen), house.folder.path()).await?;
 
     let (stop, stopping) = watch::channel(false);
+    house.environments.end_idle_sandboxes();
     let engine_done = start_engine(engine, &tasks, stopping.clone());
     let announcement = Announcement::of(&doors, SystemClock.now());
     let closed = doors.serve(&house, limits.connections, stopping);

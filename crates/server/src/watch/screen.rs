@@ -71,6 +71,7 @@ impl Screen {
             "agent.session.environment.ready" => self.note("● sandbox ready"),
             "agent.session.environment.connected" => self.note("● environment connected"),
             "agent.session.environment.disconnected" => self.note("● environment disconnected"),
+            "agent.session.environment.suspended" => self.note("● environment suspended while nobody used it"),
             "error" => {
                 let error = data["error"]["message"].as_str().unwrap_or_default();
                 self.note(format!("✗ {}", escape::lines(error)));
