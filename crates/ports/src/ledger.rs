@@ -1,70 +1,114 @@
-//! What may be spent, counted or summed in a window of time: budgets and rules that count share this.
+//! What may be spent, counted or summed in a window of time, as the store keeps it: budgets and rules that count share
+//! this. The arithmetic is `core::budget`; who reserves is the gate.
 //!
 //! The number shown is the number enforced: a reservation is an upper bound and is held until the action that made it
 //! has settled, through any crash.
 
-use bailiwick_types::{TenantId, Timestamp};
-use serde::{Deserialize, Serialize};
+pub use bailiwick_core::{Budget, Cost, Ending, Exceeded, Meter, Payer, Spend, TurnOutcome, Unit, Window};
 
-/// One limit that an action counts against, and how much it would take.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meter {
-    /// What is counted, for whom: `budget_…`, or a rule's id and the id of whom it counts for.
+use bailiwick_types::{Money, TenantId, Timestamp};
+
+/// What one balance is of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AccountKey {
+    /// As [`Meter::account`].
     pub account: String,
-    pub unit: Unit,
     pub window: Window,
-    /// An upper bound of what the action takes.
-    pub amount: i64,
-    pub limit: i64,
-    /// Says so and goes on, where a hard limit refuses.
-    #[serde(default)]
-    pub warn_only: bool,
+    /// When that window began.
+    pub start: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// Micro-units of the tenant's currency.
-    Money,
-    /// Actions.
-    Count,
-    /// Whatever the rule that sums says it sums.
-    Sum,
+impl AccountKey {
+    /// Where `meter` counts at `at`.
+    pub fn of(meter: &Meter, at: Timestamp) -> Self {
+        Self { account: meter.account.clone(), window: meter.window, start: meter.window.start(at) }
+    }
 }
 
-/// Over which time a meter counts. Calendar windows are in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Window {
-    Hour,
-    Day,
-    Month,
-    /// For ever.
-    Total,
-}
-
-/// Why a reservation was refused: nothing of it was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exceeded {
-    pub account: String,
-    pub unit: Unit,
-    pub window: Window,
-    /// Settled in this window so far.
+/// What is spent and what is held, in the meter's unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Balance {
     pub spent: i64,
-    /// Held for actions that have not settled.
     pub reserved: i64,
-    pub asked: i64,
-    pub limit: i64,
 }
 
-/// Balances in memory; the streams hold what they are made of.
-pub trait Ledger: Send + Sync {
-    /// Reserves all or nothing, atomically among everybody who asks at the same time. Returns the accounts whose
-    /// warning limit this passes.
-    fn reserve(&self, tenant: TenantId, at: Timestamp, meters: &[Meter]) -> Result<Vec<String>, Exceeded>;
-    /// Gives a reservation back, and books what was really taken. `at` is when the reservation was made: it counts in
-    /// that window.
-    fn settle(&self, tenant: TenantId, at: Timestamp, meters: &[Meter], taken: &[i64]);
-    /// What is spent and what is reserved in the window of `at`.
-    fn balance(&self, tenant: TenantId, account: &str, window: Window, at: Timestamp) -> (i64, i64);
+/// What one commit adds to a balance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BalanceChange {
+    pub key: AccountKey,
+    pub spent: i64,
+    pub reserved: i64,
+}
+
+/// One line of the book of what was spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpendEntry {
+    Call(Box<Spend>),
+    /// Every call of this turn belonged to work that ended so.
+    TurnEnded { turn: bailiwick_types::TurnId, outcome: TurnOutcome },
+}
+
+/// What sums are made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SpendBy {
+    Day,
+    Person,
+    Team,
+    Agent,
+    Session,
+    Model,
+    /// `completed`, `failed`, `cancelled`, or `running` while its turn is.
+    Outcome,
+}
+
+impl SpendBy {
+    pub const ALL: [Self; 7] =
+        [Self::Day, Self::Person, Self::Team, Self::Agent, Self::Session, Self::Model, Self::Outcome];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Person => "person",
+            Self::Team => "team",
+            Self::Agent => "agent",
+            Self::Session => "session",
+            Self::Model => "model",
+            Self::Outcome => "outcome",
+        }
+    }
+}
+
+/// The most sums of one answer.
+pub const MAX_SPEND_SUMS: u32 = 100_000;
+
+/// Which part of the book, and how it is summed.
+#[derive(Debug, Clone)]
+pub struct SpendQuery {
+    pub tenant: TenantId,
+    /// Calls that ended at or after this, and before `until`.
+    pub from: Timestamp,
+    pub until: Timestamp,
+    /// Only calls with these values, as [`SpendSum::values`] has them; each dimension at most once.
+    pub only: Vec<(SpendBy, String)>,
+    /// Each at most once; with none there is one sum of all.
+    pub by: Vec<SpendBy>,
+    /// At most [`MAX_SPEND_SUMS`]; the dearest come first.
+    pub limit: u32,
+}
+
+/// What some calls came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpendSum {
+    /// In the order of [`SpendQuery::by`]: an id with its prefix, a name, a day as `2026-11-21`; empty where there is
+    /// none.
+    pub values: Vec<String>,
+    pub calls: u64,
+    /// Calls of models that have no price; nothing of them is in `cost`.
+    pub unpriced: u64,
+    pub input: u64,
+    pub cached_input: u64,
+    pub output: u64,
+    pub cost: Money,
+    /// How much of `cost` is an estimate.
+    pub estimated: Money,
 }

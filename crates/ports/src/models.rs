@@ -1,6 +1,7 @@
 //! Model cards: what is known of a published model.
 
-use bailiwick_types::{Money, TokenUsage};
+pub use bailiwick_core::Prices;
+
 use serde::{Deserialize, Serialize};
 
 /// One published model.
@@ -26,33 +27,6 @@ pub struct ModelCard {
     /// Groups whose data this model may see although it is outside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clearance: Vec<String>,
-}
-
-/// What a million tokens cost, in micro-units of the tenant's currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prices {
-    /// Counts from 1; a new price is a new version, and a receipt says which it was settled by.
-    pub version: u32,
-    pub input: Money,
-    /// Of input that the provider had cached; like input when it is left out.
-    #[serde(default)]
-    pub cached_input: Option<Money>,
-    pub output: Money,
-}
-
-const PER: i128 = 1_000_000;
-
-impl Prices {
-    /// What a call cost, rounded up to a micro-unit, so that no call is free because it is small.
-    pub fn cost(&self, usage: &TokenUsage) -> Money {
-        let cached = usage.cached_input.min(usage.input);
-        let of = |tokens: u64, price: Money| i128::from(tokens) * i128::from(price.as_micros());
-        let sum = of(usage.input - cached, self.input)
-            + of(cached, self.cached_input.unwrap_or(self.input))
-            + of(usage.output, self.output);
-        Money::from_micros(i64::try_from((sum + PER - 1) / PER).unwrap_or(i64::MAX))
-    }
 }
 
 /// Where a model's provider is, seen from the company's walls.
