@@ -1,4 +1,13 @@
-//! Hashes of the receipt log: RFC 6962 leaves, and the chain of each stream.
+//! The mathematics of the receipt log: RFC 6962 leaves, the chain of each stream, and the Merkle tree over all of them.
+//!
+//! Pure: it reads hashes through what it is given and keeps nothing.
+
+pub mod note;
+mod proof;
+mod tiles;
+
+pub use proof::{ProofError, consistency, inclusion, root, verify_consistency, verify_inclusion};
+pub use tiles::{Edge, MAX_LEAVES, Node, TILE_HASHES, Tile, TileId, node_of_tile};
 
 use crate::record::Record;
 use bailiwick_types::{ActionId, StreamId, TenantId, Timestamp};
@@ -35,6 +44,20 @@ pub fn leaf(header: &LeafHeader<'_>, sealed: &[u8]) -> [u8; 32] {
     hash.update(header.key_id.to_be_bytes());
     hash.update(sealed);
     hash.finalize().into()
+}
+
+/// An inner node: `SHA-256(0x01 ‖ left ‖ right)` (RFC 6962 section 2.1).
+pub fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update([1]);
+    hash.update(left);
+    hash.update(right);
+    hash.finalize().into()
+}
+
+/// The root of a tree without leaves: the hash of nothing (RFC 6962 section 2.1).
+pub fn empty_root() -> [u8; 32] {
+    Sha256::digest([]).into()
 }
 
 /// The stream's chain after a record: `SHA-256(0x02 ‖ chain before ‖ leaf)`. It starts from zeros.

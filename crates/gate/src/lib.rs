@@ -3,20 +3,31 @@
 //! The engine calls one function, [`Gate::commit`]. The gate never performs anything itself. Hands (models, environments, tools) implement
 //! the traits of [`hands`] and act on nothing but an opened [`Permit`].
 
+mod administration;
 mod archive;
+pub mod budgets;
 mod door;
 mod error;
 mod gate;
 pub mod hands;
 mod journal;
+mod judge;
+mod orphans;
+mod ledger;
 mod permit;
 mod replay;
+mod spending;
 
+pub use administration::Administrator;
 pub use archive::{Archive, ArchiveError, PART_BYTES};
+pub use budgets::{BudgetError, Budgets, KnownBudget};
 pub use door::{ExecutorDoor, ExecutorLine};
 pub use error::GateError;
 pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession, Release};
 pub use hands::{Delta, Executor, Live, Model, Stopper};
 pub use journal::Journal;
+pub use ledger::Ledger;
+pub use orphans::ORPHAN_AGE;
 pub use permit::{Mode, Opened, Permit, Scope, Settled};
 pub use replay::{Replay, Replayed};
+pub use spending::{MoneyRules, UNPRICED_WARNING, Unpriced};

@@ -7,21 +7,36 @@ mod administration;
 mod directory;
 mod keys;
 mod ledger;
+pub mod log;
 mod models;
 pub mod objects;
+pub mod people;
 mod policy;
+pub mod policy_desk;
 mod runtime;
+pub mod sign_in;
 pub mod store;
 
 pub use access::{
-    AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, RequestParts, Scope,
+    AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, Reach, RequestParts, Scope,
 };
 pub use administration::{Administration, Change, DocumentWrite};
-pub use directory::{Colleague, ColleagueStatus, Directory, Person, Role, Strangers};
+pub use bailiwick_core::Approver;
+pub use bailiwick_types::Role;
+pub use directory::{Colleague, ColleagueStatus, Directory, Person, Strangers};
 pub use keys::{Keys, KeysError, StreamKey, WrappedKey};
-pub use ledger::{Exceeded, Ledger, Meter, Unit, Window};
+pub use ledger::{
+    AccountKey, Balance, BalanceChange, Budget, Cost, Ending, Exceeded, MAX_SPEND_SUMS, Meter, Payer, Spend, SpendBy,
+    SpendEntry, SpendQuery, SpendSum, TurnOutcome, Unit, Window,
+};
+pub use log::{LogStore, SecondPlace, Signer, Signers};
 pub use models::{ModelCard, ModelCards, Prices, Residency};
 pub use objects::{ObjectError, Objects};
-pub use policy::{Approver, Policy, PolicyRequest, Verdict};
+pub use people::{Colleagues, People, PeopleError};
+pub use policy::{Policy, PolicyRequest, Verdict};
+pub use policy_desk::{
+    Described, Draft, Explains, Explanation, PolicyDesk, PolicyDeskError, PolicyProblem, PolicyVersion, RuleSummary, Side,
+};
 pub use runtime::{BoxFuture, Clock, Random, TaskHandle, Tasks};
+pub use sign_in::{SignIn, SignInError};
 pub use store::{Store, StoreError};

@@ -3,10 +3,10 @@
 use crate::world::World;
 use async_trait::async_trait;
 use bailiwick_ports::{
-    Store, StoreError,
+    AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page,
-        Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Accepted, Administer, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream,
+        Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
@@ -49,8 +49,15 @@ impl Store for CrashingStore {
         self.inner.records(stream, after, limit).await
     }
 
-    async fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, StoreError> {
-        self.inner.snapshot(stream).await
+    async fn snapshot_up_to(&self, stream: StreamId, position: u64) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.snapshot_up_to(stream, position).await
+    }
+
+    async fn put_snapshot(&self, stream: StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.world.step().await;
+        let done = self.inner.put_snapshot(stream, snapshot).await;
+        self.world.step().await;
+        done
     }
 
     async fn lease(&self, stream: StreamId, node: NodeId, span: Millis) -> Result<Option<LeaseGrant>, StoreError> {
@@ -89,6 +96,13 @@ impl Store for CrashingStore {
 
     async fn rows(&self, query: RowQuery) -> Result<Option<(Vec<StoredRow>, bool)>, StoreError> {
         self.inner.rows(query).await
+    }
+
+    async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
+        self.world.step().await;
+        let done = self.inner.clear_rows(stream, limit).await;
+        self.world.step().await;
+        done
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {
@@ -137,6 +151,21 @@ impl Store for CrashingStore {
         id: u128,
     ) -> Result<Vec<Document>, StoreError> {
         self.inner.document_versions(tenant, kind, id).await
+    }
+
+    async fn administer(&self, change: Administer) -> Result<(), StoreError> {
+        self.world.step().await;
+        let done = self.inner.administer(change).await;
+        self.world.step().await;
+        done
+    }
+
+    async fn balance(&self, tenant: TenantId, key: &AccountKey) -> Result<Balance, StoreError> {
+        self.inner.balance(tenant, key).await
+    }
+
+    async fn spend(&self, query: SpendQuery) -> Result<Vec<SpendSum>, StoreError> {
+        self.inner.spend(query).await
     }
 
     async fn remove_document(&self, tenant: TenantId, kind: DocumentKind, id: u128) -> Result<bool, StoreError> {

@@ -36,7 +36,8 @@ async fn the_sqlite_store_keeps_the_contract() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await;
         Subject {
-            store: Arc::new(store),
+            store: Arc::new(store.clone()),
+            log: Arc::new(store),
             elapse: Arc::new(move |span: Millis| {
                 let _kept = &folder;
                 Box::pin(tokio::time::sleep(span.as_duration()))

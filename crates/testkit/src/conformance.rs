@@ -5,16 +5,19 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is the point")]
 #![allow(clippy::print_stderr, reason = "names the check that fails")]
 
+mod administration;
+mod book;
 mod documents;
 mod due;
 mod inbox;
 mod kit;
 mod leases;
+mod log;
 mod objects;
 mod rows;
 mod streams;
 
-use bailiwick_ports::{BoxFuture, Objects, Store};
+use bailiwick_ports::{BoxFuture, LogStore, Objects, Store};
 use bailiwick_types::Millis;
 use kit::Kit;
 use std::{future::Future, sync::Arc};
@@ -23,6 +26,8 @@ use std::{future::Future, sync::Arc};
 pub struct Subject {
     /// Empty.
     pub store: Arc<dyn Store>,
+    /// The receipt log of the same store.
+    pub log: Arc<dyn LogStore>,
     /// Lets at least this much time pass on the store's clock.
     pub elapse: Arc<dyn Fn(Millis) -> BoxFuture<'static, ()> + Send + Sync>,
 }
@@ -35,8 +40,17 @@ macro_rules! checks {
 }
 use checks;
 
-const CHECKS: [&[Check]; 6] =
-    [streams::CHECKS, leases::CHECKS, inbox::CHECKS, due::CHECKS, rows::CHECKS, documents::CHECKS];
+const CHECKS: [&[Check]; 9] = [
+    streams::CHECKS,
+    leases::CHECKS,
+    inbox::CHECKS,
+    due::CHECKS,
+    rows::CHECKS,
+    documents::CHECKS,
+    administration::CHECKS,
+    book::CHECKS,
+    log::CHECKS,
+];
 
 /// Runs every check on a store of its own.
 pub async fn run<F, Fut>(open: F)

@@ -13,8 +13,10 @@ const START: Timestamp = Timestamp::from_millis(1_793_000_000_000);
 
 fn subject() -> Subject {
     let clock = ManualClock::new(START);
+    let store = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
     Subject {
-        store: Arc::new(MemoryStore::new(Arc::new(clock.clone()))),
+        store: store.clone(),
+        log: store,
         elapse: Arc::new(move |span: Millis| {
             clock.advance(span);
             Box::pin(std::future::ready(()))

@@ -2,7 +2,7 @@
 
 use super::metrics::Metrics;
 use async_trait::async_trait;
-use bailiwick_ports::{Store, StoreError, store::*};
+use bailiwick_ports::{AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError, store::*};
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
 use std::{
     future::Future,
@@ -54,8 +54,12 @@ impl Store for Metered {
         self.store.records(stream, after, limit).await
     }
 
-    async fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, StoreError> {
-        self.store.snapshot(stream).await
+    async fn snapshot_up_to(&self, stream: StreamId, position: u64) -> Result<Option<Snapshot>, StoreError> {
+        self.store.snapshot_up_to(stream, position).await
+    }
+
+    async fn put_snapshot(&self, stream: StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.write(self.store.put_snapshot(stream, snapshot)).await
     }
 
     async fn lease(&self, stream: StreamId, node: NodeId, span: Millis) -> Result<Option<LeaseGrant>, StoreError> {
@@ -90,6 +94,10 @@ impl Store for Metered {
 
     async fn rows(&self, query: RowQuery) -> Result<Option<(Vec<StoredRow>, bool)>, StoreError> {
         self.store.rows(query).await
+    }
+
+    async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
+        self.write(self.store.clear_rows(stream, limit)).await
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {
@@ -138,6 +146,19 @@ impl Store for Metered {
         id: u128,
     ) -> Result<Vec<Document>, StoreError> {
         self.store.document_versions(tenant, kind, id).await
+    }
+
+    async fn administer(&self, change: Administer) -> Result<(), StoreError> {
+        let done = self.write(self.store.administer(change)).await;
+        self.count(1, done)
+    }
+
+    async fn balance(&self, tenant: TenantId, key: &AccountKey) -> Result<Balance, StoreError> {
+        self.store.balance(tenant, key).await
+    }
+
+    async fn spend(&self, query: SpendQuery) -> Result<Vec<SpendSum>, StoreError> {
+        self.store.spend(query).await
     }
 
     async fn remove_document(&self, tenant: TenantId, kind: DocumentKind, id: u128) -> Result<bool, StoreError> {

@@ -46,6 +46,7 @@ pub async fn write(transaction: &mut Transaction, appends: &mut [PendingAppend])
         let Err(error) = send(transaction, ops).await else {
             transaction.remember_labels(labels);
             for (member, known) in round {
+                transaction.appended(known.no);
                 appends[member].verdict = Some(Ok(appended(&appends[member].append, known, now)));
                 members.remove(&member);
             }

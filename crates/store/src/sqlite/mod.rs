@@ -15,23 +15,27 @@
 //! **Foreign keys are off.** Streams are never deleted, children are always written together with what they belong to
 //! and found through it, and one check per row would cost a lookup on the hottest path.
 
+mod administer;
 mod append;
+mod book;
 mod error;
+mod log;
 mod ops;
 mod read;
 mod schema;
 mod script;
 mod transaction;
+mod unsequenced;
 mod write;
 mod writer;
 
 use crate::folder::{DataFolder, private_file};
 use async_trait::async_trait;
 use bailiwick_ports::{
-    Store, StoreError,
+    AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page,
-        Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Accepted, Administer, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream,
+        Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
@@ -41,6 +45,7 @@ use sqlx::{
 };
 use std::{sync::Arc, time::Duration};
 use transaction::Inboxes;
+use unsequenced::Unsequenced;
 use writer::{Operation, Writer};
 
 /// The database's file in the data folder.
@@ -117,6 +122,7 @@ impl Options {
         };
         let mut connection = SqliteConnection::connect_with(&options).await?;
         connection.execute(sqlx::raw_sql(ops::PROCEDURES)).await?;
+        connection.execute(sqlx::raw_sql(book::PROCEDURES)).await?;
         Ok(connection)
     }
 
@@ -146,6 +152,7 @@ struct Inner {
     readers: SqlitePool,
     writer: Writer,
     inboxes: Arc<Inboxes>,
+    unsequenced: Arc<Unsequenced>,
     folder: DataFolder,
 }
 
@@ -165,8 +172,9 @@ impl SqliteStore {
         schema::migrate(&mut connection, found).await.map_err(text)?;
         let (readers, folder) = (options.readers(), options.folder.clone());
         let inboxes = Arc::<Inboxes>::default();
-        let writer = Writer::start(options, connection, inboxes.clone());
-        Ok(Self(Arc::new(Inner { readers, writer, inboxes, folder })))
+        let unsequenced = Arc::<Unsequenced>::default();
+        let writer = Writer::start(options, connection, inboxes.clone(), unsequenced.clone());
+        Ok(Self(Arc::new(Inner { readers, writer, inboxes, unsequenced, folder })))
     }
 
     /// Finishes what was begun, carries the log over into the database, and gives the files up. Later calls fail.
@@ -215,8 +223,12 @@ impl Store for SqliteStore {
         self.read().records(stream, after, limit).await
     }
 
-    async fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, StoreError> {
-        self.read().snapshot(stream).await
+    async fn snapshot_up_to(&self, stream: StreamId, position: u64) -> Result<Option<Snapshot>, StoreError> {
+        self.read().snapshot_up_to(stream, position).await
+    }
+
+    async fn put_snapshot(&self, stream: StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.write(write::PutSnapshot { stream, snapshot }).await
     }
 
     async fn lease(&self, stream: StreamId, node: NodeId, span: Millis) -> Result<Option<LeaseGrant>, StoreError> {
@@ -250,6 +262,10 @@ impl Store for SqliteStore {
 
     async fn rows(&self, query: RowQuery) -> Result<Option<(Vec<StoredRow>, bool)>, StoreError> {
         self.read().rows(&query).await
+    }
+
+    async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
+        self.write(write::ClearRows { stream, limit }).await
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {
@@ -298,6 +314,19 @@ impl Store for SqliteStore {
         id: u128,
     ) -> Result<Vec<Document>, StoreError> {
         self.read().document_versions(tenant, kind, id).await
+    }
+
+    async fn administer(&self, change: Administer) -> Result<(), StoreError> {
+        change.check()?;
+        self.write(administer::Write(change)).await
+    }
+
+    async fn balance(&self, tenant: TenantId, key: &AccountKey) -> Result<Balance, StoreError> {
+        self.read().balance(tenant, key).await
+    }
+
+    async fn spend(&self, query: SpendQuery) -> Result<Vec<SpendSum>, StoreError> {
+        self.read().spend(&query).await
     }
 
     async fn remove_document(&self, tenant: TenantId, kind: DocumentKind, id: u128) -> Result<bool, StoreError> {

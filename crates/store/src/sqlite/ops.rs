@@ -12,7 +12,7 @@ use super::{
     transaction::{Known, Transaction},
     write::row_kind,
 };
-use bailiwick_ports::store::{Append, Due, Row, RowKind, SealedRecord, Snapshot};
+use bailiwick_ports::store::{Append, Due, Row, RowKind, SNAPSHOT_SPAN, SealedRecord, Snapshot};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::LazyLock,
@@ -78,16 +78,19 @@ CREATE TEMP TRIGGER op_row INSTEAD OF INSERT ON op WHEN NEW.op = 3 BEGIN
     SELECT RAISE(ABORT, 'conflict ' || NEW.a) WHERE changes() = 0;
 END;
 
--- member, stream, kind, id, then: name, value, or: position, version, sealed
-CREATE TEMP TRIGGER op_other INSTEAD OF INSERT ON op WHEN NEW.op > 3 BEGIN
+-- member, stream, kind, id, then: name, value; or member, stream, span, nothing, position, version, sealed
+CREATE TEMP TRIGGER op_other INSTEAD OF INSERT ON op WHEN NEW.op BETWEEN 4 AND 7 BEGIN
     SELECT RAISE(ABORT, 'conflict ' || NEW.a)
         WHERE NEW.op = 4 AND EXISTS (SELECT 1 FROM rows WHERE id = NEW.d AND kind = NEW.c AND stream <> NEW.b);
     DELETE FROM labels WHERE NEW.op IN (4, 5) AND row = (SELECT no FROM rows WHERE id = NEW.d AND kind = NEW.c);
     DELETE FROM rows WHERE NEW.op = 4 AND id = NEW.d AND kind = NEW.c;
     INSERT INTO labels(kind, scope, name, value, ordinal, id, row)
         SELECT kind, scope, NEW.e, NEW.f, ordinal, id, no FROM rows WHERE NEW.op = 6 AND id = NEW.d AND kind = NEW.c;
-    INSERT OR REPLACE INTO snapshots(stream, position, version, sealed)
-        SELECT NEW.b, NEW.e, NEW.f, NEW.g WHERE NEW.op = 7;
+    INSERT OR REPLACE INTO snapshots(place, position, version, sealed)
+        SELECT (NEW.b << 32) + NEW.c, NEW.e, NEW.f, NEW.g WHERE NEW.op = 7;
+    -- `keeps_snapshot` of the port, whose low bit is `place & -place` but in the first span.
+    DELETE FROM snapshots WHERE NEW.op = 7 AND place >= (NEW.b << 32) AND place < (NEW.b << 32) + NEW.c
+        AND (NEW.b << 32) + NEW.c - place >= 4 * (place & 4294967295 & -place);
 END;
 "
 );
@@ -114,12 +117,14 @@ pub struct Ops {
 /// How many parts an append has at most.
 pub fn count(append: &Append) -> usize {
     let of_row = |row: &Row| if row.kind == RowKind::Session { 2 + row.labels.len() } else { 1 };
-    1 + append.records.len() + append.rows.iter().map(of_row).sum::<usize>() + usize::from(append.snapshot.is_some())
+    let booked = append.balances.len() + append.spend.len();
+    let rows: usize = append.rows.iter().map(of_row).sum();
+    1 + append.records.len() + rows + booked + usize::from(append.snapshot.is_some())
 }
 
 impl Ops {
     /// Begins a part and tells how many columns it takes; the rest stays empty.
-    fn part(&mut self, op: i64, columns: usize, bind: impl FnOnce(&mut Script)) {
+    pub(super) fn part(&mut self, op: i64, columns: usize, bind: impl FnOnce(&mut Script)) {
         if self.chunks.last().is_none_or(|(count, _)| *count == MAX_OPS) {
             self.chunks.push((0, Script::new("")));
         }
@@ -146,12 +151,19 @@ impl Ops {
         });
         self.records(no, &append.records);
         self.rows(member, no, &append.rows, transaction);
-        if let Some(Snapshot { position, version, sealed }) = &append.snapshot {
-            self.part(SNAPSHOT, 7, |part| {
-                part.bind(member as i64).bind(no).bind(None::<i64>).bind(None::<i64>);
-                part.bind(integer(*position)).bind(*version).bind(&sealed[..]);
-            });
+        if let Some(snapshot) = &append.snapshot {
+            self.snapshot(member, no, snapshot);
         }
+        self.balances(append.tenant, &append.balances);
+        self.spend(no, &append.spend);
+    }
+
+    pub fn snapshot(&mut self, member: usize, no: i64, snapshot: &Snapshot) {
+        let Snapshot { position, version, sealed } = snapshot;
+        self.part(SNAPSHOT, 7, |part| {
+            part.bind(member as i64).bind(no).bind(integer(*position / SNAPSHOT_SPAN)).bind(None::<i64>);
+            part.bind(integer(*position)).bind(*version).bind(&sealed[..]);
+        });
     }
 
     pub fn records(&mut self, no: i64, records: &[SealedRecord]) {

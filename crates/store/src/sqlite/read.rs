@@ -9,7 +9,7 @@ use bailiwick_ports::{
     StoreError, WrappedKey,
     store::{
         Accepted, Document, DocumentKind, Idempotency, InboxEntry, MAX_POSITION, Page, Ready, RowKind, RowQuery,
-        SealedRecord, Snapshot, StoredRow, StreamHead, Tenant,
+        SNAPSHOT_SPAN, SealedRecord, Snapshot, StoredRow, StreamHead, Tenant,
     },
 };
 use bailiwick_types::{ActionId, StreamId, TenantId, Timestamp};
@@ -23,7 +23,7 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn all<T>(
+    pub(super) async fn all<T>(
         &self,
         script: Script,
         read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
@@ -36,7 +36,7 @@ impl Reader<'_> {
         rows.map_err(|error| store_error(&error, self.folder))
     }
 
-    async fn first<T>(
+    pub(super) async fn first<T>(
         &self,
         script: Script,
         read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
@@ -89,25 +89,7 @@ impl Reader<'_> {
         let mut script = Script::new("SELECT r.place, r.epoch, r.kind, r.version, r.time, r.cause, r.key_id, ");
         script.add("r.checksum, r.leaf, r.chain, r.sealed FROM streams s CROSS JOIN records r ON ");
         push_places(&mut script, stream, after, limit);
-        let read = |row: &SqliteRow| {
-            Ok(SealedRecord {
-                position: number_in(row, 0)?,
-                epoch: number_at(row, 1)?,
-                kind: row.try_get(2)?,
-                version: number_at(row, 3)?,
-                time: time_at(row, 4)?,
-                cause: match row.try_get::<Option<&[u8]>, _>(5)? {
-                    Some(_) => Some(ActionId::from_u128(id_at(row, 5)?)),
-                    None => None,
-                },
-                key_id: number_at(row, 6)?,
-                checksum: number_at(row, 7)?,
-                leaf: array_at(row, 8)?,
-                chain: array_at(row, 9)?,
-                sealed: bytes_at(row, 10)?,
-            })
-        };
-        let found = self.all(script, read).await?;
+        let found = self.all(script, record_at).await?;
         self.of_stream(stream, found).await
     }
 
@@ -121,13 +103,11 @@ impl Reader<'_> {
         self.of_stream(stream, found).await
     }
 
-    pub async fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, StoreError> {
-        let mut script = Script::new("SELECT p.position, p.version, p.sealed FROM streams s ");
-        script.add("CROSS JOIN snapshots p ON p.stream = s.no WHERE s.id = ?").bind_id(stream.to_u128());
+    pub async fn snapshot_up_to(&self, stream: StreamId, position: u64) -> Result<Option<Snapshot>, StoreError> {
         let read = |row: &SqliteRow| {
             Ok(Snapshot { position: number_at(row, 0)?, version: number_at(row, 1)?, sealed: bytes_at(row, 2)? })
         };
-        let found = self.all(script, read).await?;
+        let found = self.all(newest_snapshot(stream, position), read).await?;
         Ok(self.of_stream(stream, found).await?.into_iter().next())
     }
 
@@ -255,6 +235,16 @@ fn push_places(script: &mut Script, stream: StreamId, after: u64, limit: u32) {
     script.bind(integer(after.min(MAX_POSITION))).bind_id(stream.to_u128()).bind(limit);
 }
 
+/// From the place of the position's own span backwards.
+fn newest_snapshot(stream: StreamId, position: u64) -> Script {
+    let mut script = Script::new("SELECT p.position, p.version, p.sealed FROM streams s CROSS JOIN snapshots p ");
+    script.add("ON p.place >= (s.no << 32) AND p.place <= (s.no << 32) + ? AND p.position <= ? ");
+    script.add("WHERE s.id = ? ORDER BY p.place DESC LIMIT 1");
+    let position = integer(position.min(MAX_POSITION));
+    script.bind(position / integer(SNAPSHOT_SPAN)).bind(position).bind_id(stream.to_u128());
+    script
+}
+
 /// The number in its owner of a `place`.
 fn number_in(row: &SqliteRow, column: usize) -> Result<u64, sqlx::Error> {
     Ok(number_at::<u64>(row, column)? & MAX_POSITION)
@@ -266,6 +256,26 @@ fn bytes_at(row: &SqliteRow, column: usize) -> Result<Bytes, sqlx::Error> {
 
 fn key_at(row: &SqliteRow, column: usize) -> Result<WrappedKey, sqlx::Error> {
     Ok(WrappedKey { key_id: number_at(row, column)?, bytes: row.try_get(column + 1)? })
+}
+
+/// A record from the columns that [`Reader::records`] reads.
+pub(super) fn record_at(row: &SqliteRow) -> Result<SealedRecord, sqlx::Error> {
+    Ok(SealedRecord {
+        position: number_in(row, 0)?,
+        epoch: number_at(row, 1)?,
+        kind: row.try_get(2)?,
+        version: number_at(row, 3)?,
+        time: time_at(row, 4)?,
+        cause: match row.try_get::<Option<&[u8]>, _>(5)? {
+            Some(_) => Some(ActionId::from_u128(id_at(row, 5)?)),
+            None => None,
+        },
+        key_id: number_at(row, 6)?,
+        checksum: number_at(row, 7)?,
+        leaf: array_at(row, 8)?,
+        chain: array_at(row, 9)?,
+        sealed: bytes_at(row, 10)?,
+    })
 }
 
 fn stored_row(row: &SqliteRow) -> Result<StoredRow, sqlx::Error> {
@@ -406,6 +416,7 @@ mod tests {
             list(&["a", "b"], None),
             places("records"),
             places("inbox"),
+            newest_snapshot(StreamId::from_u128(1), 1).into_text(),
             documents.into_text(),
             format!("{DOCUMENT} = (d.no << 32) + d.version WHERE d.kind = ? AND d.handle = ?"),
             "UPDATE streams SET lease_node = NULL, lease_expires = 0 WHERE lease_node = ?".to_owned(),

@@ -14,7 +14,8 @@ pub const PAGE_BYTES: u64 = 4096;
 /// The schema that this program writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
-const MIGRATIONS: [&str; 1] = [r"
+const MIGRATIONS: [&str; 4] = [
+    r"
 CREATE TABLE tenants(
     id BLOB NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
@@ -125,7 +126,55 @@ CREATE TABLE document_versions(
     handle TEXT,
     sealed BLOB NOT NULL
 );
-"];
+",
+    // Several snapshots for a stream. Those that were there are made again when they are wanted.
+    r"
+DROP TABLE snapshots;
+CREATE TABLE snapshots(
+    place INTEGER PRIMARY KEY, -- stream, span
+    position INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+);
+",
+    // Balances, and the book of what was spent. It outlives the sessions that it is about.
+    r"
+CREATE TABLE accounts(
+    tenant BLOB NOT NULL,
+    account TEXT NOT NULL,
+    window INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    reserved INTEGER NOT NULL,
+    PRIMARY KEY (tenant, account, window, start)
+) WITHOUT ROWID;
+
+-- In the order of time, so that a row goes where the last one went and needs no index.
+CREATE TABLE spend(
+    tenant BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    place INTEGER NOT NULL, -- stream, position
+    session BLOB NOT NULL,
+    turn BLOB NOT NULL,
+    person TEXT NOT NULL,
+    team BLOB,
+    agent BLOB NOT NULL,
+    model TEXT NOT NULL,
+    input INTEGER NOT NULL,
+    cached_input INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    cost INTEGER,
+    estimated INTEGER NOT NULL,
+    PRIMARY KEY (tenant, time, place)
+) WITHOUT ROWID;
+
+CREATE TABLE turn_ends(
+    turn BLOB NOT NULL PRIMARY KEY,
+    outcome INTEGER NOT NULL
+) WITHOUT ROWID;
+",
+    super::log::TABLES,
+];
 
 /// What the file was last written with; 0 for a new one.
 pub async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {

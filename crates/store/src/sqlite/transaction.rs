@@ -4,6 +4,7 @@ use super::{
     append,
     error::is_outside_transaction,
     script::Script,
+    unsequenced::Unsequenced,
     writer::{Failure, Group},
 };
 use bailiwick_types::{StreamId, TenantId};
@@ -24,6 +25,7 @@ pub struct Transaction {
     last: bool,
     memory: Memory,
     committed: Arc<Inboxes>,
+    unsequenced: Arc<Unsequenced>,
 }
 
 /// What the writer knows of a stream without asking. Only the first two never change; whoever relies on the others
@@ -63,13 +65,16 @@ struct Memory {
     labels: HashMap<u128, u64>,
     /// Inboxes that this transaction has looked at or added to.
     inboxes: Vec<(StreamId, i64)>,
+    /// Streams that this transaction has appended to.
+    appended: Vec<i64>,
 }
 
 impl Transaction {
-    pub fn new(connection: SqliteConnection, committed: Arc<Inboxes>) -> Self {
+    pub fn new(connection: SqliteConnection, committed: Arc<Inboxes>, unsequenced: Arc<Unsequenced>) -> Self {
         // Another connection was given up: what it had committed is not known for sure.
         committed.forget();
-        Self { connection, open: false, last: false, memory: Memory::default(), committed }
+        unsequenced.forget();
+        Self { connection, open: false, last: false, memory: Memory::default(), committed, unsequenced }
     }
 
     pub async fn close(self) {
@@ -96,6 +101,7 @@ impl Transaction {
         for (stream, last) in self.memory.inboxes.drain(..) {
             remember(&mut self.committed.kept(), stream, last);
         }
+        self.unsequenced.note(std::mem::take(&mut self.memory.appended));
         Ok(())
     }
 
@@ -145,6 +151,11 @@ impl Transaction {
 
     pub fn known(&self, stream: StreamId) -> Option<Known> {
         self.memory.streams.get(&stream).copied()
+    }
+
+    /// Stream `no` gets records with this transaction.
+    pub fn appended(&mut self, no: i64) {
+        self.memory.appended.push(no);
     }
 
     pub fn remember(&mut self, stream: StreamId, known: Known) {

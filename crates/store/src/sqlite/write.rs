@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bailiwick_ports::{
     StoreError,
     store::{
-        Accepted, Document, DocumentKind, Idempotency, LeaseGrant, MAX_INBOX, NewStream, RowKind, Submission, Tenant,
+        Accepted, Document, DocumentKind, Idempotency, LeaseGrant, MAX_INBOX, NewStream, RowKind, Snapshot, Submission,
+        Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
@@ -33,6 +34,7 @@ pub const fn row_kind(kind: RowKind) -> i64 {
         RowKind::Turn => 2,
         RowKind::Item => 3,
         RowKind::Artifact => 4,
+        RowKind::Approval => 5,
     }
 }
 
@@ -49,6 +51,8 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::Password => 9,
         DocumentKind::SignIn => 10,
         DocumentKind::SigningKey => 11,
+        DocumentKind::Budget => 12,
+        DocumentKind::Policy => 13,
     }
 }
 
@@ -173,6 +177,7 @@ impl Operation for CreateStream {
             push_promise(&mut script, new.tenant, asked, no, true);
         }
         transaction.finish(script).await?;
+        transaction.appended(no);
         let known = Known { no, tenant: new.tenant, lease_span: 0, inbox_last: integer(sequence) };
         transaction.remember(new.stream, known);
         transaction.remember_labels(labels);
@@ -290,6 +295,56 @@ impl Operation for ReleaseNode {
     }
 }
 
+pub struct PutSnapshot {
+    pub stream: StreamId,
+    pub snapshot: Snapshot,
+}
+
+#[async_trait]
+impl Operation for PutSnapshot {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let Known { no, .. } = find_stream(transaction, self.stream).await?;
+        let mut script = Script::new("SELECT position FROM streams WHERE no = ?");
+        script.bind(no);
+        let rows = transaction.look(script).await?;
+        let end: u64 = number_at(rows.first().ok_or(sqlx::Error::RowNotFound)?, 0)?;
+        let at = self.snapshot.position;
+        if at > end {
+            return Err(StoreError::Malformed(format!("the snapshot is at {at}, the stream ends at {end}")).into());
+        }
+        let mut ops = Ops::default();
+        ops.snapshot(0, no, &self.snapshot);
+        for script in ops.into_scripts() {
+            transaction.finish(script).await?;
+        }
+        Ok(())
+    }
+}
+
+pub struct ClearRows {
+    pub stream: StreamId,
+    pub limit: u32,
+}
+
+#[async_trait]
+impl Operation for ClearRows {
+    type Output = bool;
+
+    async fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
+        let Known { no, .. } = find_stream(transaction, self.stream).await?;
+        let mut script = Script::new("DELETE FROM rows WHERE no IN (SELECT no FROM rows WHERE kind IN (?, ?, ?) ");
+        script.add("AND scope = ? AND stream = ? LIMIT ?) RETURNING no");
+        for kind in [RowKind::Turn, RowKind::Item, RowKind::Artifact] {
+            script.bind(row_kind(kind));
+        }
+        script.bind_id(self.stream.to_u128()).bind(no).bind(self.limit);
+        let removed = transaction.finish(script).await?;
+        Ok(removed.len() as u64 >= u64::from(self.limit))
+    }
+}
+
 pub struct PutTenant(pub Tenant);
 
 #[async_trait]
@@ -306,7 +361,7 @@ impl Operation for PutTenant {
 }
 
 /// A document's number and newest version.
-async fn find_document(
+pub async fn find_document(
     transaction: &mut Transaction,
     tenant: TenantId,
     kind: DocumentKind,
@@ -329,34 +384,45 @@ impl Operation for PutDocument {
     type Output = ();
 
     async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
-        let Document { kind, id, version, created, updated, handle, sealed } = &self.document;
-        let found = find_document(transaction, self.tenant, *kind, *id).await?;
-        if u64::from(*version) != found.map_or(0, |(_, newest)| u64::from(newest)) + 1 {
+        let found = find_document(transaction, self.tenant, self.document.kind, self.document.id).await?;
+        if u64::from(self.document.version) != found.map_or(0, |(_, newest)| u64::from(newest)) + 1 {
             return Err(StoreError::Conflict.into());
         }
-        // A handle that is taken breaks a unique index, which is a conflict too.
-        let no = match found {
-            Some((no, _)) => {
-                let mut script = Script::new("UPDATE documents SET version = ?, handle = ? WHERE no = ?");
-                script.bind(*version).bind(handle.as_deref()).bind(no);
-                transaction.run(script).await?;
-                no
-            }
-            None => {
-                let mut script = Script::new("INSERT INTO documents(tenant, kind, id, version, created, handle) ");
-                script.add("VALUES (?, ?, ?, ?, ?, ?) RETURNING no");
-                script.bind_id(self.tenant.to_u128()).bind(document_kind(*kind)).bind_id(*id);
-                script.bind(*version).bind(created.as_millis()).bind(handle.as_deref());
-                transaction.run(script).await?.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?
-            }
-        };
-        let mut script =
-            Script::new("INSERT INTO document_versions(place, updated, handle, sealed) VALUES (?, ?, ?, ?)");
-        script.bind(no << 32 | i64::from(*version)).bind(updated.as_millis());
-        script.bind(handle.as_deref()).bind(&sealed[..]);
-        transaction.finish(script).await?;
+        let no = found.map(|(no, _)| no);
+        let last = push_document(transaction, self.tenant, no, &self.document).await?;
+        transaction.finish(last).await?;
         Ok(())
     }
+}
+
+/// Writes the next version of document `no`, which is new where there is none, all but the script that it returns.
+/// A handle that is taken breaks a unique index, which is a conflict too.
+pub async fn push_document(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    no: Option<i64>,
+    document: &Document,
+) -> Result<Script, Failure> {
+    let Document { kind, id, version, created, updated, handle, sealed } = document;
+    let no: i64 = match no {
+        Some(no) => {
+            let mut script = Script::new("UPDATE documents SET version = ?, handle = ? WHERE no = ?");
+            script.bind(*version).bind(handle.as_deref()).bind(no);
+            transaction.run(script).await?;
+            no
+        }
+        None => {
+            let mut script = Script::new("INSERT INTO documents(tenant, kind, id, version, created, handle) ");
+            script.add("VALUES (?, ?, ?, ?, ?, ?) RETURNING no");
+            script.bind_id(tenant.to_u128()).bind(document_kind(*kind)).bind_id(*id);
+            script.bind(*version).bind(created.as_millis()).bind(handle.as_deref());
+            transaction.run(script).await?.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?
+        }
+    };
+    let mut script = Script::new("INSERT INTO document_versions(place, updated, handle, sealed) VALUES (?, ?, ?, ?)");
+    script.bind(no << 32 | i64::from(*version)).bind(updated.as_millis());
+    script.bind(handle.as_deref()).bind(&sealed[..]);
+    Ok(script)
 }
 
 pub struct RemoveDocument {
@@ -373,10 +439,15 @@ impl Operation for RemoveDocument {
         let Some((no, _)) = find_document(transaction, self.tenant, self.kind, self.id).await? else {
             return Ok(false);
         };
-        let mut script = Script::new("DELETE FROM document_versions WHERE place > ? AND place <= ?");
-        script.bind(no << 32).bind(no << 32 | i64::from(u32::MAX));
-        script.add("; DELETE FROM documents WHERE no = ?").bind(no);
-        transaction.finish(script).await?;
+        transaction.finish(without_document(no)).await?;
         Ok(true)
     }
+}
+
+/// Removes a document with all its versions.
+pub fn without_document(no: i64) -> Script {
+    let mut script = Script::new("DELETE FROM document_versions WHERE place > ? AND place <= ?");
+    script.bind(no << 32).bind(no << 32 | i64::from(u32::MAX));
+    script.add("; DELETE FROM documents WHERE no = ?").bind(no);
+    script
 }

@@ -11,6 +11,7 @@ use super::{
     error::{is_sound, store_error},
     ops,
     transaction::{Inboxes, Transaction},
+    unsequenced::Unsequenced,
 };
 use async_trait::async_trait;
 use bailiwick_ports::{
@@ -174,10 +175,15 @@ impl Message {
 pub struct Writer(mpsc::Sender<Message>);
 
 impl Writer {
-    pub fn start(options: Options, connection: SqliteConnection, inboxes: Arc<Inboxes>) -> Self {
+    pub fn start(
+        options: Options,
+        connection: SqliteConnection,
+        inboxes: Arc<Inboxes>,
+        unsequenced: Arc<Unsequenced>,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let transaction = Some(Transaction::new(connection, inboxes.clone()));
-        let task = Task { options, transaction, inboxes, waiting, held: None };
+        let transaction = Some(Transaction::new(connection, inboxes.clone(), unsequenced.clone()));
+        let task = Task { options, transaction, inboxes, unsequenced, waiting, held: None };
         #[allow(clippy::disallowed_methods, reason = "the store's one task: it only does what callers wait for")]
         tokio::spawn(task.run());
         Self(queue)
@@ -212,6 +218,7 @@ struct Task {
     /// `None` when the connection was given up and the next write opens another.
     transaction: Option<Transaction>,
     inboxes: Arc<Inboxes>,
+    unsequenced: Arc<Unsequenced>,
     waiting: mpsc::Receiver<Message>,
     /// What had no room in the last group.
     held: Option<Message>,
@@ -291,7 +298,11 @@ impl Task {
         }
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
-            none => none.insert(Transaction::new(self.options.connect_writer().await?, self.inboxes.clone())),
+            none => none.insert(Transaction::new(
+                self.options.connect_writer().await?,
+                self.inboxes.clone(),
+                self.unsequenced.clone(),
+            )),
         };
         let Err(error) = transaction.write(group).await else { return Ok(()) };
         let sound = transaction.roll_back().await && is_sound(&error);

@@ -2,7 +2,7 @@
 
 use super::Subject;
 use bailiwick_ports::{
-    Store, StoreError, WrappedKey,
+    LogStore, Store, StoreError, WrappedKey,
     store::{
         Accepted, Append, Appended, Due, Idempotency, LeaseGrant, NewStream, Page, Ready, Row, RowKind, RowQuery,
         SealedRecord, Snapshot, Submission,
@@ -39,6 +39,10 @@ impl Deref for Kit {
 impl Kit {
     pub fn new(subject: Subject) -> Self {
         Self { subject, next: AtomicU64::new(1) }
+    }
+
+    pub fn log(&self) -> &dyn LogStore {
+        &*self.subject.log
     }
 
     /// 128 bits that nothing else has, larger each time.
@@ -187,6 +191,8 @@ pub fn append(tenant: TenantId, stream: StreamId, epoch: u64, after: u64, count:
         due: Due::Now,
         release: false,
         snapshot: None,
+        balances: Vec::new(),
+        spend: Vec::new(),
     }
 }
 

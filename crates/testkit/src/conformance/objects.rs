@@ -37,8 +37,37 @@ pub async fn run(objects: Arc<dyn Objects>) {
         assert!(matches!(objects.remove(tenant, name).await, Err(ObjectError::Name(_))), "{name}");
     }
 
+    listed(&*objects, tenant, other).await;
+
     let racing = (0..10).map(|number| objects.put(tenant, "raced", Bytes::from(vec![number; 1000])));
     assert!(join_all(racing).await.iter().all(Result::is_ok));
     let won = objects.get(tenant, "raced").await.unwrap();
     assert!(won.len() == 1000 && won.iter().all(|byte| *byte == won[0]), "one whole object won");
+}
+
+async fn listed(objects: &dyn Objects, tenant: TenantId, other: TenantId) {
+    assert_eq!(objects.names(TenantId::from_u128(3), None, 10).await.unwrap(), [""; 0]);
+    assert_eq!(objects.names(other, None, 10).await.unwrap(), ["file_1"]);
+    for number in 0..40 {
+        objects.put(tenant, &format!("listed_{number}"), Bytes::new()).await.unwrap();
+    }
+    for limit in [1, 7, 100] {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = objects.names(tenant, after.as_deref(), limit).await.unwrap();
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            // A cursor that was removed still says where to go on.
+            if last.starts_with("listed_") && limit == 100 {
+                objects.remove(tenant, last).await.unwrap();
+            }
+            all.extend(page);
+        }
+        all.sort();
+        let mut expected: Vec<String> = (0..40).map(|number| format!("listed_{number}")).collect();
+        expected.extend(["A-b_9".into(), "file_1".into(), "large".into(), "x".repeat(MAX_NAME)]);
+        expected.sort();
+        assert_eq!(all, expected, "every name once, in pages of {limit}");
+    }
 }

@@ -19,6 +19,7 @@ pub const CHECKS: &[Check] = checks![
     labels_must_all_match,
     labels_are_replaced_and_removed_with_their_row,
     labelled_lists_have_pages,
+    a_streams_own_lists_can_be_cleared,
 ];
 
 /// A stream under a lease that rows are written to.
@@ -232,4 +233,30 @@ async fn labelled_lists_have_pages(kit: Kit) {
     assert_eq!(w.kit.ids(&even(after(6, true))).await, Some((vec![4, 2], false)));
     let before = Page { before: Some(6), ..page(1) };
     assert_eq!(w.kit.ids(&even(before)).await, Some((vec![4], true)));
+}
+
+async fn a_streams_own_lists_can_be_cleared(kit: Kit) {
+    let w = Writer::new(kit).await;
+    let neighbour = w.kit.stream_of(w.tenant).await;
+    let epoch = w.kit.leased(neighbour, LONG).await.epoch;
+    let session = |stream: StreamId| row(RowKind::Session, stream.to_u128(), w.tenant.to_u128(), 1);
+    let mut rows = vec![session(w.stream)];
+    for (number, kind) in (100..).zip([RowKind::Turn, RowKind::Item, RowKind::Item, RowKind::Artifact]) {
+        rows.push(row(kind, number, w.scope(), 1));
+    }
+    w.write(rows).await;
+    let mut theirs = append(w.tenant, neighbour, epoch, 0, 0);
+    theirs.rows = vec![session(neighbour), row(RowKind::Item, 200, neighbour.to_u128(), 1)];
+    w.kit.append(theirs).await.unwrap();
+
+    assert_eq!(w.kit.clear_rows(w.stream, 3).await, Ok(true));
+    assert_eq!(w.kit.clear_rows(w.stream, 3).await, Ok(false));
+    assert_eq!(w.kit.clear_rows(w.stream, 3).await, Ok(false));
+    for kind in [RowKind::Turn, RowKind::Item, RowKind::Artifact] {
+        assert_eq!(w.kit.ids(&query(w.tenant, kind, w.scope())).await, Some((vec![], false)));
+    }
+    assert!(w.body(RowKind::Session, w.scope()).await.is_some(), "that goes with its record");
+    assert!(w.body(RowKind::Item, 200).await.is_some());
+    let nobody = StreamId::from_u128(w.kit.fresh());
+    assert_eq!(w.kit.clear_rows(nobody, 3).await, Err(StoreError::UnknownStream(nobody)));
 }

@@ -3,7 +3,7 @@
 use super::{Check, checks, kit::*};
 use bailiwick_ports::{
     StoreError, WrappedKey,
-    store::{Accepted, Due, MAX_POSITION, NewStream, RowKind, StreamHead},
+    store::{Accepted, Due, MAX_POSITION, NewStream, RowKind, SNAPSHOT_SPAN, Snapshot, StreamHead, keeps_snapshot},
 };
 use bailiwick_types::StreamId;
 use bytes::Bytes;
@@ -19,7 +19,9 @@ pub const CHECKS: &[Check] = checks![
     a_malformed_append_writes_nothing,
     a_large_append_fits,
     an_append_without_records_is_one,
-    the_last_snapshot_is_kept,
+    the_last_snapshot_of_a_span_is_kept,
+    few_snapshots_are_kept_and_one_is_always_near,
+    a_snapshot_is_of_what_is_there,
 ];
 
 async fn a_new_stream_has_everything_it_was_made_with(kit: Kit) {
@@ -205,7 +207,7 @@ async fn an_append_without_records_is_one(kit: Kit) {
     assert_eq!(kit.row(tenant, RowKind::Turn, 78).await, Ok(None));
 }
 
-async fn the_last_snapshot_is_kept(kit: Kit) {
+async fn the_last_snapshot_of_a_span_is_kept(kit: Kit) {
     let (tenant, stream) = kit.stream().await;
     let epoch = kit.leased(stream, LONG).await.epoch;
     assert_eq!(kit.snapshot(stream).await, Ok(None));
@@ -217,4 +219,63 @@ async fn the_last_snapshot_is_kept(kit: Kit) {
     }
     kit.append(append(tenant, stream, epoch, 2, 1)).await.unwrap();
     assert_eq!(kit.snapshot(stream).await, Ok(snapshot(2)));
+}
+
+async fn few_snapshots_are_kept_and_one_is_always_near(kit: Kit) {
+    let (tenant, stream) = kit.stream().await;
+    let (other_tenant, other) = kit.stream().await;
+    let epoch = kit.leased(stream, LONG).await.epoch;
+    let other_epoch = kit.leased(other, LONG).await.epoch;
+    kit.append(append(other_tenant, other, other_epoch, 0, 1)).await.unwrap();
+    kit.put_snapshot(other, taken_at(1)).await.unwrap();
+    let spans = 40;
+    for span in 0..spans {
+        let end = span * SNAPSHOT_SPAN + 7;
+        let after = end.saturating_sub(SNAPSHOT_SPAN);
+        let after = if span == 0 { 0 } else { after };
+        let mut next = append(tenant, stream, epoch, after, end - after);
+        // Either way of keeping one thins the others.
+        next.snapshot = (span % 2 == 0).then(|| taken_at(end));
+        kit.append(next).await.unwrap();
+        if span % 2 == 1 {
+            kit.put_snapshot(stream, taken_at(end)).await.unwrap();
+        }
+    }
+    let newest = spans - 1;
+    let kept: Vec<u64> = (0..spans).filter(|span| keeps_snapshot(*span, newest)).collect();
+    let mut found = Vec::new();
+    let mut position = u64::MAX;
+    while let Some(snapshot) = kit.snapshot_up_to(stream, position).await.unwrap() {
+        assert_eq!(snapshot, taken_at(snapshot.position));
+        found.push(snapshot.position / SNAPSHOT_SPAN);
+        position = snapshot.position - 1;
+    }
+    found.reverse();
+    assert_eq!(found, kept);
+    assert!(kept.len() <= 16, "{kept:?}");
+    let end = newest * SNAPSHOT_SPAN + 7;
+    for position in (0..=end).step_by(97) {
+        let near = kit.snapshot_up_to(stream, position).await.unwrap().map_or(0, |snapshot| snapshot.position);
+        let (folded, told) = (position - near, end - position);
+        assert!(folded <= told + 2 * SNAPSHOT_SPAN, "{position}: folds {folded} to tell {told}");
+    }
+    assert_eq!(kit.snapshot_up_to(stream, 0).await, Ok(None));
+    assert_eq!(kit.snapshot(other).await, Ok(Some(taken_at(1))));
+}
+
+async fn a_snapshot_is_of_what_is_there(kit: Kit) {
+    let (tenant, stream) = kit.stream().await;
+    let epoch = kit.leased(stream, LONG).await.epoch;
+    kit.append(append(tenant, stream, epoch, 0, 3)).await.unwrap();
+    is_malformed(kit.put_snapshot(stream, taken_at(4)).await, "snapshot");
+    kit.put_snapshot(stream, taken_at(2)).await.unwrap();
+    assert_eq!(kit.snapshot(stream).await, Ok(Some(taken_at(2))));
+    assert_eq!(kit.snapshot_up_to(stream, 1).await, Ok(None));
+    let nobody = StreamId::from_u128(kit.fresh());
+    assert_eq!(kit.put_snapshot(nobody, taken_at(1)).await, Err(StoreError::UnknownStream(nobody)));
+    assert_eq!(kit.snapshot_up_to(nobody, 1).await, Err(StoreError::UnknownStream(nobody)));
+}
+
+fn taken_at(position: u64) -> Snapshot {
+    Snapshot { position, version: 2, sealed: Bytes::from(position.to_be_bytes().to_vec()) }
 }

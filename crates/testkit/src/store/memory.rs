@@ -2,18 +2,22 @@
 
 use super::{
     faults::{Faults, When},
+    log::Logs,
     state::State,
 };
 use async_trait::async_trait;
 use bailiwick_ports::{
-    Clock, Store, StoreError,
+    AccountKey, Balance, Clock, SpendQuery, SpendSum, Store, StoreError,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream, Page,
-        Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Accepted, Administer, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream,
+        Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// A store whose database clock is the given one. Clones share their data, so that it outlives whoever "crashed".
 #[derive(Clone)]
@@ -21,11 +25,23 @@ pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
     faults: Faults,
+    records_read: Arc<AtomicU64>,
+    logs: Arc<Mutex<Logs>>,
 }
 
 impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Arc::default(), clock, faults: Faults::default() }
+        Self { state: Arc::default(), clock, faults: Faults::default(), records_read: Arc::default(), logs: Arc::default() }
+    }
+
+    /// Records that were handed out so far: what reading streams has cost.
+    pub fn records_read(&self) -> u64 {
+        self.records_read.load(Ordering::Relaxed)
+    }
+
+    /// Loses every snapshot, which must lose nothing.
+    pub fn forget_snapshots(&self) {
+        self.state().forget_snapshots();
     }
 
     /// Makes chosen writes fail.
@@ -33,7 +49,16 @@ impl MemoryStore {
         self.faults.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Every balance that is kept.
+    pub fn balances(&self) -> Vec<(AccountKey, Balance)> {
+        self.state().book.balances()
+    }
+
+    pub(super) fn logs(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,11 +102,17 @@ impl Store for MemoryStore {
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<SealedRecord>, StoreError> {
         let state = self.state();
         let records = state.stream(stream)?.records.iter().filter(|record| record.position > after);
-        Ok(records.take(limit as usize).cloned().collect())
+        let records: Vec<SealedRecord> = records.take(limit as usize).cloned().collect();
+        self.records_read.fetch_add(records.len() as u64, Ordering::Relaxed);
+        Ok(records)
     }
 
-    async fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, StoreError> {
-        Ok(self.state().stream(stream)?.snapshot.clone())
+    async fn snapshot_up_to(&self, stream: StreamId, position: u64) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.state().stream(stream)?.snapshot_up_to(position))
+    }
+
+    async fn put_snapshot(&self, stream: StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.write(|state, _| state.put_snapshot(stream, snapshot))
     }
 
     async fn lease(&self, stream: StreamId, node: NodeId, span: Millis) -> Result<Option<LeaseGrant>, StoreError> {
@@ -117,6 +148,10 @@ impl Store for MemoryStore {
 
     async fn rows(&self, query: RowQuery) -> Result<Option<(Vec<StoredRow>, bool)>, StoreError> {
         Ok(self.state().rows(&query))
+    }
+
+    async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
+        self.write(|state, _| state.clear_rows(stream, limit as usize))
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {
@@ -174,6 +209,18 @@ impl Store for MemoryStore {
         id: u128,
     ) -> Result<Vec<Document>, StoreError> {
         Ok(self.state().documents.get(&(tenant, kind, id)).cloned().unwrap_or_default())
+    }
+
+    async fn administer(&self, change: Administer) -> Result<(), StoreError> {
+        self.write(|state, _| state.administer(change))
+    }
+
+    async fn balance(&self, tenant: TenantId, key: &AccountKey) -> Result<Balance, StoreError> {
+        Ok(self.state().book.balance(tenant, key))
+    }
+
+    async fn spend(&self, query: SpendQuery) -> Result<Vec<SpendSum>, StoreError> {
+        self.state().book.sums(&query)
     }
 
     async fn remove_document(&self, tenant: TenantId, kind: DocumentKind, id: u128) -> Result<bool, StoreError> {

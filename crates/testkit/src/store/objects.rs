@@ -5,11 +5,12 @@ use bailiwick_ports::{ObjectError, Objects, objects::check_name};
 use bailiwick_types::TenantId;
 use bytes::Bytes;
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-type Kept = HashMap<(TenantId, String), Bytes>;
+type Kept = BTreeMap<(TenantId, String), Bytes>;
 
 /// Clones share their objects.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,13 @@ impl Objects for MemoryObjects {
         check_name(name)?;
         let found = self.kept().get(&(tenant, name.to_owned())).cloned();
         found.ok_or_else(|| ObjectError::Missing(name.to_owned()))
+    }
+
+    async fn names(&self, tenant: TenantId, after: Option<&str>, limit: u32) -> Result<Vec<String>, ObjectError> {
+        let from = (tenant, after.unwrap_or_default().to_owned());
+        let kept = self.kept();
+        let names = kept.range((Excluded(from), Unbounded)).map(|(key, _)| key).take_while(|(of, _)| *of == tenant);
+        Ok(names.take(limit as usize).map(|(_, name)| name.clone()).collect())
     }
 
     async fn remove(&self, tenant: TenantId, name: &str) -> Result<(), ObjectError> {

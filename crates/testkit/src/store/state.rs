@@ -1,11 +1,12 @@
 //! What the memory store keeps, and its rules without locks, clocks or faults.
 
+use super::book::Book;
 use bailiwick_ports::{
-    StoreError, WrappedKey,
+    DocumentWrite, StoreError, WrappedKey,
     store::{
-        Accepted, Append, Appended, Document, DocumentKind, Due, Idempotency, InboxEntry, LeaseGrant, MAX_INBOX,
-        NewStream, Page, Ready, Row, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission,
-        Tenant,
+        Accepted, Administer, Append, Appended, Document, DocumentKind, Due, Idempotency, InboxEntry, LeaseGrant,
+        MAX_INBOX, NewStream, Page, Ready, Row, RowKind, RowQuery, SNAPSHOT_SPAN, SealedRecord, Snapshot, StoredRow,
+        StreamHead, Submission, Tenant, keeps_snapshot,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
@@ -17,6 +18,7 @@ pub(super) struct State {
     streams: BTreeMap<StreamId, Stream>,
     rows: HashMap<(RowKind, u128), KeptRow>,
     promises: HashMap<(TenantId, String, String), Promise>,
+    pub book: Book,
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// Every version, oldest first; never empty.
     pub documents: HashMap<(TenantId, DocumentKind, u128), Vec<Document>>,
@@ -29,7 +31,8 @@ pub(super) struct Stream {
     pub inbox: VecDeque<InboxEntry>,
     inbox_through: u64,
     inbox_last: u64,
-    pub snapshot: Option<Snapshot>,
+    /// By their span.
+    snapshots: BTreeMap<u64, Snapshot>,
     epoch: u64,
     holder: Option<NodeId>,
     expires: Timestamp,
@@ -53,6 +56,23 @@ struct Promise {
 }
 
 impl Stream {
+    fn empty(tenant: TenantId, key: WrappedKey) -> Self {
+        Self {
+            tenant,
+            key,
+            records: Vec::new(),
+            inbox: VecDeque::new(),
+            inbox_through: 0,
+            inbox_last: 0,
+            snapshots: BTreeMap::new(),
+            epoch: 0,
+            holder: None,
+            expires: Timestamp::default(),
+            span: Millis::default(),
+            due: None,
+        }
+    }
+
     fn position(&self) -> u64 {
         self.records.len() as u64
     }
@@ -76,6 +96,16 @@ impl Stream {
         LeaseGrant { tenant: self.tenant, epoch: self.epoch, now, expires: self.expires }
     }
 
+    pub fn snapshot_up_to(&self, position: u64) -> Option<Snapshot> {
+        self.snapshots.values().rfind(|snapshot| snapshot.position <= position).cloned()
+    }
+
+    fn keep(&mut self, snapshot: Snapshot) {
+        let newest = snapshot.position / SNAPSHOT_SPAN;
+        self.snapshots.insert(newest, snapshot);
+        self.snapshots.retain(|span, _| keeps_snapshot(*span, newest));
+    }
+
     fn wake(&mut self, now: Timestamp) {
         self.due = Some(self.due.map_or(now, |due| due.min(now)));
     }
@@ -97,6 +127,10 @@ impl Stream {
 }
 
 impl State {
+    pub fn heads(&self) -> impl Iterator<Item = (StreamId, TenantId, u64)> {
+        self.streams.iter().map(|(id, stream)| (*id, stream.tenant, stream.position()))
+    }
+
     pub fn stream(&self, id: StreamId) -> Result<&Stream, StoreError> {
         self.streams.get(&id).ok_or(StoreError::UnknownStream(id))
     }
@@ -128,20 +162,7 @@ impl State {
         if self.streams.contains_key(&new.stream) || self.rows_conflict(new.stream, &new.rows) {
             return Err(StoreError::Conflict);
         }
-        let mut stream = Stream {
-            tenant: new.tenant,
-            key: new.key,
-            records: new.records,
-            inbox: VecDeque::new(),
-            inbox_through: 0,
-            inbox_last: 0,
-            snapshot: None,
-            epoch: 0,
-            holder: None,
-            expires: Timestamp::default(),
-            span: Millis::default(),
-            due: None,
-        };
+        let mut stream = Stream { records: new.records, ..Stream::empty(new.tenant, new.key) };
         let sequence = stream.receive(new.stream, new.inputs, now)?;
         self.streams.insert(new.stream, stream);
         self.write_rows(new.stream, new.rows);
@@ -211,8 +232,8 @@ impl State {
         stream.records.extend(append.records);
         stream.inbox_through = append.inbox_through;
         stream.inbox.retain(|entry| entry.sequence > append.inbox_through);
-        if append.snapshot.is_some() {
-            stream.snapshot = append.snapshot;
+        if let Some(snapshot) = append.snapshot {
+            stream.keep(snapshot);
         }
         match append.due {
             Due::Now => stream.wake(now),
@@ -228,7 +249,22 @@ impl State {
             stream.expires = Timestamp::default();
         }
         self.write_rows(append.stream, append.rows);
+        self.book.write(append.tenant, append.balances, append.spend);
         Ok(appended)
+    }
+
+    pub fn put_snapshot(&mut self, id: StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
+        let stream = self.stream_mut(id)?;
+        if snapshot.position > stream.position() {
+            let (at, end) = (snapshot.position, stream.position());
+            return Err(StoreError::Malformed(format!("the snapshot is at {at}, the stream ends at {end}")));
+        }
+        stream.keep(snapshot);
+        Ok(())
+    }
+
+    pub fn forget_snapshots(&mut self) {
+        self.streams.values_mut().for_each(|stream| stream.snapshots.clear());
     }
 
     pub fn release_node(&mut self, node: NodeId) {
@@ -278,6 +314,16 @@ impl State {
         }
     }
 
+    pub fn clear_rows(&mut self, stream: StreamId, limit: usize) -> Result<bool, StoreError> {
+        self.stream(stream)?;
+        let own = |((kind, _), row): &(&(RowKind, u128), &KeptRow)| {
+            *kind != RowKind::Session && row.stream == stream && row.scope == stream.to_u128()
+        };
+        let found: Vec<_> = self.rows.iter().filter(own).map(|(key, _)| *key).take(limit).collect();
+        found.iter().for_each(|key| drop(self.rows.remove(key)));
+        Ok(found.len() == limit)
+    }
+
     fn tenant_of(&self, row: &KeptRow) -> Option<TenantId> {
         self.streams.get(&row.stream).map(|stream| stream.tenant)
     }
@@ -318,6 +364,32 @@ impl State {
             document.created = first.created;
         }
         self.documents.entry(key).or_default().push(document);
+        Ok(())
+    }
+
+    pub fn administer(&mut self, change: Administer) -> Result<(), StoreError> {
+        change.check()?;
+        let id = StreamId::from(change.tenant);
+        let position = self.streams.get(&id).map_or(0, Stream::position);
+        if change.record.position != position + 1 {
+            return Err(StoreError::StaleEpoch { stream: id, epoch: 0 });
+        }
+        let before = self.documents.clone();
+        for write in change.documents {
+            let written = match write {
+                DocumentWrite::Put(document) => self.put_document(change.tenant, document),
+                DocumentWrite::Remove { kind, id } => {
+                    self.documents.remove(&(change.tenant, kind, id));
+                    Ok(())
+                }
+            };
+            if let Err(error) = written {
+                self.documents = before;
+                return Err(error);
+            }
+        }
+        let stream = self.streams.entry(id).or_insert_with(|| Stream::empty(change.tenant, change.key));
+        stream.records.push(change.record);
         Ok(())
     }
 

@@ -1,0 +1,574 @@
+//! `ports::LogStore`: the receipt log's tables.
+//!
+//! A log's number and a leaf's index make one integer, `log << 40 | index`, as `place` does elsewhere. Leaves are not
+//! rows: their hashes are in tiles, and which records they are is in `runs`, one for every stretch of a stream that was
+//! sequenced at once. So a million receipts are some thousand tiles, and the index rows that questions need.
+
+use super::{
+    SqliteStore,
+    read::Reader,
+    script::{Script, integer},
+    transaction::Transaction,
+    write::{array_at, id_at, number_at, time_at},
+    writer::{Failure, Operation},
+};
+use async_trait::async_trait;
+use bailiwick_ports::{
+    LogStore, StoreError,
+    log::{
+        Advance, Behind, LogHead, LoggedCheckpoint, MAX_PAGE, ReceiptFilter, ReceiptKind, ReceiptOutcome, ReceiptQuery,
+        ReceiptRow, Run, Settlement, Tally, TileWrite,
+    },
+    store::{MAX_POSITION, SealedRecord},
+};
+use bailiwick_types::{ActionId, AgentId, StreamId, TenantId, Timestamp, UserId};
+use bytes::Bytes;
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+/// The step of the schema that makes the log's tables.
+pub const TABLES: &str = r"
+-- Records up to here are leaves of the tenant's log.
+ALTER TABLE streams ADD COLUMN sequenced INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE logs(
+    no INTEGER PRIMARY KEY,
+    tenant BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    signing_key BLOB NOT NULL
+);
+
+CREATE TABLE tiles(
+    place INTEGER PRIMARY KEY, -- log << 48, level << 40, index
+    hashes BLOB NOT NULL
+);
+
+CREATE TABLE runs(
+    place INTEGER PRIMARY KEY, -- stream, position of the first record
+    leaf INTEGER NOT NULL, -- log, index of the first record
+    count INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX runs_leaf ON runs(leaf);
+
+CREATE TABLE checkpoints(
+    place INTEGER PRIMARY KEY, -- log, size
+    time INTEGER NOT NULL,
+    note TEXT NOT NULL
+);
+
+CREATE TABLE receipts(
+    leaf INTEGER PRIMARY KEY, -- log, index
+    place INTEGER NOT NULL, -- stream, position
+    kind INTEGER NOT NULL,
+    action BLOB,
+    operation TEXT NOT NULL,
+    decision TEXT NOT NULL,
+    orderer TEXT,
+    person BLOB,
+    agent BLOB,
+    time INTEGER NOT NULL,
+    leaves INTEGER NOT NULL,
+    settled INTEGER, -- position of the outcome
+    effect TEXT,
+    cost INTEGER
+);
+CREATE INDEX receipts_time ON receipts(leaf >> 40, time, leaf);
+CREATE INDEX receipts_action ON receipts(action) WHERE action IS NOT NULL;
+CREATE INDEX receipts_orderer ON receipts(orderer, time, leaf) WHERE orderer IS NOT NULL;
+CREATE INDEX receipts_person ON receipts(person, time, leaf) WHERE person IS NOT NULL;
+CREATE INDEX receipts_agent ON receipts(agent, time, leaf, operation, decision) WHERE agent IS NOT NULL;
+CREATE INDEX receipts_leaves ON receipts(leaf >> 40, time, leaf) WHERE leaves;
+";
+
+/// Bits of a leaf's index.
+const INDEX_BITS: u32 = 40;
+const MAX_INDEX: u64 = (1 << INDEX_BITS) - 1;
+/// Rows of one `VALUES`.
+const CHUNK: usize = 32;
+/// Streams that are looked at in one step of the scan.
+const SCAN_STEP: i64 = 10_000;
+const RECEIPT: &str = "SELECT r.leaf, s.id, r.place, r.kind, r.action, r.operation, r.decision, r.orderer, r.person, \
+                       r.agent, r.time, r.leaves, r.settled, r.effect, r.cost FROM ";
+
+fn leaf(log: i64, index: u64) -> i64 {
+    log << INDEX_BITS | integer(index.min(MAX_INDEX))
+}
+
+fn tile_place(log: i64, level: u8, index: u64) -> i64 {
+    log << 48 | i64::from(level) << INDEX_BITS | integer(index.min(MAX_INDEX))
+}
+
+const fn kind_number(kind: ReceiptKind) -> i64 {
+    match kind {
+        ReceiptKind::Action => 1,
+        ReceiptKind::Refusal => 2,
+        ReceiptKind::Administration => 3,
+    }
+}
+
+struct CreateLog {
+    tenant: TenantId,
+    signing_key: Bytes,
+}
+
+#[async_trait]
+impl Operation for CreateLog {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let mut script = Script::new("INSERT INTO logs(tenant, size, signing_key) VALUES (?, 0, ?) ");
+        script.add("ON CONFLICT DO NOTHING RETURNING no").bind_id(self.tenant.to_u128()).bind(&self.signing_key[..]);
+        match transaction.finish(script).await?.first() {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Conflict.into()),
+        }
+    }
+}
+
+struct PutCheckpoint {
+    tenant: TenantId,
+    checkpoint: LoggedCheckpoint,
+}
+
+#[async_trait]
+impl Operation for PutCheckpoint {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let LoggedCheckpoint { size, time, note } = &self.checkpoint;
+        let mut script = Script::new("INSERT INTO checkpoints(place, time, note) SELECT (no << 40) | ?, ?, ? ");
+        script.add("FROM logs WHERE tenant = ? ON CONFLICT DO NOTHING");
+        script.bind(integer((*size).min(MAX_INDEX))).bind(time.as_millis()).bind(&note[..]);
+        script.bind_id(self.tenant.to_u128());
+        transaction.finish(script).await?;
+        Ok(())
+    }
+}
+
+struct Sequence {
+    advance: Advance,
+    /// The size after it.
+    size: u64,
+}
+
+#[async_trait]
+impl Operation for Sequence {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let Advance { tenant, size, runs, tiles, receipts, outcomes } = &self.advance;
+        let mut script = Script::new("SELECT no FROM logs WHERE tenant = ? AND size = ?");
+        script.bind_id(tenant.to_u128()).bind(integer(*size));
+        let log: i64 = match transaction.run(script).await?.first() {
+            Some(row) => row.try_get(0)?,
+            None => return Err(StoreError::Conflict.into()),
+        };
+        let streams = find_streams(transaction, *tenant, runs).await?;
+        write_runs(transaction, log, runs, &streams).await?;
+        for chunk in tiles.chunks(CHUNK) {
+            let mut script = Script::new("INSERT OR REPLACE INTO tiles(place, hashes) VALUES ");
+            script.tuples(2, chunk.len());
+            for TileWrite { level, index, hashes } in chunk {
+                script.bind(tile_place(log, *level, *index)).bind(&hashes[..]);
+            }
+            transaction.run(script).await?;
+        }
+        write_receipts(transaction, log, receipts, &streams).await?;
+        for chunk in outcomes.chunks(CHUNK) {
+            transaction.run(outcome_script(chunk, &streams)).await?;
+        }
+        let mut script = Script::new("UPDATE logs SET size = ? WHERE no = ?");
+        script.bind(integer(self.size)).bind(log);
+        transaction.finish(script).await?;
+        Ok(())
+    }
+}
+
+/// Streams' numbers.
+type Streams = std::collections::HashMap<StreamId, i64>;
+
+/// Finds the streams of `runs`, each sequenced up to where its first run begins.
+async fn find_streams(transaction: &mut Transaction, tenant: TenantId, runs: &[Run]) -> Result<Streams, Failure> {
+    let mut ends = std::collections::HashMap::<StreamId, (u64, u64)>::new();
+    for run in runs {
+        let end = run.position + run.count - 1;
+        let (_, last) = ends.entry(run.stream).or_insert((run.position, run.position - 1));
+        if *last + 1 != run.position {
+            return Err(StoreError::Malformed(format!("`runs`: {} has a gap", run.stream)).into());
+        }
+        *last = end;
+    }
+    let mut streams = Streams::new();
+    let wanted: Vec<StreamId> = ends.keys().copied().collect();
+    for chunk in wanted.chunks(CHUNK) {
+        let mut script = Script::new("SELECT no, id, position, sequenced FROM streams WHERE tenant = ? AND id IN ");
+        script.add("(").bind_id(tenant.to_u128());
+        for (at, stream) in chunk.iter().enumerate() {
+            script.add(if at == 0 { "?" } else { ", ?" }).bind_id(stream.to_u128());
+        }
+        script.add(")");
+        for row in transaction.run(script).await? {
+            let stream = StreamId::from_u128(id_at(&row, 1)?);
+            let (position, sequenced): (u64, u64) = (number_at(&row, 2)?, number_at(&row, 3)?);
+            if ends.get(&stream).is_some_and(|(first, last)| *first == sequenced + 1 && *last <= position) {
+                streams.insert(stream, row.try_get(0)?);
+            }
+        }
+    }
+    match streams.len() == ends.len() {
+        true => Ok(streams),
+        false => Err(StoreError::Conflict.into()),
+    }
+}
+
+async fn write_runs(transaction: &mut Transaction, log: i64, runs: &[Run], streams: &Streams) -> Result<(), Failure> {
+    for chunk in runs.chunks(CHUNK) {
+        let mut script = Script::new("INSERT INTO runs(place, leaf, count) VALUES ");
+        script.tuples(3, chunk.len());
+        let mut update = Script::new("UPDATE streams SET sequenced = r.column2 FROM (VALUES ");
+        update.tuples(2, chunk.len()).add(") r WHERE no = r.column1 AND sequenced < r.column2");
+        for run in chunk {
+            let no = streams.get(&run.stream).copied().unwrap_or_default();
+            script.bind(no << 32 | integer(run.position)).bind(leaf(log, run.index)).bind(integer(run.count));
+            update.bind(no).bind(integer(run.position + run.count - 1));
+        }
+        transaction.run(script).await?;
+        transaction.run(update).await?;
+    }
+    Ok(())
+}
+
+async fn write_receipts(
+    transaction: &mut Transaction,
+    log: i64,
+    receipts: &[ReceiptRow],
+    streams: &Streams,
+) -> Result<(), Failure> {
+    for chunk in receipts.chunks(CHUNK) {
+        let mut script = Script::new("INSERT INTO receipts(leaf, place, kind, action, operation, decision, orderer, ");
+        script.add("person, agent, time, leaves, settled, effect, cost) VALUES ").tuples(14, chunk.len());
+        for row in chunk {
+            let no = streams.get(&row.stream).copied().unwrap_or_default();
+            script.bind(leaf(log, row.index)).bind(no << 32 | integer(row.position)).bind(kind_number(row.kind));
+            script.bind(row.action.map(|id| bytes_of(id.to_u128()))).bind(&row.operation[..]).bind(&row.decision[..]);
+            script.bind(row.orderer.as_deref()).bind(row.person.map(|id| bytes_of(id.to_u128())));
+            script.bind(row.agent.map(|id| bytes_of(id.to_u128()))).bind(row.time.as_millis()).bind(row.leaves);
+            let outcome = row.outcome.as_ref();
+            script.bind(outcome.map(|outcome| integer(outcome.position)));
+            script.bind(outcome.map(|outcome| &outcome.effect[..])).bind(outcome.and_then(|outcome| outcome.cost));
+        }
+        transaction.run(script).await?;
+    }
+    Ok(())
+}
+
+/// An action's outcome is in the stream of its decision, so that no other stream can change its receipt.
+fn outcome_script(chunk: &[ReceiptOutcome], streams: &Streams) -> Script {
+    let mut script =
+        Script::new("UPDATE receipts SET settled = o.column3, effect = o.column4, cost = o.column5 FROM (VALUES ");
+    script.tuples(5, chunk.len()).add(") o WHERE action = o.column1 AND place >> 32 = o.column2");
+    for ReceiptOutcome { action, stream, settlement } in chunk {
+        script.bind(bytes_of(action.to_u128())).bind(streams.get(stream).copied().unwrap_or_default());
+        script.bind(integer(settlement.position)).bind(&settlement.effect[..]).bind(settlement.cost);
+    }
+    script
+}
+
+fn bytes_of(id: u128) -> Vec<u8> {
+    id.to_be_bytes().to_vec()
+}
+
+#[async_trait]
+impl LogStore for SqliteStore {
+    async fn behind(&self, limit: u32) -> Result<Vec<Behind>, StoreError> {
+        let unsequenced = &self.0.unsequenced;
+        if let Some(from) = unsequenced.scan() {
+            let (found, end) = self.read().unsequenced(from).await?;
+            unsequenced.scanned(from, end, found);
+        }
+        let wanted = unsequenced.take(limit as usize);
+        let found = self.read().streams_behind(&wanted).await;
+        // What is not sequenced now is found again; what could not be read is not lost.
+        unsequenced.note(match &found {
+            Ok(found) => found.iter().map(|(no, _)| *no).collect(),
+            Err(_) => wanted,
+        });
+        Ok(found?.into_iter().map(|(_, behind)| behind).collect())
+    }
+
+    async fn log(&self, tenant: TenantId) -> Result<Option<LogHead>, StoreError> {
+        let mut script = Script::new("SELECT size, signing_key FROM logs WHERE tenant = ?");
+        script.bind_id(tenant.to_u128());
+        let read = |row: &SqliteRow| {
+            Ok(LogHead { size: number_at(row, 0)?, signing_key: row.try_get::<Vec<u8>, _>(1)?.into() })
+        };
+        self.read().first(script, read).await
+    }
+
+    async fn create_log(&self, tenant: TenantId, signing_key: Bytes) -> Result<(), StoreError> {
+        self.write(CreateLog { tenant, signing_key }).await
+    }
+
+    async fn advance(&self, advance: Advance) -> Result<(), StoreError> {
+        let size = advance.check()?;
+        self.write(Sequence { advance, size }).await
+    }
+
+    async fn tiles(&self, tenant: TenantId, wanted: &[(u8, u64)]) -> Result<Vec<Bytes>, StoreError> {
+        let reader = self.read();
+        let Some(log) = reader.log_number(tenant).await? else { return Ok(vec![Bytes::new(); wanted.len()]) };
+        let mut tiles = Vec::with_capacity(wanted.len());
+        for (level, index) in wanted {
+            let mut script = Script::new("SELECT hashes FROM tiles WHERE place = ?");
+            script.bind(tile_place(log, *level, *index));
+            let found = reader.first(script, |row| row.try_get::<Vec<u8>, _>(0)).await?;
+            tiles.push(found.unwrap_or_default().into());
+        }
+        Ok(tiles)
+    }
+
+    async fn leaf_of(&self, tenant: TenantId, stream: StreamId, position: u64) -> Result<Option<u64>, StoreError> {
+        let mut script = Script::new("SELECT r.leaf, (s.no << 32 | ?) - r.place, r.count FROM streams s ");
+        script.add("CROSS JOIN runs r ON r.place <= (s.no << 32 | ?) AND r.place > s.no << 32 ");
+        script.add("WHERE s.id = ? AND s.tenant = ? ORDER BY r.place DESC LIMIT 1");
+        let position = integer(position.min(MAX_POSITION));
+        script.bind(position).bind(position).bind_id(stream.to_u128()).bind_id(tenant.to_u128());
+        let read = |row: &SqliteRow| {
+            let (leaf, back, count): (u64, u64, u64) = (number_at(row, 0)?, number_at(row, 1)?, number_at(row, 2)?);
+            Ok((back < count).then_some((leaf & MAX_INDEX) + back))
+        };
+        Ok(self.read().first(script, read).await?.flatten())
+    }
+
+    async fn sequenced(
+        &self,
+        tenant: TenantId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, StreamId, SealedRecord)>, StoreError> {
+        let reader = self.read();
+        match reader.log_number(tenant).await? {
+            Some(log) => reader.sequenced(leaf(log, from), leaf(log, MAX_INDEX), limit).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn put_checkpoint(&self, tenant: TenantId, checkpoint: LoggedCheckpoint) -> Result<(), StoreError> {
+        self.write(PutCheckpoint { tenant, checkpoint }).await
+    }
+
+    async fn checkpoints(&self, tenant: TenantId, after: u64, limit: u32) -> Result<Vec<LoggedCheckpoint>, StoreError> {
+        let mut script = Script::new("SELECT c.place, c.time, c.note FROM logs l CROSS JOIN checkpoints c ");
+        script.add("ON c.place > (l.no << 40 | ?) AND c.place < (l.no + 1) << 40 WHERE l.tenant = ? ");
+        script.add("ORDER BY c.place LIMIT ?");
+        script.bind(integer(after.min(MAX_INDEX))).bind_id(tenant.to_u128()).bind(limit);
+        self.read().all(script, checkpoint).await
+    }
+
+    async fn newest_checkpoint(&self, tenant: TenantId) -> Result<Option<LoggedCheckpoint>, StoreError> {
+        let mut script = Script::new("SELECT c.place, c.time, c.note FROM logs l CROSS JOIN checkpoints c ");
+        script.add("ON c.place > l.no << 40 AND c.place < (l.no + 1) << 40 WHERE l.tenant = ? ");
+        script.add("ORDER BY c.place DESC LIMIT 1").bind_id(tenant.to_u128());
+        self.read().first(script, checkpoint).await
+    }
+
+    async fn receipt(&self, tenant: TenantId, action: ActionId) -> Result<Option<ReceiptRow>, StoreError> {
+        let mut script = Script::new(RECEIPT);
+        script
+            .add("receipts r CROSS JOIN streams s ON s.no = r.place >> 32 AND s.tenant = ? WHERE r.action = ? LIMIT 1");
+        script.bind_id(tenant.to_u128()).bind_id(action.to_u128());
+        self.read().first(script, receipt_row).await
+    }
+
+    async fn receipts(
+        &self,
+        tenant: TenantId,
+        query: &ReceiptQuery,
+    ) -> Result<Option<(Vec<ReceiptRow>, bool)>, StoreError> {
+        let reader = self.read();
+        let Some(log) = reader.log_number(tenant).await? else { return Ok(Some((Vec::new(), false))) };
+        let after = match query.after {
+            None => None,
+            Some(index) => {
+                let mut script = Script::new("SELECT time FROM receipts WHERE leaf = ?");
+                script.bind(leaf(log, index));
+                match reader.first(script, |row| row.try_get::<i64, _>(0)).await? {
+                    Some(time) => Some((time, leaf(log, index))),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let limit = query.limit.min(MAX_PAGE);
+        let mut found = reader.all(receipt_list(log, tenant, query, after, limit), receipt_row).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        Ok(Some((found, more)))
+    }
+
+    async fn tally(&self, tenant: TenantId, agent: AgentId) -> Result<Vec<Tally>, StoreError> {
+        let reader = self.read();
+        let Some(log) = reader.log_number(tenant).await? else { return Ok(Vec::new()) };
+        let mut script = Script::new("SELECT operation, decision, count(*), max(time) FROM receipts ");
+        script.add("WHERE agent = ? AND leaf >> 40 = ? GROUP BY operation, decision ORDER BY operation, decision");
+        script.bind_id(agent.to_u128()).bind(log);
+        let read = |row: &SqliteRow| {
+            Ok(Tally {
+                operation: row.try_get(0)?,
+                decision: row.try_get(1)?,
+                count: number_at(row, 2)?,
+                last: time_at(row, 3)?,
+            })
+        };
+        reader.all(script, read).await
+    }
+}
+
+impl Reader<'_> {
+    async fn log_number(&self, tenant: TenantId) -> Result<Option<i64>, StoreError> {
+        let mut script = Script::new("SELECT no FROM logs WHERE tenant = ?");
+        script.bind_id(tenant.to_u128());
+        self.first(script, |row| row.try_get(0)).await
+    }
+
+    /// Streams behind among the next few after number `from`, and where to go on; `None` at the end.
+    async fn unsequenced(&self, from: i64) -> Result<(Vec<i64>, Option<i64>), StoreError> {
+        let last =
+            self.first(Script::new("SELECT max(no) FROM streams"), |row| row.try_get::<Option<i64>, _>(0)).await?;
+        let end = from.saturating_add(SCAN_STEP);
+        let mut script = Script::new("SELECT no FROM streams WHERE no > ? AND no <= ? AND position > sequenced");
+        script.bind(from).bind(end);
+        let found = self.all(script, |row| row.try_get(0)).await?;
+        Ok((found, last.flatten().is_some_and(|last| last > end).then_some(end)))
+    }
+
+    async fn streams_behind(&self, wanted: &[i64]) -> Result<Vec<(i64, Behind)>, StoreError> {
+        let mut found = Vec::with_capacity(wanted.len());
+        for chunk in wanted.chunks(CHUNK) {
+            let mut script = Script::new("SELECT no, tenant, id, sequenced, position FROM streams ");
+            script.add("WHERE position > sequenced AND no IN (");
+            for (at, no) in chunk.iter().enumerate() {
+                script.add(if at == 0 { "?" } else { ", ?" }).bind(*no);
+            }
+            script.add(")");
+            let read = |row: &SqliteRow| {
+                let behind = Behind {
+                    tenant: TenantId::from_u128(id_at(row, 1)?),
+                    stream: StreamId::from_u128(id_at(row, 2)?),
+                    sequenced: number_at(row, 3)?,
+                    position: number_at(row, 4)?,
+                };
+                Ok((row.try_get(0)?, behind))
+            };
+            found.extend(self.all(script, read).await?);
+        }
+        Ok(found)
+    }
+
+    async fn sequenced(
+        &self,
+        from: i64,
+        end: i64,
+        limit: u32,
+    ) -> Result<Vec<(u64, StreamId, SealedRecord)>, StoreError> {
+        let mut script = Script::new("SELECT r.place, r.epoch, r.kind, r.version, r.time, r.cause, r.key_id, ");
+        script.add("r.checksum, r.leaf, r.chain, r.sealed, u.leaf + r.place - u.place, s.id FROM runs u ");
+        script.add("CROSS JOIN records r ON r.place >= u.place + max(0, ? - u.leaf) AND r.place < u.place + u.count ");
+        script.add("CROSS JOIN streams s ON s.no = u.place >> 32 ");
+        script.add("WHERE u.leaf >= (SELECT max(leaf) FROM runs WHERE leaf <= ?) AND u.leaf <= ? ");
+        script.add("ORDER BY u.leaf, r.place LIMIT ?").bind(from).bind(from).bind(end).bind(limit);
+        let read = |row: &SqliteRow| {
+            let index = number_at::<u64>(row, 11)? & MAX_INDEX;
+            Ok((index, StreamId::from_u128(id_at(row, 12)?), super::read::record_at(row)?))
+        };
+        self.all(script, read).await
+    }
+}
+
+fn checkpoint(row: &SqliteRow) -> Result<LoggedCheckpoint, sqlx::Error> {
+    let size = number_at::<u64>(row, 0)? & MAX_INDEX;
+    Ok(LoggedCheckpoint { size, time: time_at(row, 1)?, note: row.try_get(2)? })
+}
+
+fn receipt_row(row: &SqliteRow) -> Result<ReceiptRow, sqlx::Error> {
+    let id = |column| match row.try_get::<Option<&[u8]>, _>(column)? {
+        Some(_) => array_at(row, column).map(|bytes| Some(u128::from_be_bytes(bytes))),
+        None => Ok(None),
+    };
+    let kind = row.try_get::<i64, _>(3)?;
+    let kind = ReceiptKind::ALL.into_iter().find(|one| kind_number(*one) == kind);
+    let outcome = match (row.try_get::<Option<i64>, _>(12)?, row.try_get::<Option<String>, _>(13)?) {
+        (Some(position), Some(effect)) => {
+            Some(Settlement { position: position.unsigned_abs(), effect, cost: row.try_get(14)? })
+        }
+        _ => None,
+    };
+    Ok(ReceiptRow {
+        index: number_at::<u64>(row, 0)? & MAX_INDEX,
+        stream: StreamId::from_u128(id_at(row, 1)?),
+        position: number_at::<u64>(row, 2)? & MAX_POSITION,
+        kind: kind.ok_or_else(|| super::error::damaged("a receipt's kind"))?,
+        action: id(4)?.map(ActionId::from_u128),
+        operation: row.try_get(5)?,
+        decision: row.try_get(6)?,
+        orderer: row.try_get(7)?,
+        person: id(8)?.map(UserId::from_u128),
+        agent: id(9)?.map(AgentId::from_u128),
+        time: time_at(row, 10)?,
+        leaves: row.try_get(11)?,
+        outcome,
+    })
+}
+
+/// Follows the index of the narrowest part of the filter; all of them are in the list's order.
+fn receipt_list(log: i64, tenant: TenantId, query: &ReceiptQuery, after: Option<(i64, i64)>, limit: u32) -> Script {
+    let ReceiptFilter { kind, orderer, person, agent, session, operation, decision, effect, leaves, from, until } =
+        &query.filter;
+    let mut script = Script::new(RECEIPT);
+    match session {
+        // A session's receipts are few, and found through its runs.
+        Some(session) => {
+            script.add("streams s CROSS JOIN runs u ON u.place > s.no << 32 AND u.place < (s.no + 1) << 32 ");
+            script.add("CROSS JOIN receipts r ON r.leaf >= u.leaf AND r.leaf < u.leaf + u.count ");
+            script.add("WHERE s.id = ? AND s.tenant = ?").bind_id(session.to_u128()).bind_id(tenant.to_u128());
+        }
+        None => {
+            script.add("receipts r CROSS JOIN streams s ON s.no = r.place >> 32 WHERE ");
+            // A plus keeps a column from being looked up by an index.
+            let plain = person.is_none() && agent.is_none() && orderer.is_none();
+            script.add(if plain { "r.leaf >> 40 = ?" } else { "+r.leaf >> 40 = ?" }).bind(log);
+        }
+    }
+    if let Some(person) = person {
+        script.add(" AND r.person = ?").bind_id(person.to_u128());
+    }
+    if let Some(orderer) = orderer {
+        script.add(if person.is_some() { " AND +r.orderer = ?" } else { " AND r.orderer = ?" }).bind(&orderer[..]);
+    }
+    if let Some(agent) = agent {
+        let first = person.is_none() && orderer.is_none();
+        script.add(if first { " AND r.agent = ?" } else { " AND +r.agent = ?" }).bind_id(agent.to_u128());
+    }
+    if *leaves {
+        script.add(" AND r.leaves");
+    }
+    if let Some(kind) = kind {
+        script.add(" AND r.kind = ?").bind(kind_number(*kind));
+    }
+    for (column, wanted) in [("operation", operation), ("decision", decision), ("effect", effect)] {
+        if let Some(wanted) = wanted {
+            script.add(&format!(" AND r.{column} = ?")).bind(&wanted[..]);
+        }
+    }
+    let millis = |time: &Option<Timestamp>| time.map(Timestamp::as_millis);
+    if let Some(from) = millis(from) {
+        script.add(" AND r.time >= ?").bind(from);
+    }
+    if let Some(until) = millis(until) {
+        script.add(" AND r.time < ?").bind(until);
+    }
+    let (than, order) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
+    if let Some((time, leaf)) = after {
+        script.add(&format!(" AND (r.time, r.leaf) {than} (?, ?)")).bind(time).bind(leaf);
+    }
+    script.add(&format!(" ORDER BY r.time {order}, r.leaf {order} LIMIT ?")).bind(i64::from(limit) + 1);
+    script
+}
