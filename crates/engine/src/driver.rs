@@ -7,6 +7,7 @@ use crate::{
     away,
     live::{Channel, place},
     scheduler::Scheduler,
+    snapshots,
 };
 use bailiwick_core::{
     Action,
@@ -95,6 +96,7 @@ impl Driver<'_> {
         let mut settled = Vec::new();
         let mut take_inputs = true;
         let mut linger: Option<Timestamp> = None;
+        let mut span = snapshots::span(self.lease.state());
         loop {
             let release = match linger {
                 Some(until) if self.now() >= until => Release::WhenWaiting,
@@ -104,6 +106,10 @@ impl Driver<'_> {
             let wake = committed.wake;
             if self.take(committed) {
                 return Ok(());
+            }
+            if snapshots::span(self.lease.state()) > span {
+                snapshots::keep(&self.scheduler.options, self.lease.state()).await;
+                span = snapshots::span(self.lease.state());
             }
             linger = if self.hands.is_empty() { Some(linger.unwrap_or(self.now() + LINGER)) } else { None };
             (settled, take_inputs) = self.wait(bell, wake, linger).await?;

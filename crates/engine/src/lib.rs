@@ -8,6 +8,7 @@ mod driver;
 mod handle;
 mod live;
 mod scheduler;
+mod snapshots;
 
 pub use handle::{Engine, EngineError, Handle, Options, Submitted};
 pub use live::{Event, EventKind, From, LiveDelta, Watch, WatchError};

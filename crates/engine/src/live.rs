@@ -1,7 +1,7 @@
 //! What watchers see: every change with its place, and provisional deltas between them.
 //!
-//! A watcher that comes late or falls behind reads the stream again and then goes on live. Nothing is kept for watchers
-//! but the partial texts of the answer that is being streamed.
+//! A watcher that comes late or falls behind reads the stream from where it is and then goes on live. Nothing is kept
+//! for watchers but the partial texts of the answer that is being streamed.
 
 use bailiwick_core::item::Change;
 use bailiwick_gate::{Delta, GateError, Journal, Replay};
@@ -277,7 +277,7 @@ impl Watch {
         let (position, replay) = match from {
             From::Now => (0, None),
             From::Beginning => (0, Some(Replay::new(journal.clone()))),
-            From::After { position } => (position, Some(Replay::new(journal.clone()))),
+            From::After { position } => (position, Some(Replay::after(journal.clone(), position))),
         };
         let waiting = VecDeque::new();
         Self { store, journal, channels, session, position, replay, waiting, partial, receiver }
@@ -324,7 +324,7 @@ impl Watch {
         let (receiver, partial) = self.channels.of(self.session).subscribe();
         self.receiver = receiver;
         self.partial = partial;
-        self.replay = Some(Replay::new(self.journal.clone()));
+        self.replay = Some(Replay::after(self.journal.clone(), self.position));
     }
 
     async fn catch_up(&mut self) -> Result<(), WatchError> {
@@ -337,9 +337,6 @@ impl Watch {
         }
         for one in replayed {
             let position = one.record.position;
-            if position <= self.position {
-                continue;
-            }
             self.position = position;
             let kind = EventKind::Changes(one.changes);
             self.waiting.push_back(Arc::new(Event { position, count: 0, kind }));

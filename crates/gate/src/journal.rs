@@ -138,7 +138,7 @@ impl Journal {
         Ok(self.key.unseal(&object_context(name), sealed)?)
     }
 
-    pub(crate) fn seal_snapshot(&self, state: &State) -> Snapshot {
+    pub fn seal_snapshot(&self, state: &State) -> Snapshot {
         let context = snapshot_context(self.stream, state.position);
         let sealed = Bytes::from(self.key.seal(&context, &json(state)));
         Snapshot { position: state.position, version: SNAPSHOT_VERSION, sealed }
