@@ -4,20 +4,27 @@
 use crate::{
     error::ErrorBody,
     handlers::{
+        agents::PublishParam,
         executors::{RegisterParam, Registration},
         keys::{Key, KeyParam},
         receipts::Receipt,
         sessions::ResolveParam,
     },
-    routes::{Area, ROUTES, Route},
+    routes::{Area, Need, ROUTES, Route},
     types::{
         agent::{AgentResource, Deleted, SavedAgentParam},
+        approval::{AnswerParam, Answered, Approval},
         environment::{EnvironmentFile, EnvironmentFilePage, EnvironmentInfo},
         event::Event,
         file::{Artifact, File, FileForm, Model},
         input::EventsParam,
         item::Item,
+        money::{Budget, BudgetParam, BudgetRemoved, SpendEstimate, SpendReport},
         page::Page,
+        people::{
+            Me, SetUpParam, SignInParam, SignInResource, SignInWays, SignedOut, TeamParam, TeamResource, UserParam,
+            UserResource, UserUpdate,
+        },
         session::{Session, SessionCreate, SessionUpdate},
         turn::Turn,
     },
@@ -28,7 +35,13 @@ use utoipa::OpenApi;
 #[derive(OpenApi)]
 #[openapi(components(schemas(
     AgentResource,
+    AnswerParam,
+    Answered,
+    Approval,
     Artifact,
+    Budget,
+    BudgetParam,
+    BudgetRemoved,
     Deleted,
     EnvironmentFile,
     EnvironmentFilePage,
@@ -43,7 +56,9 @@ use utoipa::OpenApi;
     KeyParam,
     Model,
     Page<AgentResource>,
+    Page<Approval>,
     Page<Artifact>,
+    Page<Budget>,
     Page<EnvironmentInfo>,
     Page<File>,
     Page<Item>,
@@ -51,7 +66,21 @@ use utoipa::OpenApi;
     Page<Model>,
     Page<Receipt>,
     Page<Session>,
+    Page<TeamResource>,
     Page<Turn>,
+    Page<UserResource>,
+    Me,
+    PublishParam,
+    SetUpParam,
+    SignInParam,
+    SignInResource,
+    SignInWays,
+    SignedOut,
+    TeamParam,
+    TeamResource,
+    UserParam,
+    UserResource,
+    UserUpdate,
     Receipt,
     RegisterParam,
     Registration,
@@ -60,6 +89,8 @@ use utoipa::OpenApi;
     Session,
     SessionCreate,
     SessionUpdate,
+    SpendEstimate,
+    SpendReport,
     Turn,
 )))]
 struct Schemas;
@@ -72,6 +103,8 @@ struct Shape {
     request: Option<&'static str>,
     /// `None`: 202 without a body.
     response: Option<&'static str>,
+    /// The answer sends a browser elsewhere.
+    leads_on: bool,
     /// A stream of events, beside or instead of JSON.
     stream: bool,
 }
@@ -146,8 +179,11 @@ fn operation(route: &Route) -> Value {
     };
     let mut operation = json!({
         "operationId": route.operation, "summary": route.summary, "tags": [tag],
-        "x-required-scope": route.scope.name(), "parameters": parameters, "responses": responses(shape.as_ref()),
+        "x-required-scope": route.need.name(), "parameters": parameters, "responses": responses(shape.as_ref()),
     });
+    if route.need == Need::Nothing {
+        operation["security"] = json!([]);
+    }
     if let Some(name) = shape.as_ref().and_then(|shape| shape.request) {
         let kind = if name == "FileCreateParams" { "multipart/form-data" } else { "application/json" };
         operation["requestBody"] = json!({"required": true, "content": {kind: {"schema": reference(name)}}});
@@ -189,6 +225,10 @@ fn responses(shape: Option<&Shape>) -> Value {
     }
     if shape.stream {
         content.insert("text/event-stream".into(), json!({"itemSchema": reference("AgentSessionEvent")}));
+    }
+    if shape.leads_on {
+        responses["303"] = json!({"description": "The browser goes on."});
+        return responses;
     }
     match (content.is_empty(), shape.request) {
         (true, Some(_)) => responses["202"] = json!({"description": "It is on disk and will be taken in."}),
@@ -252,7 +292,36 @@ fn shape(route: &Route) -> Option<Shape> {
         "list_models" => answers("Page_Model"),
         "get_model" => answers("Model"),
         "resolve_outcome" => takes("ResolveParam", "AgentSession"),
+        "list_approvals" => lists("Page_Approval"),
+        "get_approval" => answers("Approval"),
+        "answer_approval" => takes("ApprovalAnswer", "ApprovalAnswered"),
         "list_receipts" => Shape { query: &["limit", "after"], ..answers("Page_Receipt") },
+        "set_budget" => takes("BudgetParam", "Budget"),
+        "list_budgets" => lists("Page_Budget"),
+        "delete_budget" => answers("BudgetRemoved"),
+        "show_spend" => Shape {
+            query: &["from", "until", "by", "limit", "person", "team", "agent", "session", "model", "outcome"],
+            ..answers("SpendReport")
+        },
+        "estimate_spend" => Shape { query: &["agent_id"], ..answers("SpendEstimate") },
+        "publish_agent" => takes("PublishParam", "Agent"),
+        "list_orphaned_agents" => lists("Page_Agent"),
+        "get_sign_in_ways" => answers("SignInWays"),
+        "sign_in" => takes("SignInParam", "SignIn"),
+        "set_password" => takes("SetUpParam", "User"),
+        "begin_provider_sign_in" => Shape { query: &["next"], leads_on: true, ..Shape::default() },
+        "end_provider_sign_in" => {
+            Shape { query: &["code", "state", "iss", "error"], leads_on: true, ..Shape::default() }
+        }
+        "sign_out" => answers("SignedOut"),
+        "get_me" => answers("Me"),
+        "create_user" => takes("UserParam", "User"),
+        "update_user" => takes("UserUpdate", "User"),
+        "get_user" | "reset_password" => answers("User"),
+        "list_users" => lists("Page_User"),
+        "create_team" | "update_team" => takes("TeamParam", "Team"),
+        "get_team" => answers("Team"),
+        "list_teams" => lists("Page_Team"),
         "create_key" => takes("KeyParam", "Key"),
         "list_keys" => lists("Page_Key"),
         "register_executor" => takes("RegisterParam", "Registration"),

@@ -2,11 +2,12 @@
 //! of it.
 
 use crate::{
-    app::{App, Call, SyncBody},
+    app::{App, Call, SyncBody, Visit},
     auth,
     error::ApiError,
     handlers::{
-        agents, artifacts, environments, events, executors, files, history, keys, models, receipts, sessions, unbuilt,
+        agents, approvals, artifacts, budgets, environment_files, environments, events, executors, files, history,
+        keys, models, people, receipts, sessions, sign_in, spend, teams, unbuilt,
     },
 };
 use axum::{
@@ -17,6 +18,7 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use bailiwick_ports::{Caller, Scope};
+use bailiwick_types::Principal;
 use std::{pin::Pin, sync::Arc};
 use tracing::Instrument;
 
@@ -30,14 +32,42 @@ pub struct Route {
     /// Below its area, with `{names}`.
     pub path: &'static str,
     pub area: Area,
-    /// What the caller must have.
-    pub scope: Scope,
+    pub need: Need,
     /// Its name in the OpenAPI document.
     pub operation: &'static str,
     pub summary: &'static str,
     /// `false`: it answers 501.
     pub built: bool,
-    handler: fn(Call) -> Pending,
+    handler: Handler,
+}
+
+/// What a route asks of whoever calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: signing in.
+    Nothing,
+    /// To be known.
+    Known,
+    /// To be known and to have this scope.
+    Scope(Scope),
+}
+
+impl Need {
+    /// As the OpenAPI document and the list of who may call what write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Known => "known",
+            Self::Scope(scope) => scope.name(),
+        }
+    }
+}
+
+/// A route for somebody who is not known gets no caller, so that it cannot mistake one.
+#[derive(Clone, Copy)]
+enum Handler {
+    Known(fn(Call) -> Pending),
+    Open(fn(Visit) -> Pending),
 }
 
 /// Where routes lie.
@@ -68,12 +98,34 @@ macro_rules! routes {
             method: stringify!($method),
             path: $path,
             area: Area::$area,
-            scope: Scope::$scope,
+            need: need!($scope),
             operation: stringify!($operation),
             summary: $summary,
             built: !is(stringify!($module), "unbuilt"),
-            handler: |call| Box::pin($module::$function(call)),
+            handler: handler!($scope $module::$function),
         },)*];
+    };
+}
+
+/// `Nothing`, `Known`, or a scope.
+macro_rules! need {
+    (Nothing) => {
+        Need::Nothing
+    };
+    (Known) => {
+        Need::Known
+    };
+    ($scope:ident) => {
+        Need::Scope(Scope::$scope)
+    };
+}
+
+macro_rules! handler {
+    (Nothing $module:ident::$function:ident) => {
+        Handler::Open(|visit| Box::pin($module::$function(visit)))
+    };
+    ($scope:ident $module:ident::$function:ident) => {
+        Handler::Known(|call| Box::pin($module::$function(call)))
     };
 }
 
@@ -121,8 +173,8 @@ routes! {
     Agents POST "/agents/environments" SessionsWrite create_environment unbuilt::answer, "Not built: environments are made with their sessions.";
     Agents GET "/agents/environments" SessionsRead list_environments environments::list, "Lists the environments of sessions.";
     Agents GET "/agents/environments/{environment_id}" SessionsRead get_environment environments::get, "Shows an environment.";
-    Agents GET "/agents/environments/{environment_id}/files" SessionsRead list_environment_files environments::list_files, "Lists the files that a hosted environment starts with.";
-    Agents POST "/agents/environments/{environment_id}/files" SessionsWrite create_environment_file environments::create_file, "Gives a file to a hosted environment that has not started.";
+    Agents GET "/agents/environments/{environment_id}/files" SessionsRead list_environment_files environment_files::list, "Lists the files that a hosted environment starts with.";
+    Agents POST "/agents/environments/{environment_id}/files" SessionsWrite create_environment_file environment_files::create, "Gives a file to an environment, running or not.";
     Agents POST "/agents/environments/templates" AgentsWrite create_environment_template unbuilt::answer, "Not built.";
     Agents GET "/agents/environments/templates" AgentsRead list_environment_templates unbuilt::answer, "Not built.";
     Agents GET "/agents/environments/templates/{environment_template_id}" AgentsRead get_environment_template unbuilt::answer, "Not built.";
@@ -177,8 +229,34 @@ routes! {
     Agents GET "/models/{model}" AgentsRead get_model models::get, "Shows a published model.";
 
     Bailiwick POST "/sessions/{session_id}/resolve" SessionsWrite resolve_outcome sessions::resolve, "Says what became of an action whose outcome is unknown.";
+    Bailiwick GET "/approvals" SessionsRead list_approvals approvals::list, "Lists what waits for a person's word: what the caller may answer or see.";
+    Bailiwick GET "/approvals/{approval_id}" SessionsRead get_approval approvals::get, "Shows one action that waits for a person's word.";
+    Bailiwick POST "/approvals/{approval_id}" SessionsWrite answer_approval approvals::answer, "Approves or denies one exact action.";
     Bailiwick GET "/sessions/{session_id}/receipts" SessionsRead list_receipts receipts::list, "Lists what was decided and what became of it, with its place in the hash chain.";
     Bailiwick GET "/agents/{agent_id}/versions" AgentsRead list_agent_versions agents::versions, "Lists every version of a saved agent, newest first.";
+    Bailiwick POST "/agents/{agent_id}/publish" AgentsWrite publish_agent agents::publish, "Makes a version of an agent the one that new sessions get, also an earlier one.";
+    Bailiwick GET "/agents/orphaned" AgentsRead list_orphaned_agents agents::orphaned, "Lists agents that nobody answers for.";
+    Bailiwick GET "/sign-in" Nothing get_sign_in_ways sign_in::ways, "Says how one can sign in.";
+    Bailiwick POST "/sign-in" Nothing sign_in sign_in::by_password, "Lets somebody in by name and password, with a cookie or a bearer token.";
+    Bailiwick POST "/sign-in/set-up" Nothing set_password sign_in::set_up, "Chooses a password with a code that an administrator handed over.";
+    Bailiwick GET "/sign-in/provider" Nothing begin_provider_sign_in sign_in::depart, "Leads a browser to the identity provider.";
+    Bailiwick GET "/sign-in/provider/return" Nothing end_provider_sign_in sign_in::arrive, "Where the identity provider sends it back to.";
+    Bailiwick POST "/sign-out" Known sign_out sign_in::sign_out, "Ends the sign-in that this request shows.";
+    Bailiwick GET "/me" Known get_me sign_in::me, "Says who is asking, and what they may do.";
+    Bailiwick POST "/people" PeopleWrite create_user people::create, "Adds a person.";
+    Bailiwick GET "/people" PeopleRead list_users people::list, "Lists people.";
+    Bailiwick GET "/people/{user_id}" PeopleRead get_user people::get, "Shows a person.";
+    Bailiwick POST "/people/{user_id}" PeopleWrite update_user people::update, "Changes, disables or enables a person.";
+    Bailiwick POST "/people/{user_id}/reset-password" PeopleWrite reset_password people::reset_password, "Ends a person's password and sign-ins, and gives a code for another.";
+    Bailiwick POST "/teams" PeopleWrite create_team teams::create, "Adds a team.";
+    Bailiwick GET "/teams" PeopleRead list_teams teams::list, "Lists teams.";
+    Bailiwick GET "/teams/{team_id}" PeopleRead get_team teams::get, "Shows a team.";
+    Bailiwick POST "/teams/{team_id}" PeopleWrite update_team teams::update, "Renames a team.";
+    Bailiwick POST "/budgets" BudgetsWrite set_budget budgets::set, "Sets a limit on what a tenant, team, user, agent or session may spend.";
+    Bailiwick GET "/budgets" SpendRead list_budgets budgets::list, "Lists budgets with what is left of them.";
+    Bailiwick DELETE "/budgets/{budget_id}" BudgetsWrite delete_budget budgets::remove, "Takes a limit away.";
+    Bailiwick GET "/spend" SpendRead show_spend spend::show, "Sums what was spent.";
+    Bailiwick GET "/spend/estimate" SpendRead estimate_spend spend::estimate, "Says what a run of an agent is likely to cost, from its past runs.";
     Bailiwick POST "/keys" Admin create_key keys::create, "Makes an API key or an access key. The secret is shown this once.";
     Bailiwick GET "/keys" Admin list_keys keys::list, "Lists keys without their secrets.";
     Bailiwick DELETE "/keys/{key_id}" Admin revoke_key keys::revoke, "Revokes a key.";
@@ -234,24 +312,39 @@ async fn no_method(method: Method) -> ApiError {
 async fn answer(app: Arc<App>, trusted: Option<Caller>, route: &'static Route, request: Request) -> Answer {
     let _counted = app.bounds.request()?;
     let (mut parts, body) = request.into_parts();
+    let base_url = base_url(&app, &parts);
+    let handler = match route.handler {
+        Handler::Known(handler) => handler,
+        Handler::Open(handler) => {
+            auth::check_size(&parts)?;
+            return handler(Visit { app, base_url, parts, body: SyncBody::new(body) }).await;
+        }
+    };
     let (caller, body, claimed) = match trusted {
         Some(caller) => (caller, body, None),
-        None => auth::authenticate(&app, &parts, body).await?,
+        None => auth::authenticate(&app, &parts, &base_url, body).await?,
     };
     app.bounds.rate(caller.tenant, &caller.principal, app.now())?;
-    if !caller.may(route.scope) {
-        return Err(ApiError::forbidden(match caller.bound_environment {
-            Some(_) => "This key is bound to an environment: it can only connect an executor there.".to_owned(),
-            None => format!("This key lacks the scope `{}`. An administrator can make one that has it.", route.scope),
-        }));
+    if let Need::Scope(scope) = route.need
+        && !caller.may(scope)
+    {
+        return Err(lacks(&caller, scope));
     }
     let params = match RawPathParams::from_request_parts(&mut parts, &()).await {
         Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         Err(_) => return Err(no_route_of(&parts)),
     };
-    let base_url = base_url(&app, &parts);
-    let call = Call { app, caller, route, params, base_url, parts, body: SyncBody::new(body), claimed };
-    (route.handler)(call).await
+    handler(Call { app, caller, route, params, base_url, parts, body: SyncBody::new(body), claimed }).await
+}
+
+fn lacks(caller: &Caller, scope: Scope) -> ApiError {
+    ApiError::forbidden(match (&caller.principal, caller.bound_environment) {
+        (_, Some(_)) => "This key is bound to an environment: it can only connect an executor there.".to_owned(),
+        (Principal::User { .. }, _) => {
+            format!("None of your roles has the scope `{scope}`. An administrator can give you one that has it.")
+        }
+        _ => format!("This key lacks the scope `{scope}`. An administrator can make one that has it."),
+    })
 }
 
 fn no_route_of(parts: &Parts) -> ApiError {

@@ -1,10 +1,11 @@
 //! The history that a client reads, and the state of sessions and turns as it sees them: projections, as data.
 
 use crate::{
-    AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Phase, Published, record::TurnError,
+    Action, AgentConfig, Booking, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Phase, Published,
+    Question, record::TurnError,
 };
 use bailiwick_types::{
-    ActionId, ArtifactId, EnvironmentId, ItemId, Principal, SessionId, Timestamp, TokenUsage, TurnId,
+    ActionId, AgentId, ArtifactId, EnvironmentId, ItemId, Money, Principal, SessionId, Timestamp, TokenUsage, TurnId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,10 +46,24 @@ pub enum ItemStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]
 pub enum EffectNote {
-    Denied { rule: String, remedy: String },
-    Unknown { reason: String },
-    Held { by: ActionId },
-    Resolved { resolution: crate::record::Resolution, by: Principal },
+    Denied {
+        rule: String,
+        remedy: String,
+    },
+    Unknown {
+        reason: String,
+    },
+    Held {
+        by: ActionId,
+    },
+    /// Waits for a person's word.
+    Asked {
+        question: Question,
+    },
+    Resolved {
+        resolution: crate::record::Resolution,
+        by: Principal,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,11 +135,33 @@ pub enum RequiredAction {
     EnvironmentConnection {
         environment: EnvironmentId,
     },
+    /// A person must say whether an action may be done.
+    Approval(Box<ApprovalView>),
     /// A person must say what became of `action` before the same effect is tried again.
     ResolveOutcome {
         turn: TurnId,
         action: ActionId,
     },
+}
+
+/// A question to a person, with everything it is about. What is shown is made of the canonical arguments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    pub action: ActionId,
+    pub session: SessionId,
+    pub turn: TurnId,
+    pub agent: AgentId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_name: Option<String>,
+    /// The agent, and for whom.
+    pub principal: Principal,
+    pub operation: String,
+    /// In plain words: the command, the path.
+    pub what: String,
+    pub arguments: Action,
+    pub digest: String,
+    pub question: Question,
+    pub asked: Timestamp,
 }
 
 /// A session as a client sees it.
@@ -148,6 +185,12 @@ pub struct SessionView {
     #[serde(default)]
     pub unresolved: Vec<Unresolved>,
     pub usage: TokenUsage,
+    /// What its model calls have cost, estimates included, where they have a price.
+    #[serde(default)]
+    pub spent: Money,
+    /// What they may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spend_limit: Option<Money>,
     /// The turn that is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnId>,
@@ -201,6 +244,19 @@ pub struct ArtifactView {
     pub file: Published,
 }
 
+/// What became of a file that a client gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GivenOutcome {
+    /// It is in its place, or will be there when the environment is started.
+    Done,
+    Denied {
+        message: String,
+    },
+    Failed {
+        failure: crate::Failure,
+    },
+}
+
 /// What one record changed for those who watch. Rows and live events are both made of these.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -224,4 +280,15 @@ pub enum Change {
     },
     Artifacts(Vec<ArtifactView>),
     ArtifactRemoved(ArtifactId),
+    /// What became of the file that the input `sequence` gave.
+    FileGiven {
+        sequence: u64,
+        outcome: GivenOutcome,
+    },
+    /// A person is asked.
+    ApprovalAsked(Box<ApprovalView>),
+    /// There is nothing to answer any more.
+    ApprovalEnded(ActionId),
+    /// What was reserved, given back or spent. Nobody is told; balances are made of it.
+    Booked(Vec<Booking>),
 }

@@ -5,6 +5,9 @@
 
 pub mod action;
 pub mod agent;
+pub mod approval;
+pub mod budget;
+pub mod canonical;
 pub mod content;
 pub mod environment;
 pub mod item;
@@ -19,7 +22,11 @@ pub use action::{
     Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Failure, FailureCode, ModelCall,
     Outcome, Published, Purpose,
 };
+pub use approval::{Answer, Answered, Approver, Question};
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
+pub use budget::{
+    Booking, Budget, Cost, Ending, Exceeded, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit, Window,
+};
 pub use content::{Content, joined_text};
 pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};
 pub use label::{Confidentiality, Integrity, Label};

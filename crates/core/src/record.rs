@@ -4,11 +4,12 @@
 //! [`Body::decode`] brings old ones up. `tests/golden/records` keeps one example of every version ever written.
 
 use crate::{
-    Action, AgentConfig, Content, EnvironmentSpec, EnvironmentStatus, FunctionTool, Outcome,
+    Action, AgentConfig, Answered, Content, Cost, EnvironmentSpec, EnvironmentStatus, Exceeded, FunctionTool, Meter,
+    Outcome, Question, Quote,
     environment::HostedFile,
     model::{Reasoning, TextOptions},
 };
-use bailiwick_types::{ActionId, ArtifactId, ItemId, Principal, Timestamp, TurnId};
+use bailiwick_types::{ActionId, ArtifactId, ItemId, Money, Principal, TeamId, Timestamp, TurnId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -94,6 +95,9 @@ pub struct SessionCreated {
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
     pub creator: Principal,
+    /// The most that its model calls may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spend_limit: Option<Money>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,11 +138,18 @@ pub enum Input {
         action: ActionId,
         resolution: Resolution,
     },
+    /// A person's word on an action that waits for it. Who answers is the orderer of this input.
+    Answer {
+        action: ActionId,
+        approve: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// The session's self-hosted executor came or went, or its hosted sandbox was suspended.
     Environment {
         status: EnvironmentStatus,
     },
-    /// A client gives one more file for a hosted environment that has not started; later it changes nothing.
+    /// A client gives one more file. It is laid in when the environment starts; one that was started gets it by an action.
     AddFile {
         file: HostedFile,
     },
@@ -171,6 +182,15 @@ pub struct SessionPatch {
     pub tools: Option<Vec<FunctionTool>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend_limit: Option<SpendLimit>,
+}
+
+/// A session's new limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpendLimit {
+    /// `None`: it has none any more. What was spent stays spent.
+    pub limit: Option<Money>,
 }
 
 /// A person's word on an unknown outcome.
@@ -226,6 +246,38 @@ pub struct ActionDecided {
     pub principal: Principal,
     pub policy_version: u64,
     pub decision: Ruling,
+    /// The answer to an earlier question about this very action, after which it was decided on again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
+    #[serde(default, skip_serializing_if = "Spending::is_empty")]
+    pub spending: Spending,
+}
+
+/// What an action may take, who pays for it, and what was in its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spending {
+    /// What it costs at most, where it has a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+    /// The team that pays: the agent's, else the first of the person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamId>,
+    /// What is reserved for it, in windows of the record's time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<Meter>,
+    /// What was said and went on: accounts whose warning limit it passes, or `unpriced-model`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The limit that it was denied by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exceeded: Option<Exceeded>,
+}
+
+impl Spending {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the gate said.
@@ -240,6 +292,8 @@ pub enum Ruling {
         reason: String,
         remedy: String,
     },
+    /// It may be done when a person says so, and waits for that.
+    Asked(Question),
     /// The same effect has an unknown outcome; it waits until a person resolves that one.
     Held {
         by: ActionId,
@@ -251,12 +305,18 @@ pub struct ActionResumed {
     pub action: ActionId,
     pub policy_version: u64,
     pub decision: Ruling,
+    /// What the new attempt may take. The attempt before it is taken to have cost what was reserved for it.
+    #[serde(default, skip_serializing_if = "Spending::is_empty")]
+    pub spending: Spending,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActionSettled {
     pub action: ActionId,
     pub outcome: Outcome,
+    /// What it has cost, where it has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

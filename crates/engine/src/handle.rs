@@ -3,14 +3,15 @@
 use crate::{
     live::{Channels, From, Watch, WatchError},
     scheduler::Scheduler,
+    sweep,
 };
-use bailiwick_core::record::InputEnvelope;
-use bailiwick_gate::{Executor, Gate, GateError, Journal, Model, NewSession};
+use bailiwick_core::{Approver, record::InputEnvelope};
+use bailiwick_gate::{Archive, Executor, Gate, GateError, Journal, Model, NewSession};
 use bailiwick_ports::{
     Clock, Keys, ModelCards, Random, Store, StoreError, Tasks,
     store::{Accepted, Idempotency, Submission},
 };
-use bailiwick_types::{NodeId, SessionId, TenantId, Timestamp};
+use bailiwick_types::{NodeId, Principal, SessionId, TenantId, Timestamp};
 use std::sync::Arc;
 
 /// Everything that the engine works with.
@@ -18,6 +19,8 @@ pub struct Options {
     pub store: Arc<dyn Store>,
     pub keys: Arc<dyn Keys>,
     pub gate: Arc<Gate>,
+    /// From which a deleted session's bytes are removed, and those that nothing refers to.
+    pub archive: Archive,
     pub model: Arc<dyn Model>,
     pub executor: Arc<dyn Executor>,
     pub cards: Arc<dyn ModelCards>,
@@ -49,7 +52,12 @@ impl Engine {
 
     /// Drives whatever is due until `stop` returns. Sessions go on by themselves after a restart.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) {
-        self.handle.scheduler.run(stop).await;
+        let scheduler = &self.handle.scheduler;
+        tokio::select! {
+            biased;
+            () = scheduler.run(stop) => {}
+            () = sweep::run(&scheduler.options) => {}
+        }
     }
 }
 
@@ -92,6 +100,11 @@ impl Handle {
             self.scheduler.wake(session);
         }
         Ok(submitted(session, accepted))
+    }
+
+    /// Whether somebody may answer a question about what `principal` wants to do.
+    pub fn may_answer(&self, tenant: TenantId, approver: &Approver, principal: &Principal, by: &Principal) -> bool {
+        self.scheduler.options.gate.may_answer(tenant, approver, principal, by)
     }
 
     /// Gives a session its next inputs, all or none. They are on disk when this returns; the session takes them in by
@@ -149,6 +162,11 @@ impl Handle {
         let head = options.store.head(session.into()).await?;
         let head = head.filter(|head| head.tenant == tenant).ok_or(EngineError::UnknownSession(session))?;
         Ok(Journal::open(&*options.keys, tenant, session.into(), &head.key)?)
+    }
+
+    /// The door of this process: its budgets and balances.
+    pub fn gate(&self) -> &Gate {
+        &self.scheduler.options.gate
     }
 
     /// Sessions that this process drives now.

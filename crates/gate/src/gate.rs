@@ -2,20 +2,25 @@
 
 use crate::{
     GateError, Mode, Permit, Scope, Settled,
+    budgets::Budgets,
     journal::{Journal, Tip, first_records},
+    judge::{Case, Judge, Judgement},
+    ledger::{Entries, Ledger},
     permit::Grant,
     replay::fold,
+    spending::{MoneyRules, Purse, Wanted},
 };
 use bailiwick_core::{
-    Action, Class, Label,
+    Action, Approver, Booking, Class,
     item::Change,
     record::{
-        ActionDecided, ActionResumed, ActionSettled, Body, InputEnvelope, InputReceived, Record, Ruling, SessionCreated,
+        ActionDecided, ActionResumed, ActionSettled, Body, InputEnvelope, InputReceived, Record, Ruling,
+        SessionCreated, Spending,
     },
     session::{Ask, Plan, State, request, rows},
 };
 use bailiwick_ports::{
-    Clock, Directory, Keys, ModelCards, Policy, PolicyRequest, Store, StoreError, Strangers, Verdict,
+    Clock, Directory, Keys, ModelCards, Policy, SpendEntry, Store, StoreError, Strangers,
     store::{Accepted, Append, Due, Idempotency, InboxEntry, NewStream, SealedRecord},
 };
 use bailiwick_types::{ActionId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp};
@@ -39,10 +44,9 @@ const MAX_PLANS: usize = 64;
 pub struct Gate {
     store: Arc<dyn Store>,
     keys: Arc<dyn Keys>,
-    policy: Arc<dyn Policy>,
+    judge: Judge,
     clock: Arc<dyn Clock>,
-    directory: Arc<dyn Directory>,
-    cards: Option<Arc<dyn ModelCards>>,
+    purse: Purse,
 }
 
 /// A stream that this process drives: its lease, its state, and the line on which dropped permits report.
@@ -87,6 +91,8 @@ pub enum Decision {
     /// Somebody else performs it: the outcome comes as an input.
     Awaited(ActionId),
     Denied(ActionId),
+    /// A person was asked; their answer comes as an input.
+    Asked(ActionId),
     Held {
         action: ActionId,
         by: ActionId,
@@ -118,19 +124,48 @@ pub struct NewSession {
 
 impl Gate {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, policy: Arc<dyn Policy>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, keys, policy, clock, directory: Arc::new(Strangers), cards: None }
+        let judge = Judge { policy, directory: Arc::new(Strangers), cards: None };
+        let ledger = Arc::new(Ledger::new(Arc::clone(&store)));
+        let budgets = Arc::new(Budgets::new(Arc::clone(&store), Arc::clone(&keys)));
+        let purse = Purse { ledger, budgets, rules: MoneyRules::default() };
+        Self { store, keys, judge, clock, purse }
     }
 
     /// Who is known; without one nobody is.
     #[must_use]
     pub fn with_directory(self, directory: Arc<dyn Directory>) -> Self {
-        Self { directory, ..self }
+        Self { judge: Judge { directory, ..self.judge }, ..self }
     }
 
     /// What is known of models; without them no call has a price.
     #[must_use]
     pub fn with_cards(self, cards: Arc<dyn ModelCards>) -> Self {
-        Self { cards: Some(cards), ..self }
+        Self { judge: Judge { cards: Some(cards), ..self.judge }, ..self }
+    }
+
+    /// Whether somebody may answer a question about what `principal` wants to do.
+    pub fn may_answer(&self, tenant: TenantId, approver: &Approver, principal: &Principal, by: &Principal) -> bool {
+        self.judge.may_answer(tenant, approver, principal, by)
+    }
+
+    /// In which currency, and what becomes of models without a price.
+    #[must_use]
+    pub fn with_money(self, rules: MoneyRules) -> Self {
+        Self { purse: Purse { rules, ..self.purse }, ..self }
+    }
+
+    pub fn money(&self) -> &MoneyRules {
+        &self.purse.rules
+    }
+
+    /// The balances that decisions are judged by.
+    pub fn ledger(&self) -> &Ledger {
+        &self.purse.ledger
+    }
+
+    /// The budgets that decisions are judged by.
+    pub fn budgets(&self) -> &Budgets {
+        &self.purse.budgets
     }
 
     /// Begins a session: its stream, its first record, its row and its first input, in one transaction.
@@ -160,6 +195,9 @@ impl Gate {
         let stream = session.into();
         let Some(grant) = self.store.lease(stream, node, LEASE).await? else { return Ok(None) };
         let head = self.store.head(stream).await?.ok_or(StoreError::UnknownStream(stream))?;
+        // The lease keeps every earlier write out: what is not there by now was not written.
+        self.purse.ledger.resolve(stream, head.position);
+        self.purse.budgets.list(grant.tenant).await?;
         let journal = Journal::open(&*self.keys, grant.tenant, stream, &head.key)?;
         let mut folded = match self.store.snapshot(stream).await? {
             Some(snapshot) if snapshot.position <= head.position => journal.open_snapshot(&snapshot),
@@ -210,13 +248,15 @@ impl Gate {
             true => self.store.inbox(lease.journal.stream, lease.state.inbox_through, MAX_INPUTS).await?,
             false => Vec::new(),
         };
-        let mut writing = Writing::new(lease, self.clock.now());
+        let entries = self.purse.ledger.entries(lease.journal.tenant, lease.journal.stream);
+        let mut writing = Writing::new(lease, self.clock.now(), entries);
         writing.take(batch.settled, &inputs)?;
         for action in batch.resume {
-            self.resume(&mut writing, action)?;
+            self.resume(&mut writing, action).await?;
         }
-        let last = self.plan(&mut writing, batch.plan)?;
-        let Writing { lease, records, changes, pending, .. } = writing;
+        let last = self.plan(&mut writing, batch.plan).await?;
+        writing.book().await?;
+        let Writing { lease, records, changes, pending, entries, spend, .. } = writing;
         let release = lease.may_release(batch.release);
         let due = match (release, last.wake) {
             (false, _) => Due::Now,
@@ -226,7 +266,7 @@ impl Gate {
         let released = if records.is_empty() && !release {
             false
         } else {
-            self.append(lease, records, &changes, due, release).await?
+            self.append(lease, Written { records, entries, spend }, &changes, due, release).await?
         };
         lease.spent = released;
         let decisions = pending.into_iter().map(|pending| self.decision(lease, pending)).collect();
@@ -234,7 +274,7 @@ impl Gate {
     }
 
     /// Plans until nothing new comes, and returns the last, empty plan.
-    fn plan(
+    async fn plan(
         &self,
         writing: &mut Writing<'_>,
         next: &mut (dyn FnMut(&State) -> Plan + Send),
@@ -248,7 +288,7 @@ impl Gate {
                 writing.add(body);
             }
             for ask in plan.asks {
-                self.decide(writing, ask)?;
+                self.decide(writing, ask).await?;
             }
         }
         // Whatever is left is planned in the next commit.
@@ -258,11 +298,12 @@ impl Gate {
     async fn append(
         &self,
         lease: &mut Lease,
-        records: Vec<SealedRecord>,
+        written: Written,
         changes: &[(u64, Change)],
         due: Due,
         release: bool,
     ) -> Result<bool, GateError> {
+        let Written { records, mut entries, spend } = written;
         let changes: Vec<Change> = changes.iter().map(|(_, change)| change.clone()).collect();
         let rows = lease.journal.seal_rows(rows(lease.journal.tenant, lease.journal.session(), &changes));
         let snapshot = (release && lease.state.position >= lease.snapshot_at + SNAPSHOT_EVERY)
@@ -278,30 +319,40 @@ impl Gate {
             due,
             release,
             snapshot,
+            balances: entries.changes(),
+            spend,
         };
-        let appended = self.store.append(append).await?;
+        entries.sending(lease.tip.position);
+        let appended = self.store.append(append).await;
+        entries.sent(&appended);
+        let appended = appended?;
         lease.expires = self.local_expiry(appended.now, appended.expires);
         Ok(appended.released)
     }
 
-    fn decide(&self, writing: &mut Writing<'_>, ask: Ask) -> Result<(), GateError> {
+    async fn decide(&self, writing: &mut Writing<'_>, ask: Ask) -> Result<(), GateError> {
         let state = &writing.lease.state;
         let Some(principal) = state.acting() else {
             return Err(GateError::Refused { action: ask.id, reason: "was asked for outside a turn" });
         };
         let digest = writing.lease.journal.digest(&ask.action.canonical());
         let repeatable = matches!(ask.action.class(), Class::Pure | Class::Idempotent);
-        let ruling = match state.unknown_like(&digest) {
-            Some(by) if !repeatable => Ruling::Held { by },
-            _ => self.ruling(state, &principal, &ask.action, writing.at),
+        let judgement: Judgement = match state.unknown_like(&digest) {
+            Some(by) if !repeatable => Ruling::Held { by }.into(),
+            _ => {
+                let (action, answered, at) = (&ask.action, ask.answered.as_ref(), writing.at);
+                self.judge.judge(state, &Case { id: ask.id, action, principal: &principal, answered, at })
+            }
         };
+        let (ruling, spending) = self.afford(writing, judgement, &principal, &ask.action).await?;
         let pending = match &ruling {
             Ruling::Allowed { .. } if ask.action.class() == Class::Awaited => Pending::Awaited(ask.id),
             Ruling::Allowed { .. } => Pending::Permitted(ask.id, Mode::First),
             Ruling::Denied { .. } => Pending::Denied(ask.id),
+            Ruling::Asked(_) => Pending::Asked(ask.id),
             Ruling::Held { by } => Pending::Held { action: ask.id, by: *by },
         };
-        let policy_version = self.policy.version(writing.lease.state.tenant);
+        let policy_version = self.judge.version(writing.lease.state.tenant);
         writing.add(Body::ActionDecided(ActionDecided {
             action: ask.id,
             turn: ask.turn,
@@ -311,12 +362,14 @@ impl Gate {
             principal,
             policy_version,
             decision: ruling,
+            answered: ask.answered,
+            spending,
         }));
         writing.pending.push(pending);
         Ok(())
     }
 
-    fn resume(&self, writing: &mut Writing<'_>, action: ActionId) -> Result<(), GateError> {
+    async fn resume(&self, writing: &mut Writing<'_>, action: ActionId) -> Result<(), GateError> {
         let state = &writing.lease.state;
         let Some(open) = state.open_actions().get(&action) else {
             return Err(GateError::Refused { action, reason: "is not open and cannot be resumed" });
@@ -325,50 +378,43 @@ impl Gate {
             Class::Lookup => Mode::Lookup,
             _ => Mode::Again,
         };
-        let decision = self.ruling(state, &open.principal, &open.action, writing.at);
+        let case =
+            Case { id: action, action: &open.action, principal: &open.principal, answered: None, at: writing.at };
+        let judgement = self.judge.resume(state, &case).into();
+        let (decision, spending) = match &*open.action {
+            // The call before it may have been paid for, so this one has to fit too.
+            Action::ModelCall(_) => {
+                let (again, principal) = (Arc::clone(&open.action), open.principal.clone());
+                self.afford(writing, judgement, &principal, &again).await?
+            }
+            _ => (judgement.ruling, Spending::default()),
+        };
         let pending = match &decision {
             Ruling::Denied { .. } => Pending::Denied(action),
             _ => Pending::Permitted(action, mode),
         };
-        let policy_version = self.policy.version(writing.lease.state.tenant);
-        writing.add(Body::ActionResumed(ActionResumed { action, policy_version, decision }));
+        let policy_version = self.judge.version(writing.lease.state.tenant);
+        writing.add(Body::ActionResumed(ActionResumed { action, policy_version, decision, spending }));
         writing.pending.push(pending);
         Ok(())
     }
 
-    fn ruling(&self, state: &State, principal: &Principal, action: &Action, at: Timestamp) -> Ruling {
-        if action.environment().is_some_and(|environment| state.environment.id() != Some(environment)) {
-            return Ruling::Denied {
-                rule: "own-environment".into(),
-                reason: "the environment is not this session's".into(),
-                remedy: "Use the session's own environment.".into(),
-            };
+    /// An allowed action must also fit what it counts against.
+    async fn afford(
+        &self,
+        writing: &mut Writing<'_>,
+        judgement: Judgement,
+        principal: &Principal,
+        action: &Action,
+    ) -> Result<(Ruling, Spending), GateError> {
+        let Judgement { ruling: allowed, meters } = judgement;
+        if !matches!(allowed, Ruling::Allowed { .. }) {
+            return Ok((allowed, Spending::default()));
         }
-        let tenant = state.tenant;
-        let colleague = self.directory.colleague(tenant, state.agent.id);
-        let person = principal.person().and_then(|user| self.directory.person(tenant, user));
-        let model = match (action, &self.cards) {
-            (Action::ModelCall(call), Some(cards)) => cards.card(&call.model),
-            _ => None,
-        };
-        let asked = PolicyRequest {
-            tenant,
-            session: state.session,
-            principal,
-            agent: &state.agent,
-            colleague: colleague.as_deref(),
-            person: person.as_deref(),
-            label: &Label::default(),
-            model: model.as_ref(),
-            action,
-            now: at,
-            approved: false,
-        };
-        match self.policy.decide(&asked) {
-            Verdict::Allow { rule, .. } => Ruling::Allowed { rule },
-            Verdict::Ask { rule, reason, .. } => Ruling::Denied { rule, reason, remedy: "Ask a person.".into() },
-            Verdict::Deny { rule, reason, remedy } => Ruling::Denied { rule, reason, remedy },
-        }
+        writing.book().await?;
+        let Writing { lease, entries, at, .. } = writing;
+        let wanted = Wanted { action, principal, at: *at, allowed, meters };
+        Ok(self.purse.afford(&self.judge, &lease.state, entries, wanted).await?)
     }
 
     /// Makes the permit, now that the intent is on disk.
@@ -377,6 +423,7 @@ impl Gate {
             Pending::Permitted(id, mode) => (id, mode),
             Pending::Awaited(id) => return Decision::Awaited(id),
             Pending::Denied(id) => return Decision::Denied(id),
+            Pending::Asked(id) => return Decision::Asked(id),
             Pending::Held { action, by } => return Decision::Held { action, by },
         };
         let state = &lease.state;
@@ -410,6 +457,7 @@ enum Pending {
     Permitted(ActionId, Mode),
     Awaited(ActionId),
     Denied(ActionId),
+    Asked(ActionId),
     Held { action: ActionId, by: ActionId },
 }
 
@@ -420,18 +468,35 @@ struct Writing<'a> {
     records: Vec<SealedRecord>,
     changes: Vec<(u64, Change)>,
     pending: Vec<Pending>,
+    entries: Entries,
+    /// What records said that the entries have not taken in.
+    bookings: Vec<Booking>,
+    spend: Vec<SpendEntry>,
+}
+
+/// What a commit puts on disk.
+struct Written {
+    records: Vec<SealedRecord>,
+    entries: Entries,
+    spend: Vec<SpendEntry>,
 }
 
 impl<'a> Writing<'a> {
-    fn new(lease: &'a mut Lease, at: Timestamp) -> Self {
-        Self { lease, at, records: Vec::new(), changes: Vec::new(), pending: Vec::new() }
+    fn new(lease: &'a mut Lease, at: Timestamp, entries: Entries) -> Self {
+        let (records, changes, pending) = (Vec::new(), Vec::new(), Vec::new());
+        Self { lease, at, records, changes, pending, entries, bookings: Vec::new(), spend: Vec::new() }
+    }
+
+    async fn book(&mut self) -> Result<(), StoreError> {
+        self.entries.book(std::mem::take(&mut self.bookings)).await
     }
 
     fn take(&mut self, settled: Vec<Settled>, inputs: &[InboxEntry]) -> Result<(), GateError> {
         for settled in settled {
             let (action, outcome) = settled.into_parts();
             if self.lease.state.open_actions().contains_key(&action) {
-                self.add(Body::ActionSettled(ActionSettled { action, outcome }));
+                let cost = self.lease.state.cost_of(action, &outcome);
+                self.add(Body::ActionSettled(ActionSettled { action, outcome, cost }));
             }
         }
         for entry in inputs {
@@ -445,8 +510,22 @@ impl<'a> Writing<'a> {
         let lease = &mut *self.lease;
         let record = Record { position: lease.tip.position + 1, time: self.at, body };
         self.records.push(lease.journal.seal_record(&mut lease.tip, lease.node_epoch, &record));
-        let changes = lease.state.apply(&record);
-        self.changes.extend(changes.into_iter().map(|change| (record.position, change)));
+        for change in lease.state.apply(&record) {
+            match change {
+                Change::Booked(bookings) => self.note(bookings),
+                change => self.changes.push((record.position, change)),
+            }
+        }
+    }
+
+    fn note(&mut self, bookings: Vec<Booking>) {
+        for booking in bookings {
+            match booking {
+                Booking::Spent(call) => self.spend.push(SpendEntry::Call(call)),
+                Booking::TurnEnded { turn, outcome } => self.spend.push(SpendEntry::TurnEnded { turn, outcome }),
+                held => self.bookings.push(held),
+            }
+        }
     }
 }
 

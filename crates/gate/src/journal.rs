@@ -108,6 +108,8 @@ impl Journal {
             RowBody::Turn(turn) => (RowKind::Turn, Some(json(turn))),
             RowBody::Item(item) => (RowKind::Item, Some(json(item))),
             RowBody::Artifact(artifact) => (RowKind::Artifact, Some(json(artifact))),
+            RowBody::Approval(view) => (RowKind::Approval, Some(json(view))),
+            RowBody::ApprovalRemoved => (RowKind::Approval, None),
             RowBody::SessionRemoved => (RowKind::Session, None),
             RowBody::ArtifactRemoved => (RowKind::Artifact, None),
         };
@@ -190,6 +192,7 @@ fn row_context(kind: RowKind, id: u128) -> Vec<u8> {
         RowKind::Turn => b"turn",
         RowKind::Item => b"item",
         RowKind::Artifact => b"artifact",
+        RowKind::Approval => b"approval",
     };
     context("row", &[table, &id.to_be_bytes()])
 }

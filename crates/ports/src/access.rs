@@ -1,7 +1,7 @@
 //! Who is calling: scopes, callers, and the port that tells them apart. The implementation is in `identity`.
 
 use async_trait::async_trait;
-use bailiwick_types::{EnvironmentId, KeyId, Principal, Secret, TenantId, Timestamp};
+use bailiwick_types::{EnvironmentId, KeyId, Principal, Role, Secret, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,10 +26,42 @@ pub enum Scope {
     /// Registering a self-hosted executor.
     #[serde(rename = "environments:connect")]
     EnvironmentsConnect,
+    /// Seeing who works here, and in which teams.
+    #[serde(rename = "people:read")]
+    PeopleRead,
+    /// Adding, changing and disabling members. Whoever holds a role beyond `member` is an administrator's matter.
+    #[serde(rename = "people:write")]
+    PeopleWrite,
+    /// Seeing what belongs to others: without it everyone sees only their own.
+    #[serde(rename = "tenant:read")]
+    TenantRead,
+    /// Cancelling and settling the sessions of others.
+    #[serde(rename = "sessions:stop")]
+    SessionsStop,
+    /// Setting and removing limits on what may be spent.
+    #[serde(rename = "budgets:write")]
+    BudgetsWrite,
+    /// Seeing what was spent, and what budgets hold.
+    #[serde(rename = "spend:read")]
+    SpendRead,
+    /// Reading receipts and their proofs, and who changed what the administration keeps.
+    #[serde(rename = "audit:read")]
+    AuditRead,
 }
 
 impl Scope {
-    pub const ALL: [Self; 8] = [
+    /// What a program gets when nobody says more: what it needs for work of its own.
+    pub const OWN_WORK: [Self; 7] = [
+        Self::AgentsRead,
+        Self::AgentsWrite,
+        Self::SessionsRead,
+        Self::SessionsWrite,
+        Self::FilesRead,
+        Self::FilesWrite,
+        Self::EnvironmentsConnect,
+    ];
+
+    pub const ALL: [Self; 15] = [
         Self::Admin,
         Self::AgentsRead,
         Self::AgentsWrite,
@@ -38,6 +70,13 @@ impl Scope {
         Self::FilesRead,
         Self::FilesWrite,
         Self::EnvironmentsConnect,
+        Self::PeopleRead,
+        Self::PeopleWrite,
+        Self::TenantRead,
+        Self::SessionsStop,
+        Self::BudgetsWrite,
+        Self::SpendRead,
+        Self::AuditRead,
     ];
 
     /// Its name in requests, answers and on the command line.
@@ -51,13 +90,70 @@ impl Scope {
             Self::FilesRead => "files:read",
             Self::FilesWrite => "files:write",
             Self::EnvironmentsConnect => "environments:connect",
+            Self::PeopleRead => "people:read",
+            Self::PeopleWrite => "people:write",
+            Self::TenantRead => "tenant:read",
+            Self::SessionsStop => "sessions:stop",
+            Self::BudgetsWrite => "budgets:write",
+            Self::SpendRead => "spend:read",
+            Self::AuditRead => "audit:read",
         }
+    }
+}
+
+impl Scope {
+    /// What somebody with this role may do with the API. Seeing and changing are always of one's own things, unless
+    /// [`Self::TenantRead`] or [`Self::SessionsStop`] says more.
+    pub const fn of_role(role: Role) -> &'static [Self] {
+        use Scope::{
+            Admin, AgentsRead, AuditRead, AgentsWrite, FilesRead, FilesWrite, PeopleRead, SessionsRead, SessionsStop,
+            SessionsWrite, SpendRead, TenantRead,
+        };
+        match role {
+            Role::Admin => &[Admin],
+            Role::Builder => &[AgentsRead, AgentsWrite, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead],
+            Role::Operator => &[
+                AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead, TenantRead, SessionsStop,
+                SpendRead,
+            ],
+            Role::Auditor => &[AgentsRead, SessionsRead, FilesRead, PeopleRead, TenantRead, SpendRead, AuditRead],
+            Role::Member => &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite],
+        }
+    }
+
+    /// What somebody with all these roles may do, each scope once.
+    pub fn of_roles(roles: &[Role]) -> Vec<Self> {
+        let mut scopes: Vec<Self> = roles.iter().flat_map(|role| Self::of_role(*role)).copied().collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Whose things a caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    Everyone,
+    /// One person's, whoever of their agents asks.
+    Person(UserId),
+    /// Those of programs, which share theirs within a tenant.
+    Programs,
+}
+
+impl Reach {
+    /// Whether it takes in what `creator` made.
+    pub fn covers(self, creator: &Principal) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Person(person) => creator.person() == Some(person),
+            Self::Programs => creator.person().is_none(),
+        }
     }
 }
 
@@ -86,6 +182,28 @@ impl Caller {
         self.scopes.iter().any(|held| *held == scope || *held == Scope::Admin)
     }
 
+    /// Whose sessions and files it may see. A credential that is bound to an environment is led there by its own check.
+    pub fn reach(&self) -> Reach {
+        if self.may(Scope::TenantRead) || self.bound_environment.is_some() {
+            return Reach::Everyone;
+        }
+        self.own()
+    }
+
+    /// Whether it may give more work to what `creator` made, and change or delete it.
+    pub fn may_change(&self, creator: &Principal) -> bool {
+        self.may(Scope::Admin) || self.own().covers(creator)
+    }
+
+    /// Whether it may cancel what `creator` made and settle what is open there.
+    pub fn may_stop(&self, creator: &Principal) -> bool {
+        self.may_change(creator) || self.may(Scope::SessionsStop)
+    }
+
+    fn own(&self) -> Reach {
+        self.principal.person().map_or(Reach::Programs, Reach::Person)
+    }
+
     /// Whether it may register an executor for `environment`: only a credential that is bound to it may, not one that
     /// opens more, because whoever is the executor reads and answers everything the agent does there.
     pub fn may_connect(&self, environment: EnvironmentId) -> bool {
@@ -106,6 +224,10 @@ pub enum AuthError {
     Unknown,
     #[error("this key expired at {0}: ask an administrator for another")]
     Expired(Timestamp),
+    #[error("this sign-in expired at {0}: sign in again")]
+    SignInExpired(Timestamp),
+    #[error("this account is disabled: ask an administrator")]
+    Disabled,
     #[error("the signature does not match the request: {0}")]
     BadSignature(String),
     #[error("the request was signed for {signed}, but it is {now} here: set the clock of the machine that signs")]
@@ -149,8 +271,14 @@ impl RequestParts<'_> {
 /// Tells who sent a request.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// By the API key after `Authorization: Bearer`.
+    /// By what follows `Authorization: Bearer`: an API key, a person's sign-in, or a token of ours.
     async fn authenticate_bearer(&self, token: &str) -> Result<Caller, AuthError>;
+
+    /// By the cookie of a browser. Whoever takes it must also ask for what the cookie alone does not prove: that the
+    /// request comes from our own page (`SignIn::page_token`).
+    async fn authenticate_cookie(&self, _cookie: &str) -> Result<Caller, AuthError> {
+        Err(AuthError::Unknown)
+    }
 
     /// By AWS Signature Version 4 in the `Authorization` header.
     async fn authenticate_sigv4(&self, request: &RequestParts<'_>) -> Result<Caller, AuthError>;
@@ -209,9 +337,9 @@ pub enum KeyDeskError {
 /// Makes, lists and revokes credentials.
 #[async_trait]
 pub trait KeyDesk: Send + Sync {
-    /// The secret is shown this once.
-    async fn create_key(&self, tenant: TenantId, new: NewKey) -> Result<(KeyInfo, Secret), KeyDeskError>;
+    /// `by` makes it. The secret is shown this once.
+    async fn create_key(&self, by: &Principal, tenant: TenantId, new: NewKey) -> Result<(KeyInfo, Secret), KeyDeskError>;
     /// Both kinds, oldest first, revoked ones included.
     async fn list_keys(&self, tenant: TenantId) -> Result<Vec<KeyInfo>, KeyDeskError>;
-    async fn revoke_key(&self, tenant: TenantId, id: KeyId) -> Result<(), KeyDeskError>;
+    async fn revoke_key(&self, by: &Principal, tenant: TenantId, id: KeyId) -> Result<(), KeyDeskError>;
 }

@@ -29,7 +29,7 @@ pub use ledger::{
     AccountKey, Balance, BalanceChange, Budget, Cost, Ending, Exceeded, MAX_SPEND_SUMS, Meter, Payer, Spend, SpendBy,
     SpendEntry, SpendQuery, SpendSum, TurnOutcome, Unit, Window,
 };
-pub use log::{LogStore, SecondPlace, Signer, Signers};
+pub use log::{AuditError, Auditor, LogStore, SecondPlace, Signer, Signers};
 pub use models::{ModelCard, ModelCards, Prices, Residency};
 pub use objects::{ObjectError, Objects};
 pub use people::{Colleagues, People, PeopleError};

@@ -260,3 +260,71 @@ pub trait SecondPlace: Send + Sync {
     /// Keeps a checkpoint for good; on disk when it returns.
     fn keep(&self, tenant: TenantId, checkpoint: LoggedCheckpoint) -> BoxFuture<'static, Result<(), String>>;
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuditError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The text names the field and the way out.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the receipt log cannot be read: {0}")]
+    Damaged(String),
+}
+
+/// What a log says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogStatus {
+    pub origin: String,
+    /// The public key, as one line of C2SP's form for verifiers.
+    pub key: String,
+    /// Records that are leaves.
+    pub size: u64,
+    pub checkpoint: LoggedCheckpoint,
+}
+
+/// That a record is in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inclusion {
+    pub index: u64,
+    /// The tree that the proof leads to the root of.
+    pub checkpoint: LoggedCheckpoint,
+    /// From the leaf to the root.
+    pub proof: Vec<[u8; 32]>,
+}
+
+/// What an export holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExportOf {
+    /// Every record there is.
+    Everything,
+    /// All records of one stream.
+    Stream(StreamId),
+    /// The records of receipts that match.
+    Receipts(ReceiptFilter),
+}
+
+/// The lines of an export, one JSON document each.
+#[async_trait]
+pub trait Export: Send {
+    /// Some whole lines more; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, AuditError>;
+}
+
+/// Proves what is in a tenant's log.
+#[async_trait]
+pub trait Auditor: Send + Sync {
+    /// With a checkpoint over everything that is in the log now.
+    async fn status(&self, tenant: TenantId) -> Result<LogStatus, AuditError>;
+    /// `None` when there is no such record.
+    async fn inclusion(
+        &self,
+        tenant: TenantId,
+        stream: StreamId,
+        position: u64,
+    ) -> Result<Option<Inclusion>, AuditError>;
+    /// That the tree of the first `from` leaves is the beginning of that of the first `to`.
+    async fn consistency(&self, tenant: TenantId, from: u64, to: u64) -> Result<Vec<[u8; 32]>, AuditError>;
+    /// With bodies in the clear only where `opened`.
+    async fn export(&self, tenant: TenantId, of: ExportOf, opened: bool) -> Result<Box<dyn Export>, AuditError>;
+}

@@ -24,6 +24,9 @@ pub enum ObjectError {
 pub trait Objects: Send + Sync {
     async fn put(&self, tenant: TenantId, name: &str, sealed: Bytes) -> Result<(), ObjectError>;
     async fn get(&self, tenant: TenantId, name: &str) -> Result<Bytes, ObjectError>;
+    /// Names of a tenant's objects after `after`, at most `limit`, in an order of this keeper's own; none at the end.
+    /// One that comes or goes meanwhile may be missed.
+    async fn names(&self, tenant: TenantId, after: Option<&str>, limit: u32) -> Result<Vec<String>, ObjectError>;
     /// Succeeds when there is nothing to remove.
     async fn remove(&self, tenant: TenantId, name: &str) -> Result<(), ObjectError>;
 }

@@ -1,9 +1,8 @@
 //! The decision whether an action may be done.
 
-use crate::{Colleague, Meter, ModelCard, Person, Role};
-use bailiwick_core::{Action, AgentConfig, FunctionTool, Label, Remit};
-use bailiwick_types::{Principal, SessionId, TeamId, TenantId, Timestamp};
-use serde::{Deserialize, Serialize};
+use crate::{Colleague, Meter, ModelCard, Person};
+use bailiwick_core::{Action, AgentConfig, Approver, FunctionTool, Label, Remit};
+use bailiwick_types::{Principal, SessionId, TenantId, Timestamp};
 
 /// Everything a decision may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -49,27 +48,16 @@ impl Verdict {
     }
 }
 
-/// Who may answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Approver {
-    /// The person for whom the agent works.
-    Person,
-    /// Somebody else than that person (four eyes): anybody with the role, or of the team; with neither, an admin or
-    /// operator.
-    Second {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        role: Option<Role>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        team: Option<TeamId>,
-    },
-}
-
 pub trait Policy: Send + Sync {
     /// Which policy decides now for this tenant, for receipts.
     fn version(&self, tenant: TenantId) -> u64;
 
     fn decide(&self, request: &PolicyRequest<'_>) -> Verdict;
+
+    /// The verdict with the version that gave it, for receipts: between `decide` and `version` another may be applied.
+    fn decide_at(&self, request: &PolicyRequest<'_>) -> (u64, Verdict) {
+        (self.version(request.tenant), self.decide(request))
+    }
 
     /// Refuses a remit that says something this policy does not understand, naming the entry and the nearest that it
     /// does. For the moment in which an agent is written; deciding never relies on it.

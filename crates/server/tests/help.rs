@@ -19,6 +19,11 @@ fn help_is_as_it_was() {
         "session cancel",
         "session delete",
         "session resolve",
+        "approval",
+        "approval list",
+        "approval show",
+        "approve",
+        "deny",
         "agent",
         "agent apply",
         "agent list",
@@ -56,6 +61,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_possible() {
         (&["key", "create", "--environment", "env_1"], "add --kind access-key"),
         (&["key", "revoke", "x"], "begins with `key_`"),
         (&["session", "resolve", "s", "a", "happened"], "begins with `act_`"),
+        (&["approve", "1"], "begins with `act_`"),
         (&["serve", "--data", "/x", "--listen", "here"], "--listen"),
     ] {
         let ended = run(arguments);

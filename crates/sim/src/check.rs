@@ -51,7 +51,9 @@ pub async fn check(
     }
     actions(&bodies, world, &mut wrong);
     messages(&changes, sent, &mut wrong);
-    projections(store, journal, tenant, session, &changes, &mut wrong).await;
+    if replay.state().is_none_or(|state| !state.deleted) {
+        projections(store, journal, tenant, session, &changes, &mut wrong).await;
+    }
     if let Some(state) = replay.state()
         && state.status() != SessionStatus::Idle
     {
@@ -142,7 +144,11 @@ async fn projections(
             RowBody::Item(item) => drop(items.insert(row.id, item)),
             RowBody::Turn(turn) => drop(turns.insert(row.id, turn)),
             RowBody::Session(session) => view = Some(*session),
-            RowBody::Artifact(_) | RowBody::ArtifactRemoved | RowBody::SessionRemoved => {}
+            RowBody::Artifact(_)
+            | RowBody::ArtifactRemoved
+            | RowBody::Approval(_)
+            | RowBody::ApprovalRemoved
+            | RowBody::SessionRemoved => {}
         }
     }
     let stored_items: BTreeMap<u128, Item> = stored(store, journal, tenant, session, RowKind::Item).await;

@@ -6,6 +6,7 @@
 mod id;
 mod money;
 mod principal;
+mod role;
 mod secret;
 mod time;
 mod tokens;
@@ -14,8 +15,9 @@ pub use id::{
     ActionId, AgentId, ArtifactId, BudgetId, CredentialId, EnvironmentId, FileId, GrantId, IdError, ItemId, KeyId,
     NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
 };
-pub use money::Money;
+pub use money::{Money, MoneyError};
 pub use principal::Principal;
+pub use role::Role;
 pub use secret::Secret;
 pub use time::{Millis, Timestamp};
 pub use tokens::TokenUsage;

@@ -3,13 +3,19 @@
 use crate::{
     app::App,
     error::ApiError,
-    types::input::{ContentParam, EventParam, FirstInput, MessageParam, OutputParam, ToolResultInput},
+    handlers::approvals::may_not,
+    types::approval::Approval,
+    types::input::{
+        ContentParam, EventParam, FirstInput, McpApprovalDecision, McpApprovalInput, MessageParam, OutputParam,
+        ToolResultInput,
+    },
 };
 use bailiwick_core::{
     Content,
     item::{RequiredAction, SessionStatus, SessionView},
     record::{Input, UserMessage},
 };
+use bailiwick_ports::Caller;
 use bailiwick_types::{ItemId, TurnId};
 
 const MAX_EVENTS: usize = 64;
@@ -74,6 +80,7 @@ fn check_image(url: &str, path: &str) -> Result<(), ApiError> {
 /// Inputs for a session as it is now. `busy` says that inputs wait which the view does not show yet.
 pub(crate) fn of_events(
     app: &App,
+    caller: &Caller,
     events: Vec<EventParam>,
     view: &SessionView,
     busy: bool,
@@ -102,12 +109,42 @@ pub(crate) fn of_events(
                 return Err(ApiError::conflict("no_active_turn", "There is no turn to cancel: the session is idle."));
             }
             EventParam::ToolResult(result) => tool_result(app, result, view, &mut answered, &path)?,
-            EventParam::McpApproval(_) | EventParam::ComputerUseApproval(_) => {
+            EventParam::McpApproval(answer) => approval(app, caller, answer, view, &path)?,
+            EventParam::ComputerUseApproval(_) => {
                 return Err(ApiError::not_built(format!("{path}.type")));
             }
         });
     }
     Ok(inputs)
+}
+
+/// The answer to an action that is shown as a call of a tool.
+fn approval(
+    app: &App,
+    caller: &Caller,
+    answer: McpApprovalInput,
+    view: &SessionView,
+    path: &str,
+) -> Result<Input, ApiError> {
+    let McpApprovalInput { request_id, response } = answer;
+    let asked = view.required_actions.iter().find_map(|required| match required {
+        RequiredAction::Approval(asked) if asked.action.to_string() == request_id => Some(asked),
+        _ => None,
+    });
+    let Some(asked) = asked else {
+        let path = format!("{path}.request_id");
+        return Err(ApiError::invalid(
+            path.clone(),
+            format!("`{path}`: nothing of this session with this id waits for an answer."),
+        ));
+    };
+    let (approver, principal) = (&asked.question.approver, &asked.principal);
+    if !app.options.handle.may_answer(caller.tenant, approver, principal, &caller.principal) {
+        return Err(may_not(&Approval::of(asked, None)));
+    }
+    let reason = (response.decision == McpApprovalDecision::Cancel).then(|| "the request was dismissed".to_owned());
+    let approve = response.decision == McpApprovalDecision::Approve;
+    Ok(Input::Answer { action: asked.action, approve, reason })
 }
 
 fn tool_result(

@@ -2,8 +2,11 @@
 
 pub(crate) mod agent_config;
 pub(crate) mod agents;
+pub(crate) mod approvals;
 pub(crate) mod artifacts;
+pub(crate) mod budgets;
 pub(crate) mod environment_config;
+pub(crate) mod environment_files;
 pub(crate) mod environments;
 pub(crate) mod events;
 pub(crate) mod executors;
@@ -12,8 +15,12 @@ pub(crate) mod history;
 pub(crate) mod inputs;
 pub(crate) mod keys;
 pub(crate) mod models;
+pub(crate) mod people;
 pub(crate) mod receipts;
 pub(crate) mod sessions;
+pub(crate) mod sign_in;
+pub(crate) mod teams;
+pub(crate) mod spend;
 pub(crate) mod unbuilt;
 
 use axum::{Json, response::IntoResponse};

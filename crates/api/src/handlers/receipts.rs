@@ -113,10 +113,13 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
     fields.insert("call_id".into(), json!(decided.call_id));
     fields.insert("principal".into(), json!(decided.principal));
     fields.insert("policy_version".into(), json!(decided.policy_version));
+    if let Some(answered) = &decided.answered {
+        fields.insert("answered".into(), json!(answered));
+    }
     fields
 }
 
-/// `decision` is `allowed`, `denied` or `held`.
+/// `decision` is `allowed`, `denied`, `asked` or `held`.
 fn ruling_fields(ruling: &Ruling) -> Map<String, Value> {
     match json!(ruling) {
         Value::Object(fields) => fields,

@@ -1,6 +1,6 @@
 //! Agents: saved colleagues and the agent of one session.
 
-use super::extra::AgentExtras;
+use super::extra::{AgentExtras, SavedAgentExtras, SavedExtrasView};
 use crate::body::{nested, nullable, tagged};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -124,12 +124,12 @@ pub struct SavedAgentParam {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Vec<ToolParam>>)]
     pub tools: Option<Option<Vec<ToolParam>>>,
-    pub bailiwick: Option<AgentExtras>,
+    pub bailiwick: Option<SavedAgentExtras>,
 }
 
 impl SavedAgentParam {
     /// What it shares with the agent of a session.
-    pub fn split(self) -> (AgentParam, Option<Option<String>>, Option<Option<Metadata>>) {
+    pub fn split(self) -> (AgentParam, Option<Option<String>>, Option<Option<Metadata>>, SavedAgentExtras) {
         let Self {
             compaction,
             experimental,
@@ -144,6 +144,8 @@ impl SavedAgentParam {
             tools,
             bailiwick,
         } = self;
+        let extras = bailiwick.unwrap_or_default();
+        let bailiwick = Some(AgentExtras { remit: extras.remit.clone(), limits: extras.limits.clone() });
         let shared = AgentParam {
             compaction,
             experimental,
@@ -156,7 +158,7 @@ impl SavedAgentParam {
             tools,
             bailiwick,
         };
-        (shared, name, metadata)
+        (shared, name, metadata, extras)
     }
 }
 
@@ -375,6 +377,9 @@ pub struct AgentExtrasView {
     pub version: u32,
     pub remit: super::extra::Remit,
     pub limits: super::extra::Limits,
+    /// Only on saved agents.
+    #[serde(flatten)]
+    pub saved: Option<SavedExtrasView>,
 }
 
 /// The answer to a deletion.
@@ -415,6 +420,7 @@ impl AgentSettings {
                 version: agent.version,
                 remit: (&agent.remit).into(),
                 limits: (&agent.limits).into(),
+                saved: None,
             },
         }
     }

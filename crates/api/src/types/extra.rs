@@ -1,5 +1,7 @@
 //! The contents of the objects named `bailiwick`: what we add to the API.
 
+use super::approval::Approval;
+use crate::body::nullable;
 use bailiwick_core as core;
 use bailiwick_types::Millis;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,63 @@ use utoipa::ToSchema;
 pub struct AgentExtras {
     pub remit: Option<Remit>,
     pub limits: Option<LimitsParam>,
+}
+
+/// What a saved agent may be given beyond the API. What is left out stays.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SavedAgentExtras {
+    pub remit: Option<Remit>,
+    pub limits: Option<LimitsParam>,
+    /// Id of the user who answers for it; the person who saves it when it is left out.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<Option<String>>,
+    /// Id of the user who takes over when the owner is disabled.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    pub deputy: Option<Option<String>>,
+    /// Id of a team.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    pub team: Option<Option<String>>,
+    pub status: Option<AgentStatus>,
+    /// When somebody should look whether it is still needed and right; seconds since 1970.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i64>)]
+    pub review_at: Option<Option<i64>>,
+    /// Why this version is written.
+    pub note: Option<String>,
+    /// `true`: new sessions do not get this version until it is published.
+    pub draft: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentStatus {
+    Active,
+    /// Does nothing until it is active again.
+    Suspended,
+    /// Does nothing any more, for ever.
+    Retired,
+}
+
+/// What we tell of a saved agent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SavedExtrasView {
+    /// What this version is: `draft`, `published`, `superseded` or `rolled_back`.
+    pub state: &'static str,
+    /// The version that new sessions get; `null` while there are only drafts.
+    pub published_version: Option<u32>,
+    /// Who wrote this version.
+    pub author: Option<String>,
+    pub note: Option<String>,
+    pub owner: Option<String>,
+    pub deputy: Option<String>,
+    pub team: Option<String>,
+    pub status: AgentStatus,
+    /// Seconds since 1970.
+    pub review_at: Option<i64>,
 }
 
 /// The allow-list of operations; anything else is denied.
@@ -111,6 +170,8 @@ pub struct SessionExtras {
     pub unresolved: Vec<Unresolved>,
     /// Calls of the running turn that are held because the same effect is unresolved.
     pub held_by: Vec<String>,
+    /// Actions that wait for a person's word (`POST /bailiwick/v1/approvals/{approval_id}`).
+    pub approvals: Vec<Approval>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -169,6 +230,8 @@ pub enum Effect {
     Unknown { reason: String },
     /// The same effect is unknown as this action.
     Held { by: String },
+    /// Waits for a person's word (`/bailiwick/v1/approvals`).
+    Asked { rule: String, reason: String },
     /// A person said what became of it: `happened`, `did_not_happen` or `do_again`.
     Resolved { resolution: &'static str, by: String },
 }

@@ -99,9 +99,9 @@ pub enum EventParam {
     /// The answer to a function call.
     #[serde(rename = "agent.session.input.tool_result")]
     ToolResult(ToolResultInput),
-    /// Not built: answers 501.
+    /// The answer to a call of a tool that waits for it.
     #[serde(rename = "agent.session.input.mcp_approval_request_result")]
-    McpApproval(UnbuiltInput),
+    McpApproval(McpApprovalInput),
     /// Not built: answers 501.
     #[serde(rename = "agent.session.input.computer_use_approval_request_result")]
     ComputerUseApproval(UnbuiltInput),
@@ -128,6 +128,38 @@ pub struct ToolResultInput {
     pub error: Option<String>,
     #[serde(default)]
     pub output: Option<OutputParam>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpApprovalInput {
+    /// As the required action shows it.
+    pub request_id: String,
+    pub response: McpApprovalResponse,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpApprovalResponse {
+    /// `mcp_tool_call`.
+    #[serde(rename = "type")]
+    pub kind: McpApprovalKind,
+    pub decision: McpApprovalDecision,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum McpApprovalKind {
+    McpToolCall,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum McpApprovalDecision {
+    Approve,
+    Deny,
+    /// Dismisses the request: the call is not made, and the turn goes on.
+    Cancel,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -167,7 +199,7 @@ impl<'de> Deserialize<'de> for EventParam {
             "message" => Some(nested(rest).map(Self::Message)),
             "cancel" => Some(nested(rest).map(Self::Cancel)),
             "tool_result" => Some(nested(rest).map(Self::ToolResult)),
-            "mcp_approval_request_result" => Some(Ok(Self::McpApproval(UnbuiltInput {}))),
+            "mcp_approval_request_result" => Some(nested(rest).map(Self::McpApproval)),
             "computer_use_approval_request_result" => Some(Ok(Self::ComputerUseApproval(UnbuiltInput {}))),
             _ => None,
         })

@@ -260,6 +260,9 @@ fn extras(item: &CoreItem) -> Option<ItemExtras> {
         EffectNote::Denied { rule, remedy } => Effect::Denied { rule: rule.clone(), remedy: remedy.clone() },
         EffectNote::Unknown { reason } => Effect::Unknown { reason: reason.clone() },
         EffectNote::Held { by } => Effect::Held { by: by.to_string() },
+        EffectNote::Asked { question } => {
+            Effect::Asked { rule: question.rule.clone(), reason: question.reason.clone() }
+        }
         EffectNote::Resolved { resolution, by } => {
             Effect::Resolved { resolution: resolution_word(*resolution), by: by.to_string() }
         }

@@ -2,12 +2,15 @@
 //! them. Names and shapes are the API's; everything that we add sits in objects named `bailiwick`.
 
 pub mod agent;
+pub mod approval;
 pub mod environment;
 pub mod event;
 pub mod extra;
 pub mod file;
 pub mod input;
 pub mod item;
+pub mod money;
 pub mod page;
+pub mod people;
 pub mod session;
 pub mod turn;

@@ -2,14 +2,16 @@
 
 use super::{
     agent::{AgentParam, AgentSettings, Effort, Metadata, ServiceTier, SessionAgent, ToolParam},
+    approval::{self, Approval},
     environment::{self, Environment, EnvironmentParam},
     extra::{EnvironmentExtras, EnvironmentFacts, SessionExtras, Unresolved},
     input::FirstInput,
+    item::ENVIRONMENT_LABEL,
     turn::Usage,
 };
 use crate::body::nullable;
 use bailiwick_core::{
-    EnvironmentSpec,
+    Action, EnvironmentSpec,
     environment::Connection,
     item::{RequiredAction as CoreRequired, SessionStatus, SessionView},
 };
@@ -21,6 +23,9 @@ use utoipa::ToSchema;
 pub const RESERVED: &str = "bailiwick.";
 pub const ROLE_KEY: &str = "bailiwick.role_arn";
 pub const CACHE_KEY: &str = "bailiwick.prompt_cache_ttl";
+
+/// A cent of any currency that has cents.
+pub const MICROS_PER_CENT: i64 = 10_000;
 
 // ---- requests ----
 
@@ -45,7 +50,7 @@ pub struct SessionCreate {
     /// `auto_review` is not built and answers 501.
     #[serde(default)]
     pub review: Option<Review>,
-    /// Not built: answers 501 unless its limit is null.
+    /// What the session's model calls may cost. Needs a server whose currency is USD.
     #[serde(default)]
     pub spend_control: Option<SpendControlParam>,
     #[serde(default)]
@@ -95,8 +100,17 @@ pub enum Review {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpendControlParam {
+    /// Above 0, in US cents; null for no limit.
     #[serde(default)]
     pub limit: Option<i64>,
+}
+
+/// A session's limit and what is recorded against it, in US cents.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct SpendControl {
+    pub limit: i64,
+    /// Whole cents, rounded down.
+    pub consumed: i64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -169,6 +183,9 @@ pub struct Session {
     pub vault_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// Left out where there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend_control: Option<SpendControl>,
     pub bailiwick: SessionExtras,
 }
 
@@ -185,6 +202,25 @@ pub enum RequiredAction {
     EnvironmentConnection {
         environment_id: String,
     },
+    /// A person's word on a call of a tool. Every other kind of action stands under `bailiwick.approvals`.
+    McpApprovalRequest {
+        turn_id: String,
+        request_id: String,
+        request: McpApproval,
+    },
+}
+
+/// What the person is asked.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct McpApproval {
+    /// `mcp_tool_call`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub server_label: &'static str,
+    pub name: String,
+    #[schema(value_type = Object)]
+    pub arguments: Value,
+    pub message: String,
 }
 
 impl Session {
@@ -205,6 +241,10 @@ impl Session {
             vault_ids: Vec::new(),
             prompt_cache_options: view.metadata.get(CACHE_KEY).map(|ttl| PromptCacheOptions {
                 ttl: if ttl == CacheTtl::HalfDay.as_str() { CacheTtl::HalfDay } else { CacheTtl::HalfHour },
+            }),
+            spend_control: view.spend_limit.map(|limit| SpendControl {
+                limit: limit.as_micros() / MICROS_PER_CENT,
+                consumed: view.spent.as_micros() / MICROS_PER_CENT,
             }),
             bailiwick: extras(view),
         }
@@ -232,8 +272,33 @@ fn required(action: &CoreRequired) -> Option<RequiredAction> {
         CoreRequired::EnvironmentConnection { environment } => {
             Some(RequiredAction::EnvironmentConnection { environment_id: environment.to_string() })
         }
+        CoreRequired::Approval(view) => {
+            shown_as_mcp_call(&view.arguments).then(|| RequiredAction::McpApprovalRequest {
+                turn_id: view.turn.to_string(),
+                request_id: view.action.to_string(),
+                request: McpApproval {
+                    kind: "mcp_tool_call",
+                    server_label: ENVIRONMENT_LABEL,
+                    name: view.operation.clone(),
+                    arguments: approval::arguments(view),
+                    message: format!(
+                        "{} (rule `{}`): {}",
+                        view.question.reason,
+                        view.question.rule,
+                        approval::visible(&view.what)
+                    ),
+                },
+            })
+        }
         CoreRequired::ResolveOutcome { .. } => None,
     }
+}
+
+/// Whether the item that shows an action is an `mcp_call` (see `types::item`).
+fn shown_as_mcp_call(action: &Action) -> bool {
+    use bailiwick_core::ActionKind::{CommandRun, FileRead, FileWrite};
+    matches!(action.kind(), FileRead | FileWrite | CommandRun)
+        && !matches!(action, Action::CommandRun(_) | Action::ArtifactPublish { .. } | Action::FileAdd { .. })
 }
 
 fn extras(view: &SessionView) -> SessionExtras {
@@ -254,7 +319,17 @@ fn extras(view: &SessionView) -> SessionExtras {
         environment: environment_extras(view),
         unresolved: unresolved.collect(),
         held_by: held.collect(),
+        approvals: approvals(view),
     }
+}
+
+/// Nobody in particular reads them here, so that nobody in particular may answer: `/bailiwick/v1/approvals` says who.
+fn approvals(view: &SessionView) -> Vec<Approval> {
+    let asked = view.required_actions.iter().filter_map(|required| match required {
+        CoreRequired::Approval(approval) => Some(Approval::of(approval, None)),
+        _ => None,
+    });
+    asked.collect()
 }
 
 fn environment_extras(view: &SessionView) -> Option<EnvironmentExtras> {

@@ -21,16 +21,22 @@ use bailiwick_core::{
     ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
 };
 use bailiwick_engine::Handle;
-use bailiwick_gate::{Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Live, Model, Permit, Settled};
-use bailiwick_identity::{Credentials, NewAccessKey, NewApiKey};
+use bailiwick_gate::{
+    Administrator, Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Live, Model, Permit, Settled,
+};
+use bailiwick_identity::{
+    Credentials, Lives, NewAccessKey, NewApiKey, PasswordCost, Reception, Roster, SignInOptions, SignIns,
+};
 use bailiwick_policy::AllowList;
-use bailiwick_ports::{BoxFuture, Clock, ModelCard, ModelCards, Scope, Store, TaskHandle, Tasks};
+use bailiwick_ports::{BoxFuture, Clock, ModelCard, ModelCards, Policy, Scope, Store, TaskHandle, Tasks};
 use bailiwick_testkit::{
     keys::PlainKeys,
     random::SeededRandom,
     store::{MemoryObjects, MemoryStore},
 };
-use bailiwick_types::{ArtifactId, EnvironmentId, ItemId, NodeId, Secret, SessionId, TenantId, Timestamp, TokenUsage};
+use bailiwick_types::{
+    ArtifactId, EnvironmentId, ItemId, NodeId, Principal, Secret, SessionId, TenantId, Timestamp, TokenUsage,
+};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{
@@ -255,6 +261,8 @@ pub struct House {
     pub store: MemoryStore,
     pub objects: MemoryObjects,
     pub credentials: Arc<Credentials>,
+    pub roster: Arc<Roster>,
+    pub sign_ins: Arc<SignIns>,
     pub model: ScriptedModel,
     pub executor: FakeExecutor,
     pub tenant: TenantId,
@@ -269,22 +277,46 @@ impl House {
     }
 
     pub async fn with(limits: Limits) -> Arc<Self> {
+        Self::under(limits, Arc::new(AllowList)).await
+    }
+
+    pub async fn under(limits: Limits, policy: Arc<dyn Policy>) -> Arc<Self> {
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let (store, objects) = (MemoryStore::new(Arc::clone(&clock)), MemoryObjects::new());
         let (keys, random) = (Arc::new(PlainKeys), Arc::new(SeededRandom::new(7)));
         let ports: Arc<dyn Store> = Arc::new(store.clone());
-        let credentials = Arc::new(Credentials::new(ports.clone(), keys.clone(), clock.clone(), random.clone()));
+        let administration = Arc::new(Administrator::new(ports.clone(), keys.clone(), clock.clone()));
+        let credentials = Arc::new(Credentials::new(
+            ports.clone(),
+            keys.clone(),
+            administration.clone(),
+            clock.clone(),
+            random.clone(),
+        ));
         let tenant = credentials.bootstrap_tenant().await.unwrap().id;
+        let roster = Roster::load(ports.clone(), keys.clone(), administration.clone(), clock.clone(), random.clone());
+        let roster = Arc::new(roster.await.unwrap());
+        let sign_ins = SignInOptions {
+            tenant,
+            roster: roster.clone(),
+            // A password is tried often here.
+            cost: PasswordCost { memory_kib: 64, passes: 1 },
+            lives: Lives::default(),
+            provider: None,
+        };
+        let sign_ins = Arc::new(sign_ins.build());
+        let reception = Reception { credentials: credentials.clone(), sign_ins: sign_ins.clone() };
         let archive = Archive::new(ports.clone(), keys.clone(), Arc::new(objects.clone()));
         let model = ScriptedModel::default();
         let (closed, was_closed) = mpsc::unbounded_channel();
         let executor =
             FakeExecutor { archive: archive.clone(), release: Arc::default(), outputs: Arc::default(), closed };
-        let gate = Gate::new(ports.clone(), keys.clone(), Arc::new(AllowList), clock.clone());
+        let gate = Gate::new(ports.clone(), keys.clone(), policy.clone(), clock.clone());
         let engine = bailiwick_engine::Options {
             store: ports.clone(),
             keys: keys.clone(),
             gate: Arc::new(gate),
+            archive: archive.clone(),
             model: Arc::new(model.clone()),
             executor: Arc::new(executor.clone()),
             cards: Arc::new(Cards),
@@ -304,9 +336,14 @@ impl House {
             keys,
             archive,
             cards: Arc::new(Cards),
-            policy: Arc::new(AllowList),
-            authenticator: credentials.clone(),
+            policy,
+            authenticator: Arc::new(reception),
             key_desk: credentials.clone(),
+            administration,
+            directory: roster.clone(),
+            people: roster.clone(),
+            colleagues: roster.clone(),
+            sign_in: sign_ins.clone(),
             executor_door: Some(Arc::new(Door(door))),
             clock,
             random,
@@ -319,7 +356,22 @@ impl House {
         let router = api.router();
         let key = new_key(&credentials, tenant, vec![Scope::Admin]).await;
         let (door, closed) = (tokio::sync::Mutex::new(came), tokio::sync::Mutex::new(was_closed));
-        Arc::new(Self { api, router, handle, store, objects, credentials, model, executor, tenant, key, door, closed })
+        Arc::new(Self {
+            api,
+            router,
+            handle,
+            store,
+            objects,
+            credentials,
+            roster,
+            sign_ins,
+            model,
+            executor,
+            tenant,
+            key,
+            door,
+            closed,
+        })
     }
 
     pub async fn new_key(&self, scopes: Vec<Scope>) -> String {
@@ -337,7 +389,7 @@ impl House {
 
     pub async fn access_key(&self, environment: Option<EnvironmentId>, scopes: Vec<Scope>) -> (String, Secret) {
         let new = NewAccessKey { name: "test".into(), scopes, expires: None, environment };
-        let (key, secret) = self.credentials.create_access_key(self.tenant, new).await.unwrap();
+        let (key, secret) = self.credentials.create_access_key(&Principal::Operator, self.tenant, new).await.unwrap();
         (key.access_key_id, secret)
     }
 
@@ -400,6 +452,13 @@ impl House {
         (events.last().unwrap().data["session"].clone(), events)
     }
 
+    /// Waits until this many objects are kept.
+    pub async fn until_objects(&self, count: usize) {
+        while self.objects.count() != count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Waits until a session satisfies `done`.
     pub async fn until(&self, session: &str, done: impl Fn(&Value) -> bool) -> Value {
         loop {
@@ -414,7 +473,7 @@ impl House {
 
 async fn new_key(credentials: &Credentials, tenant: TenantId, scopes: Vec<Scope>) -> String {
     let new = NewApiKey { name: "test".into(), scopes, expires: None };
-    credentials.create_api_key(tenant, new).await.unwrap().1.expose().to_owned()
+    credentials.create_api_key(&Principal::Operator, tenant, new).await.unwrap().1.expose().to_owned()
 }
 
 fn merge(body: &mut Value, more: Value) {

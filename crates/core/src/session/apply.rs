@@ -3,19 +3,19 @@
 //! Applying never fails. A record that does not fit the state (a result for a call that is over, say) changes nothing:
 //! the gate checks before it writes, and a stream must always be readable.
 
+use super::booking::Closing;
 use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, ToolMemo, Turn, UnknownAction, describe};
 use crate::{
-    Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentSpec, EnvironmentStatus,
-    Failure, FailureCode, ModelAnswer, Outcome, Purpose, Stop,
-    environment::HostedFile,
-    item::{ArtifactView, Change, EffectNote, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
+    Action, ActionResult, Answer, CommandEnd, CommandOutput, Content, Ending, Entry, EntryBody,
+    EnvironmentStatus, Exceeded, Failure, FailureCode, ModelAnswer, Outcome, Purpose, Stop,
+    item::{ArtifactView, Change, EffectNote, GivenOutcome, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
     joined_text,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, CallRefused, Input, InputReceived, Record, Resolution,
         Ruling, SessionCreated, SessionPatch, TurnEnd, TurnEnded, TurnError, TurnStarted,
     },
 };
-use bailiwick_types::{ActionId, ItemId, Principal, SessionId, TenantId, Timestamp, TokenUsage};
+use bailiwick_types::{ActionId, ItemId, Millis, Money, Principal, SessionId, TenantId, Timestamp, TokenUsage};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -40,16 +40,20 @@ impl State {
             environment_error: None,
             metadata: created.metadata.clone(),
             usage: TokenUsage::default(),
+            spent: Money::ZERO,
+            spend_limit: created.spend_limit,
             deleted: false,
             position: 1,
             inbox_through: 0,
             entries: Vec::new(),
             queue: Vec::new(),
+            given: Vec::new(),
             notices: Vec::new(),
             measured_tokens: 0,
             unmeasured_bytes: 0,
             turn: None,
             open: BTreeMap::new(),
+            asked: BTreeMap::new(),
             unknown: BTreeMap::new(),
             touched_environment: false,
             next_ordinal: 0,
@@ -74,7 +78,7 @@ impl State {
             Body::TurnStarted(started) => self.turn_started(record.time, started, &mut changes),
             Body::TurnEnded(ended) => self.turn_ended(record.time, ended, &mut changes),
             Body::ActionDecided(decided) => self.decided(record.time, decided, &mut changes),
-            Body::ActionResumed(resumed) => self.resumed(resumed, &mut changes),
+            Body::ActionResumed(resumed) => self.resumed(record.time, resumed, &mut changes),
             Body::ActionSettled(settled) => self.settled(record.time, settled, &mut changes),
             Body::CallRefused(refused) => self.call_refused(refused, &mut changes),
         }
@@ -128,7 +132,7 @@ impl State {
                         && matches!(*open.action, Action::FunctionCall { .. })
                 });
                 if let Some(id) = open.map(|(id, _)| *id) {
-                    self.function_answered(id, *item, result, changes);
+                    self.function_answered(at, id, *item, result, changes);
                 }
             }
             Input::Update(patch) => {
@@ -136,8 +140,12 @@ impl State {
                 changes.push(Change::SessionUpdated(Box::new(self.view())));
             }
             Input::Resolve { action, resolution } => self.resolve(*action, *resolution, orderer, changes),
+            Input::Answer { action, approve, reason } => {
+                let (by, approve, reason) = (orderer.clone(), *approve, reason.clone());
+                self.take_answer_to(*action, Answer { by, approve, reason });
+            }
             Input::Environment { status } => self.environment(*status, None, changes),
-            Input::AddFile { file } => self.add_file(file, changes),
+            Input::AddFile { file } => self.add_file(received.sequence, orderer, file, changes),
             Input::RemoveArtifact { artifact } => changes.push(Change::ArtifactRemoved(*artifact)),
             Input::Delete => {
                 self.deleted = true;
@@ -175,7 +183,12 @@ impl State {
     }
 
     fn patch(&mut self, patch: &SessionPatch) {
-        let SessionPatch { model, reasoning, text, service_tier, tools, metadata } = patch.clone();
+        let SessionPatch { model, reasoning, text, service_tier, tools, metadata, spend_limit } = patch.clone();
+        if model.is_some() || tools.is_some() {
+            // What was measured says nothing about another model, or other tools.
+            self.measured_tokens = 0;
+            self.unmeasured_bytes = self.entries.iter().map(|entry| entry.body.weight() as u64).sum();
+        }
         let agent = &mut self.agent;
         agent.model = model.unwrap_or_else(|| agent.model.clone());
         agent.reasoning = reasoning.unwrap_or_else(|| agent.reasoning.clone());
@@ -186,6 +199,7 @@ impl State {
             self.tools = ToolMemo::default();
         }
         self.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
+        self.spend_limit = spend_limit.map_or(self.spend_limit, |changed| changed.limit);
     }
 
     fn environment(&mut self, status: EnvironmentStatus, error: Option<String>, changes: &mut Vec<Change>) {
@@ -199,19 +213,6 @@ impl State {
             changes.push(Change::Environment { id, kind, status, error });
             changes.push(Change::SessionUpdated(Box::new(self.view())));
         }
-    }
-
-    fn add_file(&mut self, file: &HostedFile, changes: &mut Vec<Change>) {
-        let starting = self.open.values().any(|open| matches!(*open.action, Action::EnvironmentStart { .. }));
-        if starting || self.environment_facts.is_some() {
-            return;
-        }
-        let EnvironmentSpec::Hosted(hosted) = &mut self.environment else { return };
-        match hosted.files.iter_mut().find(|earlier| earlier.path == file.path) {
-            Some(earlier) => *earlier = file.clone(),
-            None => hosted.files.push(file.clone()),
-        }
-        changes.push(Change::SessionUpdated(Box::new(self.view())));
     }
 
     fn resolve(&mut self, action: ActionId, how: Resolution, by: &Principal, changes: &mut Vec<Change>) {
@@ -247,6 +248,8 @@ impl State {
     fn turn_started(&mut self, at: Timestamp, started: &TurnStarted, changes: &mut Vec<Change>) {
         self.last_active = at;
         self.next_turn += 1;
+        // A turn that only lays files in has nothing to answer, and nothing of its own to publish.
+        let silent = !self.queue.iter().any(|queued| queued.orderer == started.orderer);
         let turn = Turn {
             id: started.turn,
             ordinal: self.next_turn,
@@ -257,11 +260,12 @@ impl State {
             calls: Vec::new(),
             next_output: 0,
             cancel: false,
-            answered: false,
-            published: false,
+            answered: silent,
+            published: silent,
             failure: None,
             overflow: Overflow::No,
             lost_calls: 0,
+            waited: Millis(0),
         };
         self.turn = Some(turn);
         if let Some(turn) = &self.turn {
@@ -279,7 +283,10 @@ impl State {
             TurnEnd::Cancelled => "the turn was cancelled",
         };
         self.abandon_calls(why, changes);
-        self.open.clear();
+        let failure = Failure::new(FailureCode::Cancelled, format!("{why} before the file was in its place"));
+        self.give_up_files(&GivenOutcome::Failed { failure }, changes);
+        self.end_questions(at, changes);
+        self.close_all(at, ended, changes);
         let Some(turn) = self.turn.take() else { return };
         let mut view = self.turn_view(&turn);
         view.completed = Some(at);
@@ -324,7 +331,12 @@ impl State {
 
     fn decided(&mut self, at: Timestamp, decided: &ActionDecided, changes: &mut Vec<Change>) {
         let index = self.call_index(decided.call_id.as_deref());
+        if matches!(decided.arguments, Action::FileAdd { .. }) {
+            self.file_decided(decided);
+        }
+        let before = self.end_question(at, decided.action, changes);
         match &decided.decision {
+            Ruling::Asked(question) => self.ask(at, decided, question, before, changes),
             Ruling::Allowed { .. } => {
                 if matches!(&decided.arguments, Action::ModelCall(call) if call.purpose == Purpose::Step) {
                     self.absorb_shown();
@@ -339,6 +351,9 @@ impl State {
                         digest: decided.digest.clone(),
                         principal: decided.principal.clone(),
                         since: at,
+                        quote: decided.spending.quote,
+                        team: decided.spending.team,
+                        reservations: Self::reserve(at, &decided.spending, changes),
                     },
                 );
                 if let (Some(index), Some(turn)) = (index, &mut self.turn) {
@@ -348,7 +363,9 @@ impl State {
                         Some(decided.action),
                         item_body(&turn.calls[index], &decided.arguments),
                     );
-                    changes.push(Change::ItemAdded(item));
+                    if before.is_none() {
+                        changes.push(Change::ItemAdded(item));
+                    }
                 }
             }
             Ruling::Denied { rule, reason, remedy } => {
@@ -383,8 +400,14 @@ impl State {
                 self.finish_call(index, Some((decided.action, &decided.arguments)), end, changes);
             }
             None => {
+                if matches!(decided.arguments, Action::FileAdd { .. }) {
+                    return self.file_denied(&message, changes);
+                }
                 let answered = self.turn.as_ref().is_some_and(|turn| turn.answered);
                 let starting = matches!(decided.arguments, Action::EnvironmentStart { .. });
+                if starting {
+                    self.give_up_files(&GivenOutcome::Denied { message: message.clone() }, changes);
+                }
                 if starting && !answered {
                     self.deny_environment_calls(rule, remedy, &message, changes);
                     return;
@@ -394,7 +417,9 @@ impl State {
                     if publishing {
                         turn.published = true;
                     } else {
-                        turn.failure = Some(TurnError { code: "invalid_request".into(), message });
+                        let exceeded = decided.spending.exceeded.as_ref();
+                        let code = exceeded.map_or("invalid_request", Exceeded::turn_error_code);
+                        turn.failure = Some(TurnError { code: code.into(), message });
                     }
                 }
             }
@@ -421,22 +446,28 @@ impl State {
         }
     }
 
-    fn resumed(&mut self, resumed: &ActionResumed, changes: &mut Vec<Change>) {
+    fn resumed(&mut self, at: Timestamp, resumed: &ActionResumed, changes: &mut Vec<Change>) {
         if let Ruling::Denied { rule, .. } = &resumed.decision {
             let reason = format!("rule `{rule}` no longer allows asking what became of it");
             let outcome = Outcome::Unknown { reason };
-            let at = self.last_active;
-            self.settled(at, &ActionSettled { action: resumed.action, outcome }, changes);
+            let last_active = self.last_active;
+            self.settled(at, &ActionSettled { action: resumed.action, outcome, cost: None }, changes);
+            self.last_active = last_active;
+        } else {
+            self.attempt_again(at, resumed, changes);
         }
     }
 
     fn settled(&mut self, at: Timestamp, settled: &ActionSettled, changes: &mut Vec<Change>) {
         self.last_active = at;
-        let Some(open) = self.open.remove(&settled.action) else { return };
+        let Some(open) = self.open.get(&settled.action) else { return };
+        let closing = Closing::of(open, &settled.outcome, settled.cost);
+        let Some(open) = self.close(at, settled.action, &closing, changes) else { return };
         match &*open.action {
             Action::ModelCall(call) if call.purpose == Purpose::Compaction => self.compacted(settled, changes),
             Action::ModelCall(_) => self.answered(settled, changes),
             Action::EnvironmentStart { .. } => self.environment_started(settled, changes),
+            Action::FileAdd { .. } => self.file_settled(&open, settled, changes),
             Action::ArtifactPublish { environment, .. } => self.published(at, &open, *environment, settled, changes),
             _ => self.tool_settled(&open, settled, changes),
         }
@@ -504,6 +535,7 @@ impl State {
             }));
         }
         turn.answered = turn.calls.is_empty();
+        turn.published = false;
         turn.failure = match answer.stop {
             Stop::Completed => None,
             Stop::MaxOutputTokens => {
@@ -587,7 +619,9 @@ impl State {
                     FailureCode::ExecutorIncompatible => "executor_version_incompatible",
                     _ => "sandbox_error",
                 };
+                self.give_up_files(&GivenOutcome::Failed { failure: failure.clone() }, changes);
                 match &mut self.turn {
+                    Some(turn) if turn.published => {}
                     // All that it was started for is to publish what an earlier one left.
                     Some(turn) if turn.answered => {
                         turn.published = true;
@@ -677,7 +711,7 @@ impl State {
 
     /// After a sign that the environment is gone, the next call starts it again (which finds it when it is there after
     /// all). An executor that dials in says by itself when it comes and goes.
-    fn environment_lost(&mut self, open: &OpenAction, outcome: &Outcome, changes: &mut Vec<Change>) {
+    pub(super) fn environment_lost(&mut self, open: &OpenAction, outcome: &Outcome, changes: &mut Vec<Change>) {
         let sign = match outcome {
             Outcome::Failed { failure } => failure.code == FailureCode::SandboxError,
             Outcome::Unknown { .. } | Outcome::NotSent { .. } => true,
@@ -691,12 +725,14 @@ impl State {
 
     fn function_answered(
         &mut self,
+        at: Timestamp,
         id: ActionId,
         output_item: ItemId,
         result: &Result<Vec<Content>, String>,
         changes: &mut Vec<Change>,
     ) {
-        let Some(open) = self.open.remove(&id) else { return };
+        let ending = if result.is_ok() { Ending::Happened } else { Ending::DidNot };
+        let Some(open) = self.close(at, id, &Closing::without_cost(ending), changes) else { return };
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
         let end = match result {
             Ok(content) => CallEnd { content: content.clone(), ..CallEnd::done(String::new()) },
@@ -731,7 +767,7 @@ impl State {
         }
     }
 
-    fn call_index(&self, call_id: Option<&str>) -> Option<usize> {
+    pub(super) fn call_index(&self, call_id: Option<&str>) -> Option<usize> {
         let (turn, call_id) = (self.turn.as_ref()?, call_id?);
         turn.calls.iter().position(|call| call.call_id == call_id && call.status != CallStatus::Done)
     }
@@ -750,6 +786,7 @@ impl State {
         let call = turn.calls[index].clone();
         let from_open = match before {
             CallStatus::Open(id) => self.open.get(&id).map(|open| (id, Arc::clone(&open.action))),
+            CallStatus::Asked(id) => self.asked.get(&id).map(|asked| (id, Arc::clone(&asked.action))),
             _ => None,
         };
         let (id, body) = match (action, &from_open) {
@@ -832,7 +869,7 @@ fn command_end(action: ActionId, output: &CommandOutput) -> CallEnd {
 }
 
 /// How an action is shown before it has ended.
-fn item_body(call: &Call, action: &Action) -> ItemBody {
+pub(super) fn item_body(call: &Call, action: &Action) -> ItemBody {
     match action {
         Action::CommandRun(run) => ItemBody::CommandExecution {
             command: run.command.clone(),

@@ -1,12 +1,18 @@
 //! A session as a pure machine: [`State`] is the fold of its records, [`plan`] says what comes next.
 
 mod apply;
+mod approvals;
+mod booking;
+mod bound;
+mod given;
 mod plan;
 mod prompt;
 mod rows;
 mod state;
 
+pub use approvals::AskedAction;
+pub use bound::input_bound;
 pub use plan::{Ask, Bounds, Mint, Plan, plan, recover};
 pub use prompt::request;
-pub use rows::{RowBody, RowData, rows};
+pub use rows::{OWNER_LABEL, PROGRAMS, RowBody, RowData, rows};
 pub use state::{OpenAction, SNAPSHOT_VERSION, State};

@@ -2,7 +2,7 @@
 
 use super::state::{CallStatus, Overflow, State, Turn};
 use crate::{
-    Action, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
+    Action, Answered, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
     environment::OUTPUTS,
     record::{Body, CallRefused, TurnEnd, TurnEnded, TurnError, TurnStarted},
     tools,
@@ -16,6 +16,8 @@ pub struct Ask {
     pub turn: TurnId,
     pub call_id: Option<String>,
     pub action: Action,
+    /// It was asked about, and this came of it.
+    pub answered: Option<Answered>,
 }
 
 /// What to do now. Records come before asks; nothing of it has happened yet.
@@ -89,8 +91,10 @@ pub fn plan(state: &State, bounds: Bounds, mint: &mut Mint) -> Plan {
 }
 
 fn start_turn(state: &State, mint: &mut Mint) -> Plan {
-    let Some(first) = state.queue.first() else { return Plan::default() };
-    let started = TurnStarted { turn: mint.turn(), orderer: first.orderer.clone() };
+    let message = state.queue.first().map(|queued| &queued.orderer);
+    let file = state.given.first().map(|given| &given.orderer);
+    let Some(orderer) = message.or(file) else { return Plan::default() };
+    let started = TurnStarted { turn: mint.turn(), orderer: orderer.clone() };
     Plan { records: vec![Body::TurnStarted(started)], ..Plan::default() }
 }
 
@@ -114,8 +118,9 @@ fn fail(turn: &Turn, code: &str, message: String) -> Plan {
 
 fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
     let running = running(state);
-    let deadline = turn.created + state.agent.limits.turn_time_ms;
-    if turn.failure.is_some() || mint.now() >= deadline {
+    let deadline = turn.created + state.agent.limits.turn_time_ms + turn.waited;
+    let late = state.asked.is_empty() && mint.now() >= deadline;
+    if turn.failure.is_some() || late {
         if !running.is_empty() {
             return Plan { stop: running, ..Plan::default() };
         }
@@ -129,11 +134,14 @@ fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
         };
     }
     let mut plan = calls(state, turn, &running, mint);
-    let pending = turn.calls.iter().any(|call| call.status != CallStatus::Done) || !state.open.is_empty();
+    lay_in(state, turn, &running, &mut plan, mint);
+    plan.asks.extend(state.answered_questions(mint.now()));
+    let waiting = !state.open.is_empty() || !state.asked.is_empty() || state.has_files();
+    let pending = waiting || turn.calls.iter().any(|call| call.status != CallStatus::Done);
     if plan.is_empty() && !pending {
         plan = step(state, turn, bounds, mint);
     }
-    plan.wake = Some(deadline);
+    plan.wake = Some(state.first_expiry().unwrap_or(deadline));
     plan
 }
 
@@ -158,21 +166,38 @@ fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> P
             break;
         }
         room -= 1;
-        plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: Some(call.call_id.clone()), action });
+        plan.asks.push(Ask {
+            id: mint.action(),
+            turn: turn.id,
+            call_id: Some(call.call_id.clone()),
+            action,
+            answered: None,
+        });
     }
     plan
 }
 
+/// Asks for the next file that was given to be laid in.
+fn lay_in(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
+    let Some(action) = state.next_file() else { return };
+    if state.environment_status == EnvironmentStatus::Connected {
+        plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None });
+    } else {
+        start_environment(state, turn, running, plan, mint);
+    }
+}
+
 fn start_environment(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
     let starting = |action: &Action| matches!(action, Action::EnvironmentStart { .. });
-    let already = running.iter().any(|id| state.open.get(id).is_some_and(|open| starting(&open.action)))
+    let already = state.asks_for_environment()
+        || running.iter().any(|id| state.open.get(id).is_some_and(|open| starting(&open.action)))
         || plan.asks.iter().any(|ask| starting(&ask.action));
     let Some(environment) = state.environment.id() else { return };
     if already || state.waits_for_connection() {
         return;
     }
     let action = Action::EnvironmentStart { environment };
-    plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: None, action });
+    plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None });
 }
 
 /// All results are in: the next model call, or the end.
@@ -198,7 +223,10 @@ fn step(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
     let skipped_entries = if turn.overflow == Overflow::Refused { skip_to_fit(state, bounds) } else { 0 };
     let call = ModelCall { model: state.agent.model.clone(), purpose, skipped_entries };
     let action = Action::ModelCall(call);
-    Plan { asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action }], ..Plan::default() }
+    Plan {
+        asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None }],
+        ..Plan::default()
+    }
 }
 
 /// How many of the oldest entries to leave out so that the rest is about half the context, cut where no tool call is
@@ -231,7 +259,10 @@ fn finish(state: &State, turn: &Turn, mint: &mut Mint) -> Plan {
             return plan;
         }
         let action = Action::ArtifactPublish { environment: hosted.id, directory: OUTPUTS.to_owned() };
-        return Plan { asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action }], ..Plan::default() };
+        return Plan {
+            asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None }],
+            ..Plan::default()
+        };
     }
     end(turn, TurnEnd::Completed)
 }

@@ -1,7 +1,12 @@
 //! Which derived rows a change writes, as data.
 
-use crate::item::{ArtifactView, Change, Item, SessionView, TurnView};
+use crate::item::{ApprovalView, ArtifactView, Change, Item, SessionView, TurnView};
 use bailiwick_types::{SessionId, TenantId};
+
+/// The label under which a session's row names the person whose it is.
+pub const OWNER_LABEL: &str = "bailiwick.owner";
+/// Its value for the sessions of programs.
+pub const PROGRAMS: &str = "programs";
 
 /// What a projection row says, before it is sealed.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,6 +15,9 @@ pub enum RowBody {
     Turn(TurnView),
     Item(Item),
     Artifact(ArtifactView),
+    Approval(Box<ApprovalView>),
+    /// There is nothing to answer any more.
+    ApprovalRemoved,
     /// The session's row goes.
     SessionRemoved,
     /// An artifact's row goes.
@@ -48,8 +56,10 @@ fn rows_of(tenant: TenantId, session: SessionId, change: &Change) -> Vec<RowData
             id: scope,
             scope: tenant.to_u128(),
             parent: view.agent.id.to_u128(),
-            ordinal: view.created.as_millis(),
-            labels: view.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            // That of its id, and not the moment of its record, which may be a later one: so the order of ids is the
+            // order of the list, also among sessions that were begun in the same millisecond.
+            ordinal: session.made_at().as_millis(),
+            labels: labels(view),
             body: RowBody::Session(view.clone()),
         }],
         Change::SessionDeleted => vec![RowData {
@@ -100,17 +110,43 @@ fn rows_of(tenant: TenantId, session: SessionId, change: &Change) -> Vec<RowData
             labels: Vec::new(),
             body: RowBody::ArtifactRemoved,
         }],
-        Change::Environment { .. } => Vec::new(),
+        // Under the tenant: people have one list of all that waits for them.
+        Change::ApprovalAsked(view) => vec![RowData {
+            id: view.action.to_u128(),
+            scope: tenant.to_u128(),
+            parent: scope,
+            ordinal: view.asked.as_millis(),
+            labels: Vec::new(),
+            body: RowBody::Approval(view.clone()),
+        }],
+        Change::ApprovalEnded(action) => vec![RowData {
+            id: action.to_u128(),
+            scope: tenant.to_u128(),
+            parent: scope,
+            ordinal: 0,
+            labels: Vec::new(),
+            body: RowBody::ApprovalRemoved,
+        }],
+        // What was booked goes into tables of its own (`Append::balances`, `Append::spend`).
+        Change::Environment { .. } | Change::FileGiven { .. } | Change::Booked(_) => Vec::new(),
     }
 }
 
+/// What a session is found by: its metadata, and whose it is.
+fn labels(view: &SessionView) -> Vec<(String, String)> {
+    let metadata = view.metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
+    let owner = view.creator.person().map_or_else(|| PROGRAMS.to_owned(), |person| person.to_string());
+    metadata.filter(|(key, _)| key != OWNER_LABEL).chain([(OWNER_LABEL.to_owned(), owner)]).collect()
+}
+
 fn same_table(a: &RowBody, b: &RowBody) -> bool {
-    use RowBody::{Artifact, ArtifactRemoved, Item, Session, SessionRemoved, Turn};
+    use RowBody::{Approval, ApprovalRemoved, Artifact, ArtifactRemoved, Item, Session, SessionRemoved, Turn};
     matches!(
         (a, b),
         (Session(_) | SessionRemoved, Session(_) | SessionRemoved)
             | (Turn(_), Turn(_))
             | (Item(_), Item(_))
+            | (Approval(_) | ApprovalRemoved, Approval(_) | ApprovalRemoved)
             | (Artifact(_) | ArtifactRemoved, Artifact(_) | ArtifactRemoved)
     )
 }

@@ -1,7 +1,9 @@
 //! The fold of a session's records. Everything in it can be had again from the stream.
 
+use super::approvals::AskedAction;
+use super::given::GivenFile;
 use crate::{
-    Action, AgentConfig, Content, Cost, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus,
+    Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Quote, Reservation,
     item::{
         EffectNote, Item, ItemBody, ItemStatus, RequiredAction, SessionStatus, SessionView, TurnStatus, TurnView,
         Unresolved,
@@ -11,7 +13,7 @@ use crate::{
     tools,
 };
 use bailiwick_types::{
-    ActionId, ItemId, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage, TurnId,
+    ActionId, ItemId, Millis, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage, TurnId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,6 +56,9 @@ pub struct State {
     pub(crate) entries: Vec<Arc<Entry>>,
     /// Messages that no model call has seen yet.
     pub(crate) queue: Vec<Queued>,
+    /// Files that are not in the environment yet, in the order in which they were given.
+    #[serde(default)]
+    pub(crate) given: Vec<GivenFile>,
     /// Words from the house that no model call has seen yet.
     pub(crate) notices: Vec<String>,
     /// Tokens of the last prompt and answer, as the provider counted them.
@@ -64,6 +69,9 @@ pub struct State {
     pub(crate) turn: Option<Turn>,
     /// Actions with an intent and no outcome.
     pub(crate) open: BTreeMap<ActionId, OpenAction>,
+    /// Actions that wait for a person's word.
+    #[serde(default)]
+    pub(crate) asked: BTreeMap<ActionId, AskedAction>,
     /// Actions whose outcome nobody knows.
     pub(crate) unknown: BTreeMap<ActionId, UnknownAction>,
     /// An action that wrote into the environment has happened, so a completed turn may have outputs to publish.
@@ -129,6 +137,9 @@ pub(crate) struct Turn {
     pub overflow: Overflow,
     /// Model calls in a row that left nothing behind.
     pub lost_calls: u32,
+    /// For how long it waited for people's words, which does not count.
+    #[serde(default)]
+    pub waited: Millis,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +170,8 @@ pub(crate) enum CallStatus {
     Open(ActionId),
     /// Asked for while the same effect is unknown.
     Held(ActionId),
+    /// Waits for a person's word.
+    Asked(ActionId),
     Done,
 }
 
@@ -237,10 +250,11 @@ impl State {
         &self.entries
     }
 
-    /// The function calls that wait for the application.
+    /// The function calls that wait for the application, and the actions that wait for a person.
     pub(crate) fn awaited_calls(&self) -> BTreeSet<ActionId> {
         let awaited = |open: &OpenAction| matches!(*open.action, Action::FunctionCall { .. });
-        self.open.iter().filter(|(_, open)| awaited(open)).map(|(id, _)| *id).collect()
+        let awaited = self.open.iter().filter(|(_, open)| awaited(open)).map(|(id, _)| id);
+        awaited.chain(self.asked.keys()).copied().collect()
     }
 
     pub fn status(&self) -> SessionStatus {
@@ -260,20 +274,23 @@ impl State {
         let mut waits = false;
         for call in &turn.calls {
             match call.status {
+                CallStatus::Waiting if self.asks_for_environment() => waits = true,
                 CallStatus::Waiting => return false,
                 CallStatus::Held(_) => waits = true,
-                CallStatus::Open(_) | CallStatus::Done => {}
+                CallStatus::Open(_) | CallStatus::Asked(_) | CallStatus::Done => {}
             }
         }
         let awaited = |open: &OpenAction| matches!(*open.action, Action::FunctionCall { .. });
-        self.open.values().all(awaited) && (waits || !self.open.is_empty())
+        let answered = self.asked.values().any(|asked| asked.answer.is_some());
+        let waits = waits || !self.open.is_empty() || !self.asked.is_empty();
+        waits && !answered && self.open.values().all(awaited)
     }
 
     /// A tool call needs a self-hosted executor that has to dial in first.
     pub(crate) fn waits_for_connection(&self) -> bool {
         let dials_in = self.environment.dials_in();
         let away = matches!(self.environment_status, EnvironmentStatus::Pending | EnvironmentStatus::Disconnected);
-        let wanted = self.turn.as_ref().is_some_and(|turn| {
+        let wanted = self.has_files() || self.turn.as_ref().is_some_and(|turn| {
             turn.calls
                 .iter()
                 .any(|call| call.status == CallStatus::Waiting && crate::tools::BUILT_IN.contains(&call.name.as_str()))
@@ -300,6 +317,7 @@ impl State {
                 });
             }
         }
+        required.extend(self.approvals());
         if let Some(turn) = &self.turn {
             let held: BTreeSet<ActionId> = turn
                 .calls
@@ -382,6 +400,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::CommandStop { process, .. } => format!("stopping {process}"),
         Action::FileRead { path, .. } => format!("reading {path}"),
         Action::FileWrite { path, .. } => format!("writing {path}"),
+        Action::FileAdd { path, .. } => format!("laying in {path}"),
         Action::FileEdit { path, .. } => format!("editing {path}"),
         Action::FileList { path, .. } => format!("listing {path}"),
         Action::FileSearch { path, .. } => format!("searching {path}"),

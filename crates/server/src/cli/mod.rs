@@ -1,5 +1,9 @@
 //! The command line, as data. What the commands do is in `commands`, `serve` and `demo`.
 
+mod money;
+
+pub use money::{Budget, Format, Part, Payer, Per, Spend};
+
 use crate::logs::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf};
@@ -34,9 +38,22 @@ pub enum Command {
     /// Save agents and look at them
     #[command(subcommand)]
     Agent(Agent),
+    /// Look at what waits for a person's word
+    #[command(subcommand)]
+    Approval(Approval),
+    /// Let an agent do the one thing that it asked for
+    Approve(AnswerTo),
+    /// Keep an agent from the one thing that it asked for
+    Deny(AnswerTo),
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(Key),
+    /// Set, list and remove limits on what may be spent
+    #[command(subcommand)]
+    Budget(Budget),
+    /// Show what was spent, and estimate what a run will cost
+    #[command(subcommand)]
+    Spend(Spend),
     /// Try a configured model
     #[command(subcommand)]
     Model(Model),
@@ -186,6 +203,42 @@ pub enum Session {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Approval {
+    /// List what waits for your word, and what you may see of others'
+    List {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show exactly what would be done, for whom, and which rule asks
+    Show {
+        /// Id of the approval, as `approval list` prints it
+        approval: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AnswerTo {
+    /// Id of the approval, as `approval list` prints it
+    pub approval: String,
+    /// Why; the agent is told, and the receipt keeps it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub form: Form,
+    #[command(flatten)]
+    pub target: Target,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Resolution {
     /// It happened: it is not done again
@@ -244,7 +297,7 @@ pub enum Key {
         /// Name to know it by
         #[arg(long, default_value = "unnamed")]
         name: String,
-        /// What it may be used for, such as `sessions:write`; may be given again [default: all but admin]
+        /// What it may be used for, such as `sessions:write`; may be given again [default: agents, sessions, files and executors of its own]
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
         /// Days until it expires [default: never]

@@ -38,7 +38,7 @@ fn wanted(
     }
     let scopes = match scopes {
         [] if bound => vec![Scope::EnvironmentsConnect],
-        [] => Scope::ALL.into_iter().filter(|scope| *scope != Scope::Admin).collect(),
+        [] => Scope::OWN_WORK.to_vec(),
         named => parse_scopes(named.iter().map(String::as_str)).map_err(|error| Failure::usage(error.to_string()))?,
     };
     let mut body = json!({

@@ -1,13 +1,16 @@
 //! The client commands: each talks to a server over its API and says what came of it.
 
 mod agent;
+mod approval;
 mod artifacts;
+mod budget;
 mod doctor;
 mod key;
 mod model;
 mod receipts;
 mod run;
 mod session;
+mod spend;
 
 pub use artifacts::{Saved, save_all};
 pub use receipts::Receipts;
@@ -28,7 +31,12 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
         Command::Run(options) => run::run(options, terminal).await,
         Command::Session(command) => session::perform(command, terminal).await,
         Command::Agent(command) => agent::perform(command, terminal).await,
+        Command::Approval(command) => approval::perform(command, terminal).await,
+        Command::Approve(options) => approval::answer(&options, true, terminal).await,
+        Command::Deny(options) => approval::answer(&options, false, terminal).await,
         Command::Key(command) => key::perform(command, terminal).await,
+        Command::Budget(command) => budget::perform(command, terminal).await,
+        Command::Spend(command) => spend::perform(command, terminal).await,
         Command::Model(command) => model::perform(command, terminal).await,
         Command::Doctor(options) => doctor::examine(&options, terminal).await,
         Command::Demo(options) => demo::show(options, terminal).await,
@@ -37,7 +45,7 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
 
 /// Whether a command answers in JSON.
 pub fn is_json(command: &Command) -> bool {
-    use crate::cli::{Agent, Key, Model, Session};
+    use crate::cli::{Agent, Approval, Budget, Key, Model, Session, Spend};
     match command {
         Command::Serve(_) => false,
         Command::Run(options) => options.form.json,
@@ -48,10 +56,14 @@ pub fn is_json(command: &Command) -> bool {
             | Session::Delete { form, .. }
             | Session::Resolve { form, .. },
         )
+        | Command::Approval(Approval::List { form, .. } | Approval::Show { form, .. })
         | Command::Agent(Agent::Apply { form, .. } | Agent::List { form, .. } | Agent::Show { form, .. })
         | Command::Key(Key::Create { form, .. } | Key::List { form, .. } | Key::Revoke { form, .. })
+        | Command::Budget(Budget::Set { form, .. } | Budget::List { form, .. } | Budget::Remove { form, .. })
+        | Command::Spend(Spend::Show { form, .. } | Spend::Estimate { form, .. })
         | Command::Model(Model::Test { form, .. }) => form.json,
-        Command::Session(Session::Tail { .. }) => false,
+        Command::Session(Session::Tail { .. }) | Command::Spend(Spend::Export { .. }) => false,
+        Command::Approve(options) | Command::Deny(options) => options.form.json,
         Command::Doctor(options) => options.form.json,
         Command::Demo(options) => options.form.json,
     }

@@ -8,6 +8,7 @@ use crate::{
     client::{Client, Event, EventStream, encode},
     failure::{Exit, Failure, Outcome},
     runtime::{rest, within},
+    terminal::escape,
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -188,7 +189,9 @@ impl Ending {
         }
         match self.session["status"].as_str() {
             Some("requires_action") => {
-                let waits = self.session["required_actions"].as_array().into_iter().flatten().map(wanted);
+                let required = self.session["required_actions"].as_array().into_iter().flatten();
+                let asked = self.session["bailiwick"]["approvals"].as_array().into_iter().flatten();
+                let waits = required.filter_map(wanted).chain(asked.map(approval));
                 let waits = waits.collect::<Vec<_>>().join("; ");
                 return Some(Failure::new(Exit::Waiting, format!("the session waits: {waits}")));
             }
@@ -205,7 +208,11 @@ impl Ending {
                 let message = turn["error"]["message"].as_str().unwrap_or("it does not say why");
                 let exit = match code {
                     "request_timeout" => Exit::TimedOut,
-                    "session_budget_exceeded" | "usage_limit_exceeded" | "credit_balance_exhausted" => Exit::Budget,
+                    "session_budget_exceeded"
+                    | "usage_limit_exceeded"
+                    | "project_spend_limit_exceeded"
+                    | "organization_spend_limit_exceeded"
+                    | "credit_balance_exhausted" => Exit::Budget,
                     _ => Exit::Failed,
                 };
                 Some(Failure::new(exit, format!("the turn failed ({code}): {message}")))
@@ -217,8 +224,8 @@ impl Ending {
 }
 
 /// What a required action wants, in words.
-fn wanted(action: &Value) -> String {
-    match action["type"].as_str() {
+fn wanted(action: &Value) -> Option<String> {
+    Some(match action["type"].as_str() {
         Some("function_call") => {
             format!("the application must answer the function `{}`", action["name"].as_str().unwrap_or("?"))
         }
@@ -226,9 +233,18 @@ fn wanted(action: &Value) -> String {
             let environment = action["environment_id"].as_str().unwrap_or("?");
             format!("an executor must connect to {environment}")
         }
+        // It stands among the approvals too, with all that is asked.
+        Some("mcp_approval_request") => return None,
         Some(other) => format!("`{other}`"),
         None => "for something this version does not know".to_owned(),
-    }
+    })
+}
+
+/// What a person is asked, in words.
+fn approval(approval: &Value) -> String {
+    let word = |name: &str| escape::brief(approval[name].as_str().unwrap_or("?"), 80);
+    let (what, rule, id) = (word("what"), word("rule"), word("id"));
+    format!("rule `{rule}` asks whether this may be done: {what} (`bailiwick approve {id}` or `bailiwick deny {id}`)")
 }
 
 /// The text of a message item.

@@ -1,0 +1,145 @@
+//! Questions to people, as they are shown and answered.
+
+use bailiwick_core::{Approver as CoreApprover, item::ApprovalView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// An action that waits for a person's word.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Approval)]
+pub struct Approval {
+    /// The id of the action.
+    pub id: String,
+    pub object: &'static str,
+    pub session_id: String,
+    pub turn_id: String,
+    pub agent_id: String,
+    pub agent_name: Option<String>,
+    /// Who acts, and for whom.
+    pub actor: String,
+    pub operation: String,
+    /// In plain words, with control characters made visible.
+    pub what: String,
+    /// Exactly what would be done.
+    #[schema(value_type = Object)]
+    pub arguments: Value,
+    /// Of the canonical arguments, under the session's key; the receipts carry the same.
+    pub digest: String,
+    /// The rule that asks, and why.
+    pub rule: String,
+    pub reason: String,
+    pub approver: Approver,
+    /// Seconds since 1970.
+    pub asked_at: i64,
+    pub expires_at: i64,
+    /// Whether whoever reads this may answer; a session does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_answer: Option<bool>,
+}
+
+/// Who may answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = Approver)]
+pub enum Approver {
+    /// The person for whom the agent works.
+    Person,
+    /// Somebody else, with the role or of the team where one is named.
+    Second { role: Option<&'static str>, team: Option<String> },
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApprovalAnswer)]
+pub struct AnswerParam {
+    pub decision: DecisionParam,
+    /// At most 2048 bytes. The agent is told why it may not.
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ApprovalDecision)]
+pub enum DecisionParam {
+    Approve,
+    Deny,
+}
+
+/// What was answered. It counts when the action is decided on again; the receipts say whether it did.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ApprovalAnswered)]
+pub struct Answered {
+    pub id: String,
+    pub object: &'static str,
+    pub session_id: String,
+    pub decision: DecisionParam,
+}
+
+impl Approval {
+    pub fn of(view: &ApprovalView, may_answer: Option<bool>) -> Self {
+        Self {
+            id: view.action.to_string(),
+            object: "bailiwick.approval",
+            session_id: view.session.to_string(),
+            turn_id: view.turn.to_string(),
+            agent_id: view.agent.to_string(),
+            agent_name: view.agent_name.clone(),
+            actor: view.principal.to_string(),
+            operation: view.operation.clone(),
+            what: visible(&view.what),
+            arguments: arguments(view),
+            digest: view.digest.clone(),
+            rule: view.question.rule.clone(),
+            reason: view.question.reason.clone(),
+            approver: match &view.question.approver {
+                CoreApprover::Person => Approver::Person,
+                CoreApprover::Second { role, team } => {
+                    Approver::Second { role: role.map(|role| role.name()), team: team.map(|team| team.to_string()) }
+                }
+            },
+            asked_at: view.asked.as_seconds(),
+            expires_at: view.question.expires.as_seconds(),
+            may_answer,
+        }
+    }
+}
+
+/// The canonical arguments, without the operation's name.
+pub fn arguments(view: &ApprovalView) -> Value {
+    // INVARIANT: an action has a JSON form; it was stored in it.
+    let mut value = serde_json::to_value(&view.arguments).expect("an action is JSON");
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("operation");
+    }
+    value
+}
+
+/// The text with everything made visible that a terminal or a page would hide or obey: control characters but for the
+/// line end, marks that turn the direction of writing, and characters without width.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+        match c {
+            '\n' => shown.push(c),
+            c if c.is_control() || hidden => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn what_would_be_hidden_is_shown() {
+        assert_eq!(visible("rm -rf /\u{8}\u{8}tmp"), "rm -rf /\\u{8}\\u{8}tmp");
+        assert_eq!(visible("pay\u{202e}001\u{200b}"), "pay\\u{202e}001\\u{200b}");
+        assert_eq!(visible("one\ntwo ü 漢"), "one\ntwo ü 漢");
+        assert_eq!(visible("\u{1b}[2J"), "\\u{1b}[2J");
+    }
+}

@@ -1,0 +1,156 @@
+//! Questions to people: actions that may be done when somebody says so.
+//!
+//! A question is asked by a decision and ended by the next decision about the same action, or with its turn. While one
+//! waits the turn's clock stands still.
+
+use super::state::{CallStatus, State, describe};
+use crate::{
+    Action, Answer, Answered, Question,
+    item::{ApprovalView, Change, EffectNote, RequiredAction},
+    record::ActionDecided,
+    session::Ask,
+};
+use bailiwick_types::{ActionId, Millis, Principal, Timestamp, TurnId};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An action that waits for a person's word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskedAction {
+    pub action: Arc<Action>,
+    pub turn: TurnId,
+    pub call_id: Option<String>,
+    pub digest: String,
+    pub principal: Principal,
+    pub since: Timestamp,
+    pub question: Question,
+    /// What was answered; whether it counts is for the gate to say.
+    pub answer: Option<Answer>,
+}
+
+impl AskedAction {
+    fn answered(&self, now: Timestamp) -> Option<Answered> {
+        match &self.answer {
+            Some(answer) => Some(Answered::By(answer.clone())),
+            None => (now >= self.question.expires).then_some(Answered::Expired),
+        }
+    }
+}
+
+impl State {
+    /// The actions that wait for a person's word.
+    pub fn asked_actions(&self) -> impl Iterator<Item = (ActionId, &AskedAction)> {
+        self.asked.iter().map(|(id, asked)| (*id, asked))
+    }
+
+    /// A question goes out, or stays because its answer did not count.
+    pub(super) fn ask(
+        &mut self,
+        at: Timestamp,
+        decided: &ActionDecided,
+        question: &Question,
+        before: Option<AskedAction>,
+        changes: &mut Vec<Change>,
+    ) {
+        let asked = AskedAction {
+            action: Arc::new(decided.arguments.clone()),
+            turn: decided.turn,
+            call_id: decided.call_id.clone(),
+            digest: decided.digest.clone(),
+            principal: decided.principal.clone(),
+            since: before.as_ref().map_or(at, |before| before.since),
+            question: question.clone(),
+            answer: None,
+        };
+        changes.push(Change::ApprovalAsked(Box::new(self.approval_view(decided.action, &asked))));
+        self.asked.insert(decided.action, asked);
+        let index = self.call_index(decided.call_id.as_deref());
+        let Some((index, turn)) = index.zip(self.turn.as_mut()) else { return };
+        turn.calls[index].status = CallStatus::Asked(decided.action);
+        if before.is_none() {
+            let call = &turn.calls[index];
+            let mut item = call.item(turn.id, Some(decided.action), super::apply::item_body(call, &decided.arguments));
+            item.effect = Some(EffectNote::Asked { question: question.clone() });
+            changes.push(Change::ItemAdded(item));
+        }
+    }
+
+    /// A question that ends. The time in which it waited does not count for the turn.
+    pub(super) fn end_question(
+        &mut self,
+        at: Timestamp,
+        action: ActionId,
+        changes: &mut Vec<Change>,
+    ) -> Option<AskedAction> {
+        let asked = self.asked.remove(&action)?;
+        changes.push(Change::ApprovalEnded(action));
+        if self.asked.is_empty()
+            && let Some(turn) = &mut self.turn
+        {
+            turn.waited = Millis(turn.waited.0.saturating_add(at.since(asked.since).0));
+        }
+        Some(asked)
+    }
+
+    pub(super) fn end_questions(&mut self, at: Timestamp, changes: &mut Vec<Change>) {
+        let all: Vec<ActionId> = self.asked.keys().copied().collect();
+        for action in all {
+            self.end_question(at, action, changes);
+        }
+    }
+
+    /// Takes an answer in. The first counts; one to a question that is over changes nothing.
+    pub(super) fn take_answer_to(&mut self, action: ActionId, answer: Answer) {
+        if let Some(asked) = self.asked.get_mut(&action).filter(|asked| asked.answer.is_none()) {
+            asked.answer = Some(answer);
+        }
+    }
+
+    /// Questions that have an answer, to be decided on again.
+    pub(super) fn answered_questions(&self, now: Timestamp) -> Vec<Ask> {
+        let ask = |(id, asked): (&ActionId, &AskedAction)| {
+            let answered = asked.answered(now)?;
+            Some(Ask {
+                id: *id,
+                turn: asked.turn,
+                call_id: asked.call_id.clone(),
+                action: (*asked.action).clone(),
+                answered: Some(answered),
+            })
+        };
+        self.asked.iter().filter_map(ask).collect()
+    }
+
+    pub(super) fn first_expiry(&self) -> Option<Timestamp> {
+        self.asked.values().map(|asked| asked.question.expires).min()
+    }
+
+    /// Whether starting the environment waits for a person's word.
+    pub(super) fn asks_for_environment(&self) -> bool {
+        self.asked.values().any(|asked| matches!(*asked.action, Action::EnvironmentStart { .. }))
+    }
+
+    fn approval_view(&self, action: ActionId, asked: &AskedAction) -> ApprovalView {
+        ApprovalView {
+            action,
+            session: self.session,
+            turn: asked.turn,
+            agent: self.agent.id,
+            agent_name: self.agent.name.clone(),
+            principal: asked.principal.clone(),
+            operation: asked.action.operation().to_owned(),
+            what: describe(&asked.action),
+            arguments: (*asked.action).clone(),
+            digest: asked.digest.clone(),
+            question: asked.question.clone(),
+            asked: asked.since,
+        }
+    }
+
+    pub(super) fn approvals(&self) -> Vec<RequiredAction> {
+        self.asked
+            .iter()
+            .map(|(id, asked)| RequiredAction::Approval(Box::new(self.approval_view(*id, asked))))
+            .collect()
+    }
+}

@@ -1,0 +1,203 @@
+//! Whether an action may be done: what policy says, and what a person said where policy asks.
+//!
+//! Judging writes nothing and performs nothing. Everything that is not plainly allowed is denied or asked.
+
+use bailiwick_core::{
+    Action, Answered, Approver, Label, Question, approval::QUESTION_EXPIRES, record::Ruling, session::State,
+};
+use bailiwick_ports::{
+    Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Verdict,
+};
+use bailiwick_types::{ActionId, Principal, TenantId, Timestamp};
+use std::sync::Arc;
+
+/// Who says whether.
+pub(crate) struct Judge {
+    pub policy: Arc<dyn Policy>,
+    pub directory: Arc<dyn Directory>,
+    pub cards: Option<Arc<dyn ModelCards>>,
+}
+
+/// One action that wants to be done.
+pub(crate) struct Case<'a> {
+    pub id: ActionId,
+    pub action: &'a Action,
+    pub principal: &'a Principal,
+    /// It was asked about, and this came of it.
+    pub answered: Option<&'a Answered>,
+    pub at: Timestamp,
+}
+
+/// What was found, with what it counts against.
+pub(crate) struct Judgement {
+    pub ruling: Ruling,
+    pub meters: Vec<Meter>,
+}
+
+impl From<Ruling> for Judgement {
+    fn from(ruling: Ruling) -> Self {
+        Self { ruling, meters: Vec::new() }
+    }
+}
+
+/// What is known of those whom a case is about.
+struct Facts {
+    colleague: Option<Arc<Colleague>>,
+    person: Option<Arc<Person>>,
+    model: Option<ModelCard>,
+}
+
+impl Judge {
+    pub fn version(&self, tenant: TenantId) -> u64 {
+        self.policy.version(tenant)
+    }
+
+    pub fn judge(&self, state: &State, case: &Case<'_>) -> Judgement {
+        let facts = self.facts(state, case);
+        if let Some(denied) = before_policy(state, case, &facts) {
+            return denied.into();
+        }
+        match self.ask_policy(state, case, &facts, false) {
+            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters },
+            Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
+            Verdict::Ask { rule, reason, approver } => self.asked(state, case, &facts, rule, reason, approver),
+        }
+    }
+
+    /// Whether an action that was let through before a crash may go on. What a person had to say was said then, and only
+    /// a denial stops it now.
+    pub fn resume(&self, state: &State, case: &Case<'_>) -> Ruling {
+        let facts = self.facts(state, case);
+        if let Some(denied) = before_policy(state, case, &facts) {
+            return denied;
+        }
+        match self.ask_policy(state, case, &facts, true) {
+            Verdict::Allow { rule, .. } => Ruling::Allowed { rule },
+            Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy),
+            Verdict::Ask { rule, reason, .. } => deny(&rule, reason, "Ask a person.".into()),
+        }
+    }
+
+    /// Policy wants a person's word.
+    fn asked(
+        &self,
+        state: &State,
+        case: &Case<'_>,
+        facts: &Facts,
+        rule: String,
+        reason: String,
+        approver: Approver,
+    ) -> Judgement {
+        let question = |approver| {
+            let asked = state.asked_actions().find(|(id, _)| *id == case.id);
+            let expires = asked.map_or(case.at + QUESTION_EXPIRES, |(_, asked)| asked.question.expires);
+            Ruling::Asked(Question { rule: rule.clone(), reason: reason.clone(), approver, expires })
+        };
+        let answer = match case.answered {
+            None => return question(approver).into(),
+            Some(Answered::Expired) => {
+                return deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into()).into();
+            }
+            Some(Answered::By(answer)) => answer,
+        };
+        // An answer of somebody who may not give it does not use the question up.
+        if !self.may_answer(state.tenant, &approver, case.principal, &answer.by) {
+            return question(approver).into();
+        }
+        if !answer.approve {
+            let why = answer.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let reason = format!("{} said no{why}", answer.by);
+            return deny(&rule, reason, "Do not try again unless the person asks for it.".into()).into();
+        }
+        match self.ask_policy(state, case, facts, true) {
+            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters },
+            Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
+            Verdict::Ask { rule, .. } => {
+                deny(&rule, "it asks again for what was answered".into(), "Change the policy.".into()).into()
+            }
+        }
+    }
+
+    fn facts(&self, state: &State, case: &Case<'_>) -> Facts {
+        let person = case.principal.person().and_then(|user| self.directory.person(state.tenant, user));
+        let model = match (case.action, &self.cards) {
+            (Action::ModelCall(call), Some(cards)) => cards.card(&call.model),
+            _ => None,
+        };
+        Facts { colleague: self.directory.colleague(state.tenant, state.agent.id), person, model }
+    }
+
+    fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> Verdict {
+        self.policy.decide(&PolicyRequest {
+            tenant: state.tenant,
+            session: state.session,
+            principal: case.principal,
+            agent: &state.agent,
+            colleague: facts.colleague.as_deref(),
+            person: facts.person.as_deref(),
+            label: &Label::default(),
+            model: facts.model.as_ref(),
+            action: case.action,
+            now: case.at,
+            approved,
+        })
+    }
+
+    /// Whether somebody may answer a question about what `principal` wants to do. An agent never may.
+    pub fn may_answer(&self, tenant: TenantId, approver: &Approver, principal: &Principal, by: &Principal) -> bool {
+        let Principal::Agent { on_behalf_of: Some(orderer), .. } = principal else { return false };
+        let person = by.person().and_then(|user| self.directory.person(tenant, user));
+        let is_agent = matches!(by, Principal::Agent { .. });
+        if is_agent || person.as_ref().is_some_and(|person| person.disabled) {
+            return false;
+        }
+        match approver {
+            Approver::Person => *by == **orderer,
+            Approver::Second { .. } if *by == **orderer => false,
+            Approver::Second { role, team } => match (by, person) {
+                // Whoever has the machine is its operator.
+                (Principal::Operator, _) => team.is_none() && role.is_none_or(|role| role == Role::Operator),
+                (_, Some(person)) => {
+                    let has = |role: &Role| person.roles.contains(role);
+                    match (role, team) {
+                        (None, None) => has(&Role::Admin) || has(&Role::Operator),
+                        (role, team) => {
+                            role.as_ref().is_none_or(has) && team.is_none_or(|team| person.teams.contains(&team))
+                        }
+                    }
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+/// What no policy can allow.
+fn before_policy(state: &State, case: &Case<'_>, facts: &Facts) -> Option<Ruling> {
+    if case.action.environment().is_some_and(|environment| state.environment.id() != Some(environment)) {
+        return Some(deny(
+            "own-environment",
+            "the environment is not this session's".into(),
+            "Use the session's own environment.".into(),
+        ));
+    }
+    if facts.person.as_ref().is_some_and(|person| person.disabled) {
+        return Some(deny(
+            "person-disabled",
+            "the person for whom the agent works is disabled".into(),
+            "An administrator can enable the person again.".into(),
+        ));
+    }
+    let (rule, reason, remedy) = match facts.colleague.as_ref().map(|colleague| colleague.status)? {
+        ColleagueStatus::Active => return None,
+        ColleagueStatus::Suspended => {
+            ("agent-suspended", "the agent is suspended", "Its owner or an administrator can let it work again.")
+        }
+        ColleagueStatus::Retired => ("agent-retired", "the agent is retired", "Another agent has to do this."),
+    };
+    Some(deny(rule, reason.into(), remedy.into()))
+}
+
+fn deny(rule: &str, reason: String, remedy: String) -> Ruling {
+    Ruling::Denied { rule: rule.to_owned(), reason, remedy }
+}
