@@ -3,14 +3,12 @@
 //! A call becomes an action only in canonical form: known tool, known fields, right types, absolute paths without dot
 //! segments. What does not is refused with a message that the model can act on.
 
-use crate::{Action, AgentConfig, CommandRun, EnvironmentSpec, ToolSpec};
+use crate::{Action, AgentConfig, CommandRun, EnvironmentSpec, ToolSpec, canonical};
 use bailiwick_types::{ActionId, EnvironmentId, Millis};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Longest path in bytes (PATH_MAX on Linux).
-const MAX_PATH: usize = 4096;
 /// Longest command in bytes; the system's own limit for one argument is 128 KiB.
 const MAX_COMMAND: usize = 100 * 1024;
 /// Most lines that one `read_file` gives.
@@ -203,8 +201,8 @@ pub fn to_action(
     agent: &AgentConfig,
     environment: &EnvironmentSpec,
 ) -> Result<Action, String> {
-    if agent.tools.iter().any(|tool| tool.name == name) {
-        let arguments = object(arguments)?;
+    if let Some(tool) = agent.tools.iter().find(|tool| tool.name == name) {
+        let arguments = canonical::arguments(arguments, &tool.parameters)?;
         return Ok(Action::FunctionCall { name: name.to_owned(), arguments });
     }
     match environment.id() {
@@ -223,7 +221,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn path(&self, text: &str) -> Result<String, String> {
-        canonical_path(text, self.workspace)
+        canonical::path(text, self.workspace).map_err(|problem| format!("A path {problem}."))
     }
 }
 
@@ -297,62 +295,13 @@ fn run_command(call: RunCommand, place: &Place<'_>, longest: Millis) -> Result<A
     }))
 }
 
-/// An absolute path without dot segments or doubled slashes. `..` never climbs above the root.
-fn canonical_path(text: &str, base: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > MAX_PATH {
-        return Err(format!("A path must have 1 to {MAX_PATH} bytes."));
-    }
-    if text.contains('\0') {
-        return Err("A path cannot hold a zero byte.".into());
-    }
-    let whole = if text.starts_with('/') { text.to_owned() } else { format!("{base}/{text}") };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            name => parts.push(name),
-        }
-    }
-    Ok(format!("/{}", parts.join("/")))
-}
-
 fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, String> {
     let text = if arguments.trim().is_empty() { "{}" } else { arguments };
     serde_json::from_str(text).map_err(|error| format!("The arguments do not fit: {error}."))
-}
-
-/// The arguments of a function: a JSON object, in which later duplicates of a key would hide earlier ones.
-fn object(arguments: &str) -> Result<Value, String> {
-    let value: Value = parse(arguments)?;
-    if value.is_object() { Ok(value) } else { Err("The arguments must be a JSON object.".into()) }
 }
 
 fn known_tools(agent: &AgentConfig, environment: &EnvironmentSpec) -> String {
     let built_in: &[&str] = if environment.id().is_some() { &BUILT_IN } else { &[] };
     let names: Vec<&str> = built_in.iter().copied().chain(agent.tools.iter().map(|tool| tool.name.as_str())).collect();
     if names.is_empty() { "This session has no tools.".into() } else { format!("There are: {}.", names.join(", ")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_have_one_spelling() {
-        for (text, expected) in [
-            ("a.txt", "/workspace/a.txt"),
-            ("./a//b/../c", "/workspace/a/c"),
-            ("/etc/../etc/passwd", "/etc/passwd"),
-            ("//secret", "/secret"),
-            ("../../../..", "/"),
-            ("/", "/"),
-        ] {
-            assert_eq!(canonical_path(text, "/workspace").as_deref(), Ok(expected), "{text}");
-        }
-        assert!(canonical_path("", "/workspace").is_err());
-        assert!(canonical_path("a\0b", "/workspace").is_err());
-    }
 }

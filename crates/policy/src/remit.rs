@@ -3,7 +3,7 @@
 use bailiwick_core::Remit;
 
 /// Every operation there is, as `Action::operation` names it.
-pub const OPERATIONS: [&str; 14] = [
+pub const OPERATIONS: [&str; 15] = [
     "model.call",
     "environment.start",
     "command.run",
@@ -12,6 +12,7 @@ pub const OPERATIONS: [&str; 14] = [
     "command.stop",
     "file.read",
     "file.write",
+    "file.add",
     "file.edit",
     "file.list",
     "file.search",

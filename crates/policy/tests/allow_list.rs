@@ -7,7 +7,9 @@ use bailiwick_core::{
 };
 use bailiwick_policy::{AllowList, OPERATIONS, RemitError, validate};
 use bailiwick_ports::{Policy, PolicyRequest, Verdict};
-use bailiwick_types::{ActionId, AgentId, EnvironmentId, KeyId, Millis, Principal, SessionId, TenantId, Timestamp};
+use bailiwick_types::{
+    ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TenantId, Timestamp,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -48,6 +50,7 @@ fn actions() -> Vec<Action> {
         Action::CommandStop { environment, process },
         Action::FileRead { environment, path: path.clone(), offset: 1, limit: 1 },
         Action::FileWrite { environment, path: path.clone(), content: text() },
+        Action::FileAdd { environment, path: path.clone(), file: FileId::from_u128(3), size_bytes: 1 },
         Action::FileEdit { environment, path: path.clone(), old: text(), new: text(), all: false },
         Action::FileList { environment, path: path.clone(), depth: 1 },
         Action::FileSearch { environment, path: path.clone(), pattern: text(), glob: None },
@@ -59,7 +62,7 @@ fn actions() -> Vec<Action> {
         match action {
             Action::ModelCall(_) | Action::EnvironmentStart { .. } | Action::CommandRun(_) => {}
             Action::CommandPoll { .. } | Action::CommandWrite { .. } | Action::CommandStop { .. } => {}
-            Action::FileRead { .. } | Action::FileWrite { .. } | Action::FileEdit { .. } => {}
+            Action::FileRead { .. } | Action::FileWrite { .. } | Action::FileAdd { .. } | Action::FileEdit { .. } => {}
             Action::FileList { .. } | Action::FileSearch { .. } | Action::ImageView { .. } => {}
             Action::ArtifactPublish { .. } | Action::FunctionCall { .. } => {}
         }

@@ -1,0 +1,290 @@
+//! From what Cedar says about each side to one verdict.
+//!
+//! Both must be allowed: the agent, and the person for whom it works where there is one. An error of evaluation denies,
+//! on whichever side. A plain `forbid` wins over everything; a `forbid` that asks holds until somebody agrees.
+
+use crate::{
+    arguments::integer,
+    facts::{Asked, Question},
+    rules::{Limit, Per, Rule, RuleEffect, Rules},
+};
+use bailiwick_core::Action;
+use bailiwick_ports::{Approver, Explanation, Meter, PolicyRequest, Side, Unit, Verdict};
+use bailiwick_types::Principal;
+use cedar_policy::{AuthorizationError, Authorizer};
+use std::sync::LazyLock;
+
+static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
+
+/// Rules that a text names at most.
+const MAX_NAMED: usize = 5;
+
+impl Rules {
+    /// What these rules say, and nothing else: no remit, no status.
+    pub(crate) fn verdict(&self, request: &PolicyRequest<'_>) -> Verdict {
+        match Sides::ask(self, request) {
+            Ok(sides) => sides.verdict(request),
+            Err(reason) => unclear(reason),
+        }
+    }
+
+    pub(crate) fn explanation(&self, request: &PolicyRequest<'_>) -> Explanation {
+        match Sides::ask(self, request) {
+            Ok(sides) => {
+                Explanation { verdict: sides.verdict(request), sides: sides.0.iter().map(Tally::side).collect() }
+            }
+            Err(reason) => Explanation { verdict: unclear(reason), sides: Vec::new() },
+        }
+    }
+}
+
+fn unclear(reason: String) -> Verdict {
+    Verdict::Deny {
+        rule: "policy.error".into(),
+        reason: format!("the rules could not be asked: {reason}"),
+        remedy: "call it with other arguments".into(),
+    }
+}
+
+/// What the rules say about everybody who must be allowed.
+struct Sides<'a>(Vec<Tally<'a>>);
+
+/// What the rules say about one of them.
+struct Tally<'a> {
+    name: String,
+    evaluated: usize,
+    permits: Vec<&'a Rule>,
+    forbids: Vec<&'a Rule>,
+    asks: Vec<(&'a Rule, &'a Approver)>,
+    /// A rule, and why it could not be evaluated.
+    errors: Vec<(String, String)>,
+}
+
+impl<'a> Sides<'a> {
+    fn ask(rules: &'a Rules, request: &PolicyRequest<'_>) -> Result<Self, String> {
+        let question = Question::new(request, false)?.ok_or("there is no such question")?;
+        let folded = Question::new(request, true)?;
+        let mut sides = Vec::with_capacity(2);
+        for asked in std::iter::once(&question.agent).chain(&question.person) {
+            let mut tally = Tally::new(asked);
+            tally.take(rules, &question, asked, false)?;
+            if let Some(folded) = &folded {
+                tally.take(rules, folded, asked, true)?;
+            }
+            tally.sort();
+            sides.push(tally);
+        }
+        Ok(Self(sides))
+    }
+
+    fn verdict(&self, request: &PolicyRequest<'_>) -> Verdict {
+        if let Some(denial) = self.0.iter().find_map(Tally::denial) {
+            return denial;
+        }
+        if let Some(none) = self.0.iter().find(|side| side.permits.is_empty()) {
+            return none.not_permitted(request.action);
+        }
+        if let Some(ask) = self.ask_whom(request).filter(|_| !request.approved) {
+            return ask;
+        }
+        match self.meters(request) {
+            Ok(meters) => Verdict::Allow { rule: self.permitted_by(), meters },
+            Err(denial) => denial,
+        }
+    }
+
+    /// Whom the rules want to be asked. Two rules that ask different people cannot both be satisfied by one answer.
+    fn ask_whom(&self, request: &PolicyRequest<'_>) -> Option<Verdict> {
+        let mut asks = self.0.iter().flat_map(|side| &side.asks);
+        let (mut rule, mut approver) = *asks.next()?;
+        for (other, theirs) in asks {
+            match (approver, theirs) {
+                (mine, theirs) if mine == *theirs => {}
+                // A second person outranks the acting one.
+                (Approver::Person, _) => (rule, approver) = (*other, *theirs),
+                (_, Approver::Person) => {}
+                _ => {
+                    return Some(Verdict::Deny {
+                        rule: rule.id.clone(),
+                        reason: format!(
+                            "the rules `{}` and `{}` ask different people for the same action",
+                            rule.id, other.id
+                        ),
+                        remedy: "whoever keeps the policy can let both ask the same".into(),
+                    });
+                }
+            }
+        }
+        let reason = rule.reason.clone().unwrap_or_else(|| format!("the rule `{}` wants somebody's word", rule.id));
+        // With nobody behind the turn there is nobody to confirm it.
+        let approver = match approver {
+            Approver::Person if nobody_behind(request.principal) => Approver::Second { role: None, team: None },
+            other => other.clone(),
+        };
+        Some(Verdict::Ask { rule: rule.id.clone(), reason, approver })
+    }
+
+    fn permitted_by(&self) -> String {
+        let mut ids: Vec<&str> = self.0.iter().flat_map(|side| &side.permits).map(|rule| rule.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        named(&ids)
+    }
+
+    /// Every limit of every rule that permitted it, each account once.
+    fn meters(&self, request: &PolicyRequest<'_>) -> Result<Vec<Meter>, Verdict> {
+        let mut meters: Vec<Meter> = Vec::new();
+        for rule in self.0.iter().flat_map(|side| &side.permits) {
+            let Some(limit) = &rule.limit else { continue };
+            let meter = meter(rule, limit, request)?;
+            if !meters.iter().any(|known| known.account == meter.account) {
+                meters.push(meter);
+            }
+        }
+        Ok(meters)
+    }
+}
+
+fn meter(rule: &Rule, limit: &Limit, request: &PolicyRequest<'_>) -> Result<Meter, Verdict> {
+    let whom = match limit.per {
+        Per::Session => request.session.to_string(),
+        Per::Agent => request.agent.id.to_string(),
+        Per::Person => on_whose_word(request.principal),
+        Per::Tenant => request.tenant.to_string(),
+    };
+    let (unit, amount) = match &limit.sum {
+        None => (Unit::Count, 1),
+        Some(place) => (Unit::Sum, summed(rule, place, request.action)?),
+    };
+    let account = format!("{}/{whom}", rule.id);
+    Ok(Meter { account, unit, window: limit.window, amount, limit: limit.most, warn_only: false })
+}
+
+fn nobody_behind(principal: &Principal) -> bool {
+    matches!(principal, Principal::Agent { on_behalf_of: None, .. })
+}
+
+/// Whom a limit per person counts for: the person; without one, the program or agent on whose word it is done.
+fn on_whose_word(principal: &Principal) -> String {
+    match principal {
+        Principal::Agent { on_behalf_of: Some(orderer), .. } => on_whose_word(orderer),
+        Principal::Agent { id, .. } => id.to_string(),
+        Principal::User { id } => id.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// What a call adds to a sum. Something below nothing would give back what others took.
+fn summed(rule: &Rule, place: &str, action: &Action) -> Result<i64, Verdict> {
+    let amount = match action {
+        Action::FunctionCall { arguments, .. } => integer(arguments, place),
+        _ => None,
+    };
+    amount.filter(|amount| *amount >= 0).ok_or_else(|| Verdict::Deny {
+        rule: rule.id.clone(),
+        reason: format!("the rule adds up `{place}`, and the call has no whole number of 0 or more there"),
+        remedy: format!("call it with a whole number as `{place}`"),
+    })
+}
+
+impl<'a> Tally<'a> {
+    fn new(asked: &Asked) -> Self {
+        let (permits, forbids, asks, errors) = Default::default();
+        Self { name: asked.name.clone(), evaluated: 0, permits, forbids, asks, errors }
+    }
+
+    /// Puts one question to the rules that can match it. Each rule is evaluated for itself, so that asking part by part
+    /// says the same as asking all at once; permits and forbids apart, because Cedar does not name the permits beside a
+    /// forbid, and one that asks can be lifted.
+    fn take(&mut self, rules: &'a Rules, question: &Question, asked: &Asked, folded: bool) -> Result<(), String> {
+        let request = question.request(asked)?;
+        for slice in rules.index().slices(question.kind, &asked.keys, &question.resource_keys) {
+            let parts =
+                if folded { [None, Some(&slice.folding)] } else { [Some(&slice.permits), Some(&slice.forbids)] };
+            for policies in parts.into_iter().flatten().filter(|policies| !policies.is_empty()) {
+                self.evaluated += policies.num_of_policies();
+                let response = AUTHORIZER.is_authorized(&request, policies, question.entities());
+                for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
+                    let id: &str = error.policy_id().as_ref();
+                    self.errors.push((id.to_owned(), error.inner().to_string()));
+                }
+                for id in response.diagnostics().reason() {
+                    self.add(rules.rule(id).ok_or("a rule decided that is not there")?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A forbid may come twice: for the exact spelling and for the folded one.
+    fn add(&mut self, rule: &'a Rule) {
+        match &rule.effect {
+            RuleEffect::Permit => self.permits.push(rule),
+            RuleEffect::Forbid if self.forbids.iter().any(|known| known.id == rule.id) => {}
+            RuleEffect::Forbid => self.forbids.push(rule),
+            RuleEffect::Ask(_) if self.asks.iter().any(|(known, _)| known.id == rule.id) => {}
+            RuleEffect::Ask(approver) => self.asks.push((rule, approver)),
+        }
+    }
+
+    /// The same rules in the same order, however they were found.
+    fn sort(&mut self) {
+        self.permits.sort_unstable_by_key(|rule| rule.line);
+        self.forbids.sort_unstable_by_key(|rule| rule.line);
+        self.asks.sort_unstable_by_key(|(rule, _)| rule.line);
+        self.errors.sort_unstable();
+        self.errors.dedup();
+    }
+
+    /// What denies whatever else is said.
+    fn denial(&self) -> Option<Verdict> {
+        if let Some((rule, error)) = self.errors.first() {
+            return Some(Verdict::Deny {
+                rule: rule.clone(),
+                reason: format!("the rule `{rule}` could not be evaluated for {}: {error}", self.name),
+                remedy: "whoever keeps the policy has to mend the rule; until then what it is about is denied".into(),
+            });
+        }
+        let rule = self.forbids.first()?;
+        let said = rule.reason.clone().unwrap_or_else(|| format!("the rule `{}` forbids it", rule.id));
+        Some(Verdict::Deny {
+            rule: rule.id.clone(),
+            reason: format!("{said} (asked for {})", self.name),
+            remedy: rule
+                .remedy
+                .clone()
+                .unwrap_or_else(|| format!("whoever keeps the policy can change `{}`: bailiwick policy show", rule.id)),
+        })
+    }
+
+    fn not_permitted(&self, action: &Action) -> Verdict {
+        let operation = action.operation();
+        Verdict::Deny {
+            rule: "policy.default".into(),
+            reason: format!("no rule permits `{operation}` of this for {}", self.name),
+            remedy: "whoever keeps the policy can add a `permit` for it: bailiwick policy explain says what was asked"
+                .into(),
+        }
+    }
+
+    fn side(&self) -> Side {
+        let ids = |rules: &[&Rule]| rules.iter().map(|rule| rule.id.clone()).collect();
+        Side {
+            principal: self.name.clone(),
+            evaluated: self.evaluated,
+            permits: ids(&self.permits),
+            forbids: ids(&self.forbids),
+            asks: self.asks.iter().map(|(rule, _)| rule.id.clone()).collect(),
+            errors: self.errors.iter().map(|(rule, error)| format!("{rule}: {error}")).collect(),
+        }
+    }
+}
+
+/// Some names, and how many more there are.
+fn named(names: &[&str]) -> String {
+    let shown = names.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
