@@ -9,7 +9,7 @@ use crate::{
     query::Query,
     routes::Route,
 };
-use axum::{body::Body, http::request::Parts};
+use axum::{body::Body, extract::ConnectInfo, http::request::Parts};
 use bailiwick_gate::Journal;
 use bailiwick_ports::{
     Caller,
@@ -20,12 +20,17 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::{
     collections::HashMap,
+    net::{IpAddr, SocketAddr},
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 /// Longest idempotency key.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
+/// Bytes of a body that comes before its sender is known.
+const MAX_VISIT: usize = 16 * 1024;
+/// Characters of the reason for a change.
+const MAX_REASON: usize = 1000;
 
 pub(crate) struct App {
     pub options: Options,
@@ -81,11 +86,19 @@ impl App {
         bytes.iter().fold(String::from("req_"), |id, byte| format!("{id}{byte:02x}"))
     }
 
+    /// Whether the person of this caller, if there is one, has not been disabled meanwhile.
+    pub fn is_still_here(&self, caller: &Caller) -> bool {
+        let person = caller.principal.person().map(|id| self.options.directory.person(caller.tenant, id));
+        person.is_none_or(|person| person.is_some_and(|person| !person.disabled))
+    }
+
     /// A session's head and codec. Another tenant's session is unknown.
     pub async fn open(&self, caller: &Caller, session: SessionId) -> Result<(StreamHead, Journal), ApiError> {
         let stream: StreamId = session.into();
         let unknown = || ApiError::not_found("session", &session.to_string());
-        let head = self.options.store.head(stream).await?.filter(|head| head.tenant == caller.tenant);
+        // A tenant's own stream is under the tenant's bits, and is no session.
+        let ours = |head: &StreamHead| head.tenant == caller.tenant && stream != StreamId::from(caller.tenant);
+        let head = self.options.store.head(stream).await?.filter(ours);
         let head = head.ok_or_else(unknown)?;
         let journal = Journal::open(&*self.options.keys, caller.tenant, stream, &head.key).map_err(ApiError::from)?;
         Ok((head, journal))
@@ -153,6 +166,22 @@ impl Call {
         Ok((body::parse(&bytes)?, bytes))
     }
 
+    /// Why the caller does it, in the caller's own words: the header `Bailiwick-Reason`.
+    pub fn reason(&self) -> Result<Option<String>, ApiError> {
+        let Some(given) = self.parts.headers.get("bailiwick-reason") else { return Ok(None) };
+        let text = std::str::from_utf8(given.as_bytes()).ok().map(str::trim);
+        let fine = |text: &&str| text.chars().count() <= MAX_REASON && !text.chars().any(char::is_control);
+        match text.filter(fine) {
+            Some("") => Ok(None),
+            Some(text) => Ok(Some(text.to_owned())),
+            None => {
+                let message =
+                    format!("`Bailiwick-Reason` must be at most {MAX_REASON} characters of UTF-8 on one line.");
+                Err(ApiError::invalid("Bailiwick-Reason", message))
+            }
+        }
+    }
+
     /// The client's promise that a repeated request is the same one.
     pub async fn idempotency(&self, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {
         let Some(given) = self.parts.headers.get("idempotency-key") else { return Ok(None) };
@@ -169,6 +198,41 @@ impl Call {
         let route = self.parts.uri.path().trim_start_matches("/openai");
         let digest = tenant_key.digest(&[route.as_bytes(), b"\0", body].concat());
         Ok(Some(Idempotency { scope: format!("{} {route}", self.caller.principal), key: key.to_owned(), digest }))
+    }
+}
+
+/// One request of somebody who need not be known.
+pub(crate) struct Visit {
+    pub app: Arc<App>,
+    /// How the client reached us, without a trailing slash.
+    pub base_url: String,
+    pub parts: Parts,
+    pub body: SyncBody,
+}
+
+impl Visit {
+    pub fn query(&self) -> Result<Query, ApiError> {
+        Query::parse(self.parts.uri.query().unwrap_or_default())
+    }
+
+    /// Where the request came from; `None` on the administration socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+    }
+
+    /// Nothing that is said before signing in is long.
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        body::check_json_type(&self.parts.headers)?;
+        let body = self.body.take();
+        let until = self.app.now() + self.app.options.limits.body_time;
+        let bytes = tokio::select! {
+            biased;
+            bytes = body::read(body, MAX_VISIT, None) => bytes?,
+            () = self.app.options.clock.sleep_until(until) => {
+                return Err(ApiError::too_slow("The body did not arrive in time."));
+            }
+        };
+        body::parse(&bytes)
     }
 }
 

@@ -1,24 +1,32 @@
-//! Who sent a request: by bearer token or by AWS Signature 4, on every route.
+//! Who sent a request: by bearer token, by AWS Signature 4, or by a browser's cookie, on every route.
 
-use crate::{app::App, body, body::ClaimedDigest, error::ApiError};
-use axum::{body::Body, http::request::Parts};
+use crate::{app::App, body, body::ClaimedDigest, cookies::Cookies, error::ApiError};
+use axum::{
+    body::Body,
+    http::{Method, header::AUTHORIZATION, request::Parts},
+};
 use bailiwick_ports::{AuthError, Caller, RequestParts};
 use sha2::{Digest, Sha256};
 
 /// Longest path and query that is taken, and longest header section in total.
 const MAX_TARGET: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64 * 1024;
+/// What a page of ours sends along with a cookie.
+const PAGE_TOKEN: &str = "x-bailiwick-page";
 
 /// The caller, and the body as it may be read from now on.
 pub(crate) async fn authenticate(
     app: &App,
     parts: &Parts,
+    base_url: &str,
     body: Body,
 ) -> Result<(Caller, Body, Option<ClaimedDigest>), ApiError> {
     check_size(parts)?;
-    let given = parts.headers.get_all(axum::http::header::AUTHORIZATION);
+    let given = parts.headers.get_all(AUTHORIZATION);
     let mut given = given.iter();
-    let Some(value) = given.next() else { return Err(AuthError::Missing.into()) };
+    let Some(value) = given.next() else {
+        return Ok((by_cookie(app, parts, base_url).await?, body, None));
+    };
     if given.next().is_some() {
         return Err(AuthError::Malformed("there is more than one `Authorization` header".into()).into());
     }
@@ -35,7 +43,37 @@ pub(crate) async fn authenticate(
     Err(AuthError::Malformed("`Authorization` must begin with `Bearer` or `AWS4-HMAC-SHA256`".into()).into())
 }
 
-fn check_size(parts: &Parts) -> Result<(), ApiError> {
+/// A cookie comes along with whatever any page makes a browser send. So what changes something also says what only our
+/// own page knows.
+async fn by_cookie(app: &App, parts: &Parts, base_url: &str) -> Result<Caller, ApiError> {
+    let Some(cookie) = Cookies::of(base_url).find(&parts.headers) else { return Err(AuthError::Missing.into()) };
+    let caller = app.options.authenticator.authenticate_cookie(cookie).await?;
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return Ok(caller);
+    }
+    let wanted = app.options.sign_in.page_token(cookie);
+    let given = parts.headers.get(PAGE_TOKEN).map(|value| value.as_bytes()).unwrap_or_default();
+    // Digests are compared, so that time tells nothing of where they differ.
+    if Sha256::digest(given) == Sha256::digest(&wanted) {
+        return Ok(caller);
+    }
+    let message = format!(
+        "A request with a cookie that changes something needs `{PAGE_TOKEN}`; `GET /bailiwick/v1/me` tells it."
+    );
+    Err(ApiError::forbidden(message).with_param(PAGE_TOKEN))
+}
+
+pub(crate) fn has_authorization(parts: &Parts) -> bool {
+    parts.headers.contains_key(AUTHORIZATION)
+}
+
+/// The word after `Bearer`, of a request that was let in by it.
+pub(crate) fn bearer(parts: &Parts) -> Option<&str> {
+    let (scheme, rest) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
+}
+
+pub(crate) fn check_size(parts: &Parts) -> Result<(), ApiError> {
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_TARGET {
         return Err(ApiError::malformed(format!("The path is longer than {MAX_TARGET} bytes.")));

@@ -74,6 +74,16 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
     }
 
+    /// 401: whoever signs in does not prove who they are.
+    pub fn sign_in_failed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "sign_in_failed", message)
+    }
+
+    /// 409: the agent is suspended, retired, or has only drafts.
+    pub fn agent_not_active(message: impl Into<String>) -> Self {
+        Self::conflict("agent_not_active", message)
+    }
+
     /// 403.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "insufficient_permissions", message)
@@ -264,7 +274,7 @@ impl From<bailiwick_ports::KeysError> for ApiError {
 }
 
 /// An error's text as a sentence.
-fn sentence(error: &impl std::fmt::Display) -> String {
+pub(crate) fn sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();

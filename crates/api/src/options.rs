@@ -4,7 +4,10 @@ use crate::{app::App, routes};
 use axum::Router;
 use bailiwick_engine::Handle;
 use bailiwick_gate::{Archive, ExecutorDoor};
-use bailiwick_ports::{Authenticator, Caller, Clock, KeyDesk, Keys, ModelCards, Policy, Random, Store, Tasks};
+use bailiwick_ports::{
+    Administration, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, ModelCards, People, Policy, Random,
+    SignIn, Store, Tasks,
+};
 use bailiwick_types::Millis;
 use std::sync::Arc;
 
@@ -20,6 +23,14 @@ pub struct Options {
     pub authenticator: Arc<dyn Authenticator>,
     /// Makes and revokes keys for `/bailiwick/v1/keys`.
     pub key_desk: Arc<dyn KeyDesk>,
+    /// Writes down who changed agents and the like, together with the change.
+    pub administration: Arc<dyn Administration>,
+    /// Who is who, for streams that go on while somebody is disabled.
+    pub directory: Arc<dyn Directory>,
+    pub people: Arc<dyn People>,
+    /// Who answers for which agent, and which of its versions is live.
+    pub colleagues: Arc<dyn Colleagues>,
+    pub sign_in: Arc<dyn SignIn>,
     /// Takes executors that dial in; without one registering answers 501.
     pub executor_door: Option<Arc<dyn ExecutorDoor>>,
     pub clock: Arc<dyn Clock>,

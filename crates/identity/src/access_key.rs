@@ -14,6 +14,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{AuthError, Caller, RequestParts, Scope, store::DocumentKind};
 use bailiwick_types::{EnvironmentId, KeyId, Principal, Secret, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::sync::Arc;
 
 const PREFIX: &str = "BWAK";
@@ -78,6 +79,7 @@ impl Credentials {
     /// Makes an access key. The secret is shown this once.
     pub async fn create_access_key(
         &self,
+        by: &Principal,
         tenant: TenantId,
         new: NewAccessKey,
     ) -> Result<(AccessKey, Secret), CredentialError> {
@@ -109,7 +111,9 @@ impl Credentials {
                 secret_access_key: secret.expose().into(),
             },
         };
-        self.documents.put(DocumentKind::AccessKey, &document, now).await?;
+        let body = &document.body;
+        let told = json!({"name": body.name, "scopes": body.scopes, "expires": expires, "environment": environment});
+        self.documents.put(by, "key.created", told, DocumentKind::AccessKey, &document, now).await?;
         Ok((access_key(document), secret))
     }
 

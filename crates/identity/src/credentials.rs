@@ -9,10 +9,12 @@ use crate::{
 use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
-    AuthError, Authenticator, Caller, Clock, Keys, KeysError, Random, RequestParts, Scope, Store, StoreError,
+    Administration, AuthError, Authenticator, Caller, Change, Clock, Keys, KeysError, Random, RequestParts, Scope,
+    Store, StoreError,
     store::{DocumentKind, Tenant},
 };
 use bailiwick_types::{KeyId, Principal, Secret, TenantId, Timestamp};
+use serde_json::json;
 use std::sync::Arc;
 
 /// Keys of one kind that a tenant may hold at the same time.
@@ -79,8 +81,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { documents: Documents::new(store, keys), clock, random, callers: Cache::new(), signers: Cache::new() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        keys: Arc<dyn Keys>,
+        administration: Arc<dyn Administration>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let documents = Documents::new(store, keys, administration);
+        Self { documents, clock, random, callers: Cache::new(), signers: Cache::new() }
     }
 
     /// The one tenant there is, made at the first start. Fails when the key file does not belong to the data.
@@ -89,6 +98,7 @@ impl Credentials {
         let (store, keys) = (&self.documents.store, &self.documents.keys);
         if let Some(tenant) = first(store.tenants().await?) {
             tenant.open_key(&**keys).map_err(|_| CredentialError::ForeignKeyFile)?;
+            self.begin_administration(&tenant).await?;
             return Ok(tenant);
         }
         let id = TenantId::new(self.clock.now(), self.random.id_bytes());
@@ -96,15 +106,39 @@ impl Credentials {
         let made = Tenant { id, name: "default".into(), key };
         store.put_tenant(made.clone()).await?;
         // Another node may have been faster.
-        Ok(first(store.tenants().await?).unwrap_or(made))
+        let tenant = first(store.tenants().await?).unwrap_or(made);
+        self.begin_administration(&tenant).await?;
+        Ok(tenant)
+    }
+
+    /// The first record of the tenant's own stream, unless there is one.
+    async fn begin_administration(&self, tenant: &Tenant) -> Result<(), CredentialError> {
+        if self.documents.store.head(tenant.id.into()).await?.is_some() {
+            return Ok(());
+        }
+        let change = Change {
+            tenant: tenant.id,
+            by: Principal::Operator,
+            kind: "tenant.created".into(),
+            target: tenant.id.to_string(),
+            reason: None,
+            details: json!({"name": tenant.name}),
+            documents: Vec::new(),
+        };
+        Ok(self.documents.administration.change(change).await?)
     }
 
     /// Makes an API key. The secret is shown this once.
-    pub async fn create_api_key(&self, tenant: TenantId, new: NewApiKey) -> Result<(ApiKey, Secret), CredentialError> {
+    pub async fn create_api_key(
+        &self,
+        by: &Principal,
+        tenant: TenantId,
+        new: NewApiKey,
+    ) -> Result<(ApiKey, Secret), CredentialError> {
         self.check_new(&new.name, &new.scopes, new.expires)?;
         self.check_room::<ApiKeyBody>(tenant, DocumentKind::ApiKey, |body| body.revoked.is_none()).await?;
         let secret = api_key::generate(&*self.random);
-        let key = self.store_api_key(tenant, new, &secret).await?;
+        let key = self.store_api_key(by, tenant, new, &secret).await?;
         Ok((key, secret))
     }
 
@@ -123,7 +157,7 @@ impl Credentials {
             return Ok(Bootstrapped::Ignored);
         }
         let new = NewApiKey { name: "bootstrap".into(), scopes: vec![Scope::Admin], expires: None };
-        Ok(Bootstrapped::Created(self.store_api_key(tenant, new, value).await?))
+        Ok(Bootstrapped::Created(self.store_api_key(&Principal::Operator, tenant, new, value).await?))
     }
 
     /// All API keys of a tenant, oldest first, revoked ones included.
@@ -133,10 +167,10 @@ impl Credentials {
     }
 
     /// Revokes an API key or an access key. Takes effect at once in this process, and within seconds in others.
-    pub async fn revoke(&self, tenant: TenantId, id: KeyId) -> Result<(), CredentialError> {
-        match self.revoke_kind(tenant, id, DocumentKind::ApiKey, |body: &mut ApiKeyBody| &mut body.revoked).await {
+    pub async fn revoke(&self, by: &Principal, tenant: TenantId, id: KeyId) -> Result<(), CredentialError> {
+        match self.revoke_kind(by, tenant, id, DocumentKind::ApiKey, |body: &mut ApiKeyBody| &mut body.revoked).await {
             Err(CredentialError::UnknownKey(_)) => {
-                self.revoke_kind(tenant, id, DocumentKind::AccessKey, |body: &mut AccessKeyBody| &mut body.revoked)
+                self.revoke_kind(by, tenant, id, DocumentKind::AccessKey, |body: &mut AccessKeyBody| &mut body.revoked)
                     .await
             }
             other => other,
@@ -191,7 +225,13 @@ impl Credentials {
         Ok((caller, found.body.expires))
     }
 
-    async fn store_api_key(&self, tenant: TenantId, new: NewApiKey, value: &Secret) -> Result<ApiKey, CredentialError> {
+    async fn store_api_key(
+        &self,
+        by: &Principal,
+        tenant: TenantId,
+        new: NewApiKey,
+        value: &Secret,
+    ) -> Result<ApiKey, CredentialError> {
         let now = self.clock.now();
         let handle = api_key::handle(value.expose());
         let last4 = value.expose().chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
@@ -204,7 +244,8 @@ impl Credentials {
             handle: handle.clone(),
             body: ApiKeyBody { name, scopes: sorted(scopes), expires, revoked: None, last4, handle },
         };
-        self.documents.put(DocumentKind::ApiKey, &document, now).await?;
+        let told = json!({"name": document.body.name, "scopes": document.body.scopes, "expires": expires});
+        self.documents.put(by, "key.created", told, DocumentKind::ApiKey, &document, now).await?;
         Ok(api_key(document))
     }
 
@@ -244,6 +285,7 @@ impl Credentials {
     /// Marks a key revoked. The document stays, so that its value is never accepted again, by whatever way.
     pub(crate) async fn revoke_kind<B: serde::Serialize + serde::de::DeserializeOwned>(
         &self,
+        by: &Principal,
         tenant: TenantId,
         id: KeyId,
         kind: DocumentKind,
@@ -257,7 +299,7 @@ impl Credentials {
             if revoked(&mut found.body).is_none() {
                 *revoked(&mut found.body) = Some(now);
                 found.version += 1;
-                match self.documents.put(kind, &found, now).await {
+                match self.documents.put(by, "key.revoked", json!({}), kind, &found, now).await {
                     Err(CredentialError::Store(StoreError::Conflict)) => continue,
                     other => other?,
                 }

@@ -7,23 +7,28 @@ use crate::{
 };
 use async_trait::async_trait;
 use bailiwick_ports::{KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey};
-use bailiwick_types::{KeyId, Secret, TenantId};
+use bailiwick_types::{KeyId, Principal, Secret, TenantId};
 
 #[async_trait]
 impl KeyDesk for Credentials {
-    async fn create_key(&self, tenant: TenantId, new: NewKey) -> Result<(KeyInfo, Secret), KeyDeskError> {
+    async fn create_key(
+        &self,
+        by: &Principal,
+        tenant: TenantId,
+        new: NewKey,
+    ) -> Result<(KeyInfo, Secret), KeyDeskError> {
         let NewKey { kind, name, scopes, expires, environment } = new;
         match kind {
             KeyKind::ApiKey if environment.is_some() => Err(KeyDeskError::Invalid(
                 "`environment` binds access keys only: leave it out, or set `kind` to `access_key`".into(),
             )),
             KeyKind::ApiKey => {
-                let (key, secret) = self.create_api_key(tenant, NewApiKey { name, scopes, expires }).await?;
+                let (key, secret) = self.create_api_key(by, tenant, NewApiKey { name, scopes, expires }).await?;
                 Ok((of_api_key(key), secret))
             }
             KeyKind::AccessKey => {
                 let new = NewAccessKey { name, scopes, expires, environment };
-                let (key, secret) = self.create_access_key(tenant, new).await?;
+                let (key, secret) = self.create_access_key(by, tenant, new).await?;
                 Ok((of_access_key(key), secret))
             }
         }
@@ -37,8 +42,8 @@ impl KeyDesk for Credentials {
         Ok(all)
     }
 
-    async fn revoke_key(&self, tenant: TenantId, id: KeyId) -> Result<(), KeyDeskError> {
-        Ok(self.revoke(tenant, id).await?)
+    async fn revoke_key(&self, by: &Principal, tenant: TenantId, id: KeyId) -> Result<(), KeyDeskError> {
+        Ok(self.revoke(by, tenant, id).await?)
     }
 }
 

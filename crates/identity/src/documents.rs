@@ -2,10 +2,11 @@
 
 use crate::credentials::CredentialError;
 use bailiwick_ports::{
-    Keys, Store, StreamKey,
+    Administration, Change, DocumentWrite, Keys, Store, StreamKey,
     store::{Document, DocumentKind, Page},
 };
-use bailiwick_types::{KeyId, TenantId, Timestamp};
+use bailiwick_types::{KeyId, Principal, TenantId, Timestamp};
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
@@ -22,6 +23,7 @@ const MAX_TENANT_KEYS: usize = 1024;
 pub(crate) struct Documents {
     pub store: Arc<dyn Store>,
     pub keys: Arc<dyn Keys>,
+    pub administration: Arc<dyn Administration>,
     tenant_keys: Mutex<HashMap<TenantId, Arc<dyn StreamKey>>>,
 }
 
@@ -36,20 +38,22 @@ pub(crate) struct Opened<B> {
 }
 
 impl Documents {
-    pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>) -> Self {
-        Self { store, keys, tenant_keys: Mutex::new(HashMap::new()) }
+    pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, administration: Arc<dyn Administration>) -> Self {
+        Self { store, keys, administration, tenant_keys: Mutex::new(HashMap::new()) }
     }
 
+    /// Writes a document's next version as the change `what` that `by` makes.
     pub async fn put<B: Serialize>(
         &self,
+        by: &Principal,
+        what: &str,
+        details: serde_json::Value,
         kind: DocumentKind,
         document: &Opened<B>,
         updated: Timestamp,
     ) -> Result<(), CredentialError> {
         let Opened { id, tenant, version, created, handle, body } = document;
-        // INVARIANT: bodies are structs of strings and numbers.
-        let plain = Zeroizing::new(serde_json::to_vec(body).expect("a credential is JSON"));
-        let sealed = self.tenant_key(*tenant).await?.seal(&kind.context(id.to_u128(), *version), &plain).into();
+        let sealed = self.seal(*tenant, (kind, id.to_u128(), *version), body).await?;
         let document = Document {
             kind,
             id: id.to_u128(),
@@ -59,7 +63,16 @@ impl Documents {
             handle: Some(handle.clone()),
             sealed,
         };
-        Ok(self.store.put_document(*tenant, document).await?)
+        let change = Change {
+            tenant: *tenant,
+            by: by.clone(),
+            kind: what.to_owned(),
+            target: id.to_string(),
+            reason: None,
+            details,
+            documents: vec![DocumentWrite::Put(document)],
+        };
+        Ok(self.administration.change(change).await?)
     }
 
     pub async fn by_handle<B: DeserializeOwned>(
@@ -92,13 +105,42 @@ impl Documents {
         kind: DocumentKind,
     ) -> Result<Vec<Opened<B>>, CredentialError> {
         let mut all = Vec::new();
+        for document in self.sealed(tenant, kind).await? {
+            all.push(self.open(tenant, document).await?);
+        }
+        Ok(all)
+    }
+
+    /// A body as it lies in a version of a document.
+    pub async fn seal<B: Serialize>(
+        &self,
+        tenant: TenantId,
+        (kind, id, version): (DocumentKind, u128, u32),
+        body: &B,
+    ) -> Result<Bytes, CredentialError> {
+        // INVARIANT: bodies are structs of strings, numbers and lists of them.
+        let plain = Zeroizing::new(serde_json::to_vec(body).expect("a body is JSON"));
+        Ok(self.tenant_key(tenant).await?.seal(&kind.context(id, version), &plain).into())
+    }
+
+    pub async fn unseal<B: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        document: &Document,
+    ) -> Result<B, CredentialError> {
+        let context = document.kind.context(document.id, document.version);
+        let plain = Zeroizing::new(self.tenant_key(tenant).await?.unseal(&context, &document.sealed)?);
+        serde_json::from_slice(&plain).map_err(|_| CredentialError::Unreadable)
+    }
+
+    /// Every document of a kind as it lies in the store, oldest first.
+    pub async fn sealed(&self, tenant: TenantId, kind: DocumentKind) -> Result<Vec<Document>, CredentialError> {
+        let mut all = Vec::new();
         let mut page = Page { limit: PAGE, ..Page::default() };
         while let Some((documents, more)) = self.store.documents(tenant, kind, page.clone()).await? {
             let Some(last) = documents.last().map(|document| document.id) else { break };
             page.after = Some(last);
-            for document in documents {
-                all.push(self.open(tenant, document).await?);
-            }
+            all.extend(documents);
             if !more {
                 break;
             }
@@ -111,9 +153,7 @@ impl Documents {
         tenant: TenantId,
         document: Document,
     ) -> Result<Opened<B>, CredentialError> {
-        let context = document.kind.context(document.id, document.version);
-        let plain = Zeroizing::new(self.tenant_key(tenant).await?.unseal(&context, &document.sealed)?);
-        let body = serde_json::from_slice(&plain).map_err(|_| CredentialError::Unreadable)?;
+        let body = self.unseal(tenant, &document).await?;
         Ok(Opened {
             id: KeyId::from_u128(document.id),
             tenant,
@@ -124,7 +164,7 @@ impl Documents {
         })
     }
 
-    async fn tenant_key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, CredentialError> {
+    pub async fn tenant_key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, CredentialError> {
         let known = || self.tenant_keys.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(key) = known().get(&tenant) {
             return Ok(key.clone());

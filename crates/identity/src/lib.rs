@@ -1,24 +1,39 @@
-//! Who somebody is, and what keeps data unreadable without a key: encryption at rest, API keys and access keys.
+//! Who somebody is, and what keeps data unreadable without a key: encryption at rest, API keys and access keys,
+//! the directory of people, teams and who answers for agents, and how people sign in.
 //!
 //! Secrets leave this room once, when they are made. They are never stored in the clear, logged, or part of an error.
 
 mod access_key;
 mod api_key;
+mod attempts;
 mod cache;
 mod credentials;
 mod desk;
 mod documents;
 mod hex;
+mod jwt;
 mod key_file;
+mod log_key;
+mod passwords;
 mod random;
+mod reception;
+mod roster;
 mod scope;
 mod sealing;
+mod sign_in;
 mod sigv4;
+mod web;
 
 pub use access_key::{AccessKey, NewAccessKey};
 pub use api_key::{ApiKey, NewApiKey};
 pub use credentials::{Bootstrapped, CredentialError, Credentials};
 pub use key_file::{FileKek, KeyFileError};
+pub use log_key::LogKeys;
+pub use passwords::PasswordCost;
 pub use random::OsRandom;
+pub use reception::Reception;
+pub use roster::Roster;
 pub use scope::{UnknownScope, parse_scope, parse_scopes};
 pub use sealing::{KeyEncryption, Sealing};
+pub use sign_in::{Lives, Mapping, Provider, ProviderError, ProviderOptions, SignInOptions, SignIns};
+pub use web::{Web, WebAnswer, WebRequest};

@@ -11,7 +11,7 @@ use aws_lc_rs::{
 use bailiwick_identity::{CredentialError, NewAccessKey};
 use bailiwick_ports::{AuthError, Authenticator, Caller, RequestParts, Scope};
 use bailiwick_types::{EnvironmentId, Millis, Principal, Secret};
-use common::{House, START};
+use common::{House, OPERATOR, START};
 
 const OWN: EnvironmentId = EnvironmentId::from_u128(1);
 const DATE: &str = "20261121T113045Z";
@@ -56,7 +56,8 @@ async fn send(service: &impl Authenticator, id: &str, secret: &Secret) -> Result
 #[tokio::test]
 async fn a_signed_request_is_known_by_its_key() {
     let House { credentials, tenant, .. } = House::new().await;
-    let (key, secret) = credentials.create_access_key(tenant, new(&[Scope::SessionsWrite], None)).await.unwrap();
+    let (key, secret) =
+        credentials.create_access_key(&OPERATOR, tenant, new(&[Scope::SessionsWrite], None)).await.unwrap();
     assert_eq!((key.access_key_id.len(), secret.expose().len()), (20, 40));
     let caller = send(&credentials, &key.access_key_id, &secret).await.unwrap();
     assert_eq!((caller.tenant, &caller.principal), (tenant, &Principal::Service { key: key.id }));
@@ -67,26 +68,33 @@ async fn a_signed_request_is_known_by_its_key() {
 #[tokio::test]
 async fn a_bound_key_connects_to_its_environment_and_nothing_else() {
     let House { credentials, tenant, .. } = House::new().await;
-    let (key, secret) = credentials.create_access_key(tenant, new(&[], Some(OWN))).await.unwrap();
+    let (key, secret) = credentials.create_access_key(&OPERATOR, tenant, new(&[], Some(OWN))).await.unwrap();
     let caller = send(&credentials, &key.access_key_id, &secret).await.unwrap();
     assert!(caller.may_connect(OWN) && !caller.may_connect(EnvironmentId::from_u128(2)));
     for scope in Scope::ALL.into_iter().filter(|scope| *scope != Scope::EnvironmentsConnect) {
         assert!(!caller.may(scope), "{scope}");
     }
     for scopes in [&[Scope::Admin][..], &[Scope::EnvironmentsConnect, Scope::FilesRead]] {
-        let refused = credentials.create_access_key(tenant, new(scopes, Some(OWN))).await;
+        let refused = credentials.create_access_key(&OPERATOR, tenant, new(scopes, Some(OWN))).await;
         assert!(matches!(refused, Err(CredentialError::BoundScopes)));
     }
-    assert!(matches!(credentials.create_access_key(tenant, new(&[], None)).await, Err(CredentialError::NoScopes)));
+    assert!(matches!(
+        credentials.create_access_key(&OPERATOR, tenant, new(&[], None)).await,
+        Err(CredentialError::NoScopes)
+    ));
 }
 
 #[tokio::test]
 async fn wrong_revoked_and_expired_keys_are_refused() {
     let house = House::new().await;
     let House { credentials, tenant, clock, .. } = &house;
-    let (key, secret) = credentials.create_access_key(*tenant, new(&[Scope::Admin], None)).await.unwrap();
+    let (key, secret) = credentials.create_access_key(&OPERATOR, *tenant, new(&[Scope::Admin], None)).await.unwrap();
     let (other, other_secret) = credentials
-        .create_access_key(*tenant, NewAccessKey { expires: Some(START + Millis(10)), ..new(&[Scope::Admin], None) })
+        .create_access_key(
+            &OPERATOR,
+            *tenant,
+            NewAccessKey { expires: Some(START + Millis(10)), ..new(&[Scope::Admin], None) },
+        )
         .await
         .unwrap();
     let id = key.access_key_id.as_str();
@@ -100,7 +108,7 @@ async fn wrong_revoked_and_expired_keys_are_refused() {
     assert_eq!(expired, Err(AuthError::Expired(START + Millis(10))));
 
     send(credentials, id, &secret).await.unwrap();
-    credentials.revoke(*tenant, key.id).await.unwrap();
+    credentials.revoke(&OPERATOR, *tenant, key.id).await.unwrap();
     assert_eq!(send(credentials, id, &secret).await, Err(AuthError::Unknown));
     let all = credentials.access_keys(*tenant).await.unwrap();
     assert_eq!(all.iter().find(|one| one.id == key.id).unwrap().revoked, Some(START + Millis(10)));
@@ -109,7 +117,7 @@ async fn wrong_revoked_and_expired_keys_are_refused() {
 #[tokio::test]
 async fn the_secret_is_sealed_and_the_id_is_no_bearer_token() {
     let House { credentials, tenant, store, .. } = House::new().await;
-    let (key, secret) = credentials.create_access_key(tenant, new(&[Scope::Admin], None)).await.unwrap();
+    let (key, secret) = credentials.create_access_key(&OPERATOR, tenant, new(&[Scope::Admin], None)).await.unwrap();
     for (_, document) in store.documents.lock().unwrap().iter() {
         assert!(!String::from_utf8_lossy(&document.sealed).contains(secret.expose()));
         assert!(!format!("{document:?}").contains(secret.expose()));

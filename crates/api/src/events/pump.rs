@@ -11,6 +11,7 @@ use axum::{
     response::Response,
 };
 use bailiwick_engine::Watch;
+use bailiwick_ports::Caller;
 use bytes::Bytes;
 use futures_util::stream;
 use std::{convert::Infallible, sync::Arc};
@@ -28,6 +29,7 @@ pub(crate) struct Pump {
     pub watch: Watch,
     pub narrator: Narrator,
     pub padding: bool,
+    pub caller: Caller,
     /// Held while the stream is open.
     pub _permit: OwnedSemaphorePermit,
 }
@@ -70,6 +72,10 @@ impl Pump {
                 },
                 () = quiet => Bytes::from_static(b": still here\n\n"),
             };
+            // Somebody who is disabled sees nothing more.
+            if !self.app.is_still_here(&self.caller) {
+                return;
+            }
             if !chunk.is_empty() && !self.send(&sender, chunk).await {
                 return;
             }

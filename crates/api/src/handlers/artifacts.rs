@@ -8,12 +8,10 @@ use crate::{
     routes::Answer,
     types::{agent::Deleted, file::Artifact, page::Page},
 };
+use axum::http::Method;
 use bailiwick_core::{item::ArtifactView, record::Input};
 use bailiwick_gate::Journal;
-use bailiwick_ports::{
-    Caller,
-    store::{Page as StorePage, RowKind, RowQuery},
-};
+use bailiwick_ports::{Caller, store::RowKind};
 use bailiwick_types::{ArtifactId, EnvironmentId, SessionId};
 
 pub(crate) async fn list(call: Call) -> Answer {
@@ -66,36 +64,10 @@ async fn find(call: &Call) -> Result<(SessionId, ArtifactView), ApiError> {
     let (session, artifact) = (call.id("session_id", "session")?, call.id("artifact_id", "artifact")?);
     let known = sessions::find(&call.app, &call.caller, session).await?;
     let view = find_in(&call.app, &call.caller, session, artifact, &known.journal).await?;
-    Ok((session, view))
-}
-
-/// Removes the bytes of everything that a session has published, once the session itself is gone.
-pub(crate) async fn remove_all(
-    app: &App,
-    caller: &Caller,
-    session: SessionId,
-    journal: &Journal,
-) -> Result<(), ApiError> {
-    let mut page = StorePage { limit: 100, ..StorePage::default() };
-    loop {
-        let query = RowQuery {
-            tenant: caller.tenant,
-            kind: RowKind::Artifact,
-            scope: session.to_u128(),
-            parent: None,
-            labels: Vec::new(),
-            page: page.clone(),
-        };
-        let Some((rows, more)) = app.options.store.rows(query).await? else { return Ok(()) };
-        for row in &rows {
-            let view: ArtifactView = journal.open_row(RowKind::Artifact, row)?;
-            app.options.archive.remove_artifact(caller.tenant, view.file.id).await?;
-        }
-        page.after = rows.last().map(|row| row.id);
-        if !more {
-            return Ok(());
-        }
+    if call.parts.method != Method::GET {
+        known.check_change(&call.caller)?;
     }
+    Ok((session, view))
 }
 
 /// An artifact of this very session.

@@ -10,7 +10,8 @@ use bailiwick_core::{
     EnvironmentSpec,
     environment::{Connection, Hosted, HostedFile, SelfHosted, WORKSPACE},
 };
-use bailiwick_types::{EnvironmentId, FileId, TenantId};
+use bailiwick_ports::Caller;
+use bailiwick_types::{EnvironmentId, FileId};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::BTreeMap;
 
@@ -23,15 +24,15 @@ const MAX_COMMAND_BYTES: usize = 100 * 1024;
 const MAX_PATH_BYTES: usize = 1024;
 
 /// The specification of a new session's environment. Files that came inline are kept as files of their own.
-pub(crate) async fn specify(app: &App, tenant: TenantId, param: EnvironmentParam) -> Result<EnvironmentSpec, ApiError> {
+pub(crate) async fn specify(app: &App, caller: &Caller, param: EnvironmentParam) -> Result<EnvironmentSpec, ApiError> {
     match param {
         EnvironmentParam::None(_) => Ok(EnvironmentSpec::None),
-        EnvironmentParam::OpenaiHosted(hosted) => specify_hosted(app, tenant, *hosted).await,
+        EnvironmentParam::OpenaiHosted(hosted) => specify_hosted(app, caller, *hosted).await,
         EnvironmentParam::SelfHosted(own) => specify_self_hosted(app, own),
     }
 }
 
-async fn specify_hosted(app: &App, tenant: TenantId, param: HostedParam) -> Result<EnvironmentSpec, ApiError> {
+async fn specify_hosted(app: &App, caller: &Caller, param: HostedParam) -> Result<EnvironmentSpec, ApiError> {
     refuse_unbuilt(&param)?;
     let env = param.env.unwrap_or_default();
     check_variables(&env)?;
@@ -41,7 +42,7 @@ async fn specify_hosted(app: &App, tenant: TenantId, param: HostedParam) -> Resu
         return Err(ApiError::invalid("environment.setup_commands", message));
     }
     let setup_commands = commands.into_iter().enumerate().map(setup_command).collect::<Result<_, _>>()?;
-    let files = lay_in(app, tenant, param.files.unwrap_or_default()).await?;
+    let files = lay_in(app, caller, param.files.unwrap_or_default()).await?;
     let id = EnvironmentId::new(app.now(), app.random());
     let size = param.container_size.map(Into::into).unwrap_or_default();
     Ok(EnvironmentSpec::Hosted(Hosted { id, size, env, files, setup_commands }))
@@ -130,7 +131,7 @@ fn setup_command((index, param): (usize, SetupCommandParam)) -> Result<String, A
     }
 }
 
-async fn lay_in(app: &App, tenant: TenantId, params: Vec<FileParam>) -> Result<Vec<HostedFile>, ApiError> {
+async fn lay_in(app: &App, caller: &Caller, params: Vec<FileParam>) -> Result<Vec<HostedFile>, ApiError> {
     if params.len() > MAX_FILES {
         let message = format!("`environment.files` has more than {MAX_FILES} entries.");
         return Err(ApiError::invalid("environment.files", message));
@@ -138,13 +139,13 @@ async fn lay_in(app: &App, tenant: TenantId, params: Vec<FileParam>) -> Result<V
     let mut laid: Vec<HostedFile> = Vec::with_capacity(params.len());
     let mut contents: Vec<(FileId, Vec<u8>)> = Vec::new();
     for (index, param) in params.into_iter().enumerate() {
-        let (file, content) = place(app, tenant, param, &laid, &format!("environment.files[{index}].")).await?;
+        let (file, content) = place(app, caller, param, &laid, WORKSPACE, &format!("environment.files[{index}].")).await?;
         contents.extend(content.map(|content| (file.file, content)));
         laid.push(file);
     }
     // Kept only once all of them are known to fit.
     for (file, content) in contents {
-        files::keep_inline(app, tenant, file, &content).await?;
+        files::keep_inline(app, caller.tenant, file, &content).await?;
     }
     Ok(laid)
 }
@@ -152,13 +153,14 @@ async fn lay_in(app: &App, tenant: TenantId, params: Vec<FileParam>) -> Result<V
 /// One file more for an environment that has these others.
 pub(crate) async fn lay_in_one(
     app: &App,
-    tenant: TenantId,
+    caller: &Caller,
     param: FileParam,
     others: &[HostedFile],
+    workspace: &str,
 ) -> Result<HostedFile, ApiError> {
-    let (file, content) = place(app, tenant, param, others, "").await?;
+    let (file, content) = place(app, caller, param, others, workspace, "").await?;
     if let Some(content) = content {
-        files::keep_inline(app, tenant, file.file, &content).await?;
+        files::keep_inline(app, caller.tenant, file.file, &content).await?;
     }
     Ok(file)
 }
@@ -166,19 +168,20 @@ pub(crate) async fn lay_in_one(
 /// A file with its place, and its content when that came inline. `at` goes in front of fields' names.
 async fn place(
     app: &App,
-    tenant: TenantId,
+    caller: &Caller,
     param: FileParam,
     others: &[HostedFile],
+    workspace: &str,
     at: &str,
 ) -> Result<(HostedFile, Option<Vec<u8>>), ApiError> {
     let path = param.path().to_owned();
-    check_destination(&path, others, &format!("{at}path"))?;
+    check_destination(&path, others, workspace, &format!("{at}path"))?;
     match param {
         FileParam::FileId(given) => {
             let named = format!("{at}file_id");
             let unknown = || ApiError::invalid(named.clone(), format!("`{named}`: there is no such file."));
             let file: FileId = given.file_id.parse().map_err(|_| unknown())?;
-            let known = files::find(app, tenant, file).await?.ok_or_else(unknown)?;
+            let known = files::find(app, caller, file).await?.ok_or_else(unknown)?;
             Ok((HostedFile { file, path, size_bytes: known.body.bytes, inline: false }, None))
         }
         FileParam::Inline(given) => {
@@ -193,11 +196,11 @@ async fn place(
 }
 
 /// A file's place in the workspace: the same rules as the SDK's own check.
-fn check_destination(path: &str, laid: &[HostedFile], at: &str) -> Result<(), ApiError> {
+fn check_destination(path: &str, laid: &[HostedFile], workspace: &str, at: &str) -> Result<(), ApiError> {
     let wrong = |reason: String| Err(ApiError::invalid(at, format!("`{at}` {reason}.")));
-    let below = path.strip_prefix(WORKSPACE).and_then(|rest| rest.strip_prefix('/'));
+    let below = path.strip_prefix(workspace).and_then(|rest| rest.strip_prefix('/'));
     let Some(below) = below.filter(|_| is_plain_path(path)) else {
-        return wrong(format!("must be an absolute path below `{WORKSPACE}` without `.` and `..`"));
+        return wrong(format!("must be an absolute path below `{workspace}` without `.` and `..`"));
     };
     let first = below.split('/').next().unwrap_or_default();
     if first == ".codex" || first.starts_with(".managed-agents") || below == "outputs" {

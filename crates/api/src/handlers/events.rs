@@ -6,7 +6,7 @@ use crate::{
     error::ApiError,
     events::{Narrator, Pump, respond},
     routes::Answer,
-    types::input::EventsParam,
+    types::input::{EventParam, EventsParam},
 };
 use axum::{http::StatusCode, response::IntoResponse};
 use bailiwick_core::{
@@ -33,7 +33,12 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     if sessions::earlier(app, caller, &idempotency).await?.is_some() {
         return Ok(StatusCode::ACCEPTED.into_response());
     }
-    let inputs = inputs::of_events(app, param.events, &known.view, known.waiting.is_some())?;
+    // Whoever may only stop it may send what stops it and nothing else.
+    match param.events.iter().all(|event| matches!(event, EventParam::Cancel(_))) {
+        true => known.check_stop(caller)?,
+        false => known.check_change(caller)?,
+    }
+    let inputs = inputs::of_events(app, caller, param.events, &known.view, known.waiting.is_some())?;
     let envelope = |input| InputEnvelope { orderer: caller.principal.clone(), input };
     let inputs = inputs.into_iter().map(envelope).collect();
     match app.options.handle.submit(caller.tenant, session, inputs, idempotency).await? {
@@ -92,7 +97,7 @@ pub(crate) async fn open(
         }
         WatchFrom::Now => narrator.joins(&known.view, at_work(call, session, &known).await?),
     }
-    respond(Pump { app: call.app.clone(), watch, narrator, padding, _permit: permit })
+    respond(Pump { app: call.app.clone(), caller: call.caller.clone(), watch, narrator, padding, _permit: permit })
 }
 
 fn pending(required: &[RequiredAction]) -> HashSet<(TurnId, String)> {

@@ -20,10 +20,12 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use bailiwick_core::environment::HostedFile;
-use bailiwick_gate::PART_BYTES;
-use bailiwick_ports::store::{DocumentKind, Page as StorePage};
-use bailiwick_types::{FileId, Millis, TenantId, Timestamp};
+use bailiwick_gate::{ORPHAN_AGE, PART_BYTES};
+use bailiwick_ports::{
+    Caller,
+    store::{DocumentKind, Page as StorePage},
+};
+use bailiwick_types::{FileId, Millis, Principal, TenantId, Timestamp};
 use bytes::Bytes;
 use futures_util::stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -40,6 +42,10 @@ const MAX_FIELD: usize = 4096;
 /// Shortest and longest life in seconds of a file that expires, as the API has them.
 const MIN_LIFE: u64 = 3600;
 const MAX_LIFE: u64 = 2_592_000;
+/// Longest time that one upload takes from its first byte to its last. Its parts are nobody's until it has its entry,
+/// and must not become orphans before.
+const MAX_UPLOAD: Millis = Millis::from_secs(6 * 3600);
+const _: () = assert!(MAX_UPLOAD.0 < ORPHAN_AGE.0 / 2);
 /// RFC 5987 `attr-char`.
 const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -51,6 +57,9 @@ pub(crate) struct FileBody {
     pub bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// Who uploaded it, and so whose it is; `None` for one from before anybody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<Principal>,
 }
 
 /// What an upload's form says beside the file.
@@ -65,11 +74,11 @@ struct Form {
 pub(crate) async fn create(call: Call) -> Answer {
     call.query()?.finish()?;
     let _permit = call.app.bounds.transfer()?;
-    let (app, tenant) = (call.app.clone(), call.caller.tenant);
+    let (app, tenant, caller) = (call.app.clone(), call.caller.tenant, call.caller.clone());
     let mut form = Form::default();
     let read = read_form(call, &mut form).await;
     let kept = match read {
-        Ok(()) => keep(&app, tenant, &form).await,
+        Ok(()) => keep(&app, &caller, &form).await,
         Err(error) => Err(error),
     };
     if let (Err(_), Some((file, ..))) = (&kept, &form.file) {
@@ -79,11 +88,14 @@ pub(crate) async fn create(call: Call) -> Answer {
     kept
 }
 
-async fn keep(app: &App, tenant: TenantId, form: &Form) -> Answer {
+async fn keep(app: &App, caller: &Caller, form: &Form) -> Answer {
     let missing = |field: &str| ApiError::invalid(field, format!("The form has no field `{field}`."));
     let (file, filename, bytes) = form.file.clone().ok_or_else(|| missing("file"))?;
     let purpose = form.purpose.ok_or_else(|| missing("purpose"))?;
     let now = app.now();
+    if now.since(file.made_at()) > MAX_UPLOAD {
+        return Err(ApiError::too_slow("The upload took longer than 6 hours."));
+    }
     let expires = match (&form.anchor, form.seconds) {
         (None, None) => None,
         (Some(anchor), Some(seconds)) if anchor == "created_at" && (MIN_LIFE..=MAX_LIFE).contains(&seconds) => {
@@ -95,7 +107,8 @@ async fn keep(app: &App, tenant: TenantId, form: &Form) -> Answer {
             return Err(ApiError::invalid("expires_after", message));
         }
     };
-    let body = FileBody { filename, purpose, bytes, expires };
+    let tenant = caller.tenant;
+    let body = FileBody { filename, purpose, bytes, expires, creator: Some(caller.principal.clone()) };
     let kind = DocumentKind::File;
     let document = Opened { kind, id: file.to_u128(), version: 1, created: now, updated: now, body };
     let shown = resource(&document);
@@ -225,7 +238,8 @@ pub(crate) async fn list(call: Call) -> Answer {
         for document in &documents {
             let opened: Opened<FileBody> = app.tenant_keys.open(tenant, document).await?;
             let file = resource(&opened);
-            if is_live(&opened, app.now()) && wanted.as_ref().is_none_or(|wanted| *wanted == file.purpose) {
+            if is_for(&opened, &call.caller, app.now()) && wanted.as_ref().is_none_or(|wanted| *wanted == file.purpose)
+            {
                 files.push(file);
             }
         }
@@ -254,6 +268,9 @@ pub(crate) async fn get(call: Call) -> Answer {
 pub(crate) async fn delete(call: Call) -> Answer {
     call.query()?.finish()?;
     let found = known(&call).await?;
+    if !call.caller.may_change(found.body.creator.as_ref().unwrap_or(&Principal::Operator)) {
+        return Err(ApiError::forbidden("This file is somebody else's: you may read it at most."));
+    }
     let (app, tenant, file) = (&*call.app, call.caller.tenant, FileId::from_u128(found.id));
     // First the bytes: a file that is still listed can be deleted again.
     app.options.archive.remove_file(tenant, file).await?;
@@ -315,15 +332,21 @@ where
 
 async fn known(call: &Call) -> Result<Opened<FileBody>, ApiError> {
     let file: FileId = call.id("file_id", "file")?;
-    let found = find(&call.app, call.caller.tenant, file).await?;
+    let found = find(&call.app, &call.caller, file).await?;
     found.ok_or_else(|| ApiError::not_found("file", &file.to_string()))
 }
 
-pub(crate) async fn find(app: &App, tenant: TenantId, file: FileId) -> Result<Option<Opened<FileBody>>, ApiError> {
-    let document = app.options.store.document(tenant, DocumentKind::File, file.to_u128(), None).await?;
+pub(crate) async fn find(app: &App, caller: &Caller, file: FileId) -> Result<Option<Opened<FileBody>>, ApiError> {
+    let document = app.options.store.document(caller.tenant, DocumentKind::File, file.to_u128(), None).await?;
     let Some(document) = document else { return Ok(None) };
-    let opened = app.tenant_keys.open(tenant, &document).await?;
-    Ok(Some(opened).filter(|opened| is_live(opened, app.now())))
+    let opened = app.tenant_keys.open(caller.tenant, &document).await?;
+    Ok(Some(opened).filter(|opened| is_for(opened, caller, app.now())))
+}
+
+/// Whether a file is there for this caller. Another person's is not.
+fn is_for(file: &Opened<FileBody>, caller: &Caller, now: Timestamp) -> bool {
+    let creator = file.body.creator.as_ref().unwrap_or(&Principal::Operator);
+    is_live(file, now) && caller.reach().covers(creator)
 }
 
 fn is_live(file: &Opened<FileBody>, now: Timestamp) -> bool {
@@ -333,13 +356,6 @@ fn is_live(file: &Opened<FileBody>, now: Timestamp) -> bool {
 /// Keeps a file that came inside another request. It has no entry of its own in `/files`.
 pub(crate) async fn keep_inline(app: &App, tenant: TenantId, file: FileId, bytes: &[u8]) -> Result<(), ApiError> {
     Ok(app.options.archive.put_file(tenant, file, bytes).await?)
-}
-
-pub(crate) async fn remove_inline(app: &App, tenant: TenantId, files: &[HostedFile]) -> Result<(), ApiError> {
-    for file in files.iter().filter(|file| file.inline) {
-        app.options.archive.remove_file(tenant, file.file).await?;
-    }
-    Ok(())
 }
 
 fn resource(file: &Opened<FileBody>) -> File {

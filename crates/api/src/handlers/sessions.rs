@@ -10,23 +10,23 @@ use crate::{
         agent::Deleted,
         page::Page,
         session::{
-            AgentUpdate, CACHE_KEY, PromptCacheOptions, RESERVED, ROLE_KEY, Review, Session, SessionCreate,
+            AgentUpdate, CACHE_KEY, MICROS_PER_CENT, PromptCacheOptions, RESERVED, ROLE_KEY, Review, Session, SessionCreate,
             SessionUpdate, SpendControlParam,
         },
     },
 };
 use bailiwick_core::{
-    EnvironmentSpec,
     item::{SessionStatus, SessionView},
-    record::{Input, InputEnvelope, Resolution, SessionCreated, SessionPatch},
+    record::{Input, InputEnvelope, Resolution, SessionCreated, SessionPatch, SpendLimit},
+    session::{OWNER_LABEL, PROGRAMS},
 };
 use bailiwick_engine::{From as WatchFrom, Submitted};
-use bailiwick_gate::{Journal, NewSession};
+use bailiwick_gate::{Journal, NewSession, budgets::check_limit};
 use bailiwick_ports::{
-    Caller, Scope,
+    Caller, Reach, Scope,
     store::{Accepted, Idempotency, RowKind, RowQuery, StreamHead},
 };
-use bailiwick_types::{ActionId, AgentId, Millis, SessionId};
+use bailiwick_types::{ActionId, AgentId, Millis, Money, SessionId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -48,6 +48,16 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Refuses whoever may see this session and not give it work.
+    pub fn check_change(&self, caller: &Caller) -> Result<(), ApiError> {
+        if caller.may_change(&self.view.creator) { Ok(()) } else { Err(somebody_elses("cancel it and settle what is open")) }
+    }
+
+    /// Refuses whoever may see this session and not even stop it.
+    pub fn check_stop(&self, caller: &Caller) -> Result<(), ApiError> {
+        if caller.may_stop(&self.view.creator) { Ok(()) } else { Err(somebody_elses("see it")) }
+    }
+
     /// What a client is shown: an accepted message makes a session busy at once.
     pub fn show(mut self, base_url: &str) -> Session {
         if self.waiting.is_some() && self.view.status == SessionStatus::Idle {
@@ -55,6 +65,10 @@ impl Known {
         }
         Session::of(&self.view, base_url)
     }
+}
+
+fn somebody_elses(may: &str) -> ApiError {
+    ApiError::forbidden(format!("This session is somebody else's: you may {may} at most."))
 }
 
 pub(crate) async fn find(app: &App, caller: &Caller, session: SessionId) -> Result<Known, ApiError> {
@@ -66,7 +80,10 @@ pub(crate) async fn find(app: &App, caller: &Caller, session: SessionId) -> Resu
     // Deleted sessions have a stream, but no row.
     let row = store.row(caller.tenant, RowKind::Session, session.to_u128()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("session", &session.to_string()))?;
-    let view = journal.open_row(RowKind::Session, &row)?;
+    let view: SessionView = journal.open_row(RowKind::Session, &row)?;
+    if !caller.reach().covers(&view.creator) {
+        return Err(ApiError::not_found("session", &session.to_string()));
+    }
     Ok(Known { view, head, journal, waiting: waiting.first().map(|entry| entry.sequence) })
 }
 
@@ -125,7 +142,7 @@ async fn began(call: &Call, session: SessionId, stream: Option<OwnedSemaphorePer
 
 fn check_create(param: &SessionCreate) -> Result<(), ApiError> {
     use crate::types::environment::EnvironmentParam;
-    refuse_unbuilt(param.review, &param.spend_control)?;
+    refuse_unbuilt(param.review)?;
     if param.vault_ids.as_ref().is_some_and(|ids| !ids.is_empty()) {
         return Err(ApiError::not_built("vault_ids"));
     }
@@ -155,14 +172,28 @@ fn check_create(param: &SessionCreate) -> Result<(), ApiError> {
     agent_config::check_metadata(param.metadata.as_ref().unwrap_or(&BTreeMap::new()))
 }
 
-fn refuse_unbuilt(review: Option<Review>, spend_control: &Option<SpendControlParam>) -> Result<(), ApiError> {
+fn refuse_unbuilt(review: Option<Review>) -> Result<(), ApiError> {
     if review == Some(Review::AutoReview) {
         return Err(ApiError::not_built("review"));
     }
-    if spend_control.as_ref().is_some_and(|control| control.limit.is_some()) {
-        return Err(ApiError::not_built("spend_control.limit"));
-    }
     Ok(())
+}
+
+/// The limit in micro-units. It is in US cents whatever the server's currency is, so that it needs one of dollars.
+fn spend_limit(app: &App, control: Option<&SpendControlParam>) -> Result<Option<Money>, ApiError> {
+    let Some(cents) = control.and_then(|control| control.limit) else { return Ok(None) };
+    let refuse = |message: String| Err(ApiError::invalid("spend_control.limit", message));
+    let currency = &app.options.handle.gate().money().currency;
+    if currency != "USD" {
+        return refuse(format!(
+            "`spend_control.limit` is in US cents, and this server's currency is {currency}: set a budget for the session \
+             instead (`POST /bailiwick/v1/budgets`)."
+        ));
+    }
+    match cents.checked_mul(MICROS_PER_CENT).map(Money::from_micros).filter(|limit| check_limit(*limit).is_ok()) {
+        Some(limit) => Ok(Some(limit)),
+        None => refuse("`spend_control.limit` must be above 0 and at most 100000000000 cents.".to_owned()),
+    }
 }
 
 /// A session must not be a way around the scopes of what it is made of.
@@ -201,6 +232,7 @@ async fn new_session(
     };
     agent_config::apply(app, param.agent.unwrap_or_default(), "agent", &mut agent)?;
     let input = inputs::first(app, param.input)?;
+    let spend_limit = spend_limit(app, param.spend_control.as_ref())?;
     let mut metadata = param.metadata.unwrap_or_default();
     if let Some(role) = param.role_arn {
         metadata.insert(ROLE_KEY.into(), role);
@@ -208,13 +240,13 @@ async fn new_session(
     if let Some(options) = param.prompt_cache_options {
         metadata.insert(CACHE_KEY.into(), options.ttl.as_str().into());
     }
-    let environment = environment_config::specify(app, caller.tenant, param.environment).await?;
+    let environment = environment_config::specify(app, caller, param.environment).await?;
     let creator = caller.principal.clone();
     let input = input.map(|input| InputEnvelope { orderer: creator.clone(), input });
     Ok(NewSession {
         tenant: caller.tenant,
         session: SessionId::new(app.now(), app.random()),
-        created: SessionCreated { agent, environment, metadata, creator },
+        created: SessionCreated { agent, environment, metadata, creator, spend_limit },
         input,
         idempotency,
     })
@@ -237,7 +269,7 @@ pub(crate) async fn list(call: Call) -> Answer {
     let mut query = call.query()?;
     let page = query.page(bits!(SessionId))?;
     let agent: Option<AgentId> = query.id("agent_id")?;
-    let labels = query.map("metadata")?;
+    let mut labels = query.map("metadata")?;
     query.finish()?;
     if labels.len() > 16 || labels.iter().any(|(key, _)| key.is_empty() || key.starts_with(RESERVED)) {
         let message =
@@ -245,6 +277,12 @@ pub(crate) async fn list(call: Call) -> Answer {
         return Err(ApiError::invalid("metadata", message));
     }
     let (app, caller) = (&*call.app, &call.caller);
+    // One's own are found by a label that the row has from its creator, so that others' are not even read.
+    match caller.reach() {
+        Reach::Everyone => {}
+        Reach::Person(person) => labels.push((OWNER_LABEL.into(), person.to_string())),
+        Reach::Programs => labels.push((OWNER_LABEL.into(), PROGRAMS.into())),
+    }
     let wanted = RowQuery {
         tenant: caller.tenant,
         kind: RowKind::Session,
@@ -268,10 +306,11 @@ pub(crate) async fn update(mut call: Call) -> Answer {
     call.query()?.finish()?;
     let session = call.id("session_id", "session")?;
     let known = find(&call.app, &call.caller, session).await?;
+    known.check_change(&call.caller)?;
     let (param, body): (SessionUpdate, _) = call.json().await?;
     let idempotency = call.idempotency(&body).await?;
     let (app, caller) = (&*call.app, &call.caller);
-    refuse_unbuilt(param.review, &param.spend_control.clone().flatten())?;
+    refuse_unbuilt(param.review)?;
     let patch = patch_of(app, param, &known.view)?;
     if patch != SessionPatch::default() {
         submit(app, caller, session, Input::Update(patch), idempotency).await?;
@@ -297,6 +336,10 @@ fn patch_of(app: &App, param: SessionUpdate, view: &SessionView) -> Result<Sessi
     }
     if let Some(metadata) = &param.metadata {
         agent_config::check_metadata(metadata.as_ref().unwrap_or(&BTreeMap::new()))?;
+    }
+    if let Some(control) = &param.spend_control {
+        let limit = spend_limit(app, control.as_ref())?;
+        patch.spend_limit = Some(SpendLimit { limit });
     }
     patch.metadata = metadata_of(param.metadata, param.prompt_cache_options, view);
     Ok(patch)
@@ -330,13 +373,9 @@ pub(crate) async fn delete(call: Call) -> Answer {
     call.query()?.finish()?;
     let session: SessionId = call.id("session_id", "session")?;
     let (app, caller) = (&*call.app, &call.caller);
-    let known = find(app, caller, session).await?;
+    find(app, caller, session).await?.check_change(caller)?;
+    // From here on nobody finds it. What it has kept is removed by itself, through any crash.
     submit(app, caller, session, Input::Delete, None).await?;
-    super::artifacts::remove_all(app, caller, session, &known.journal).await?;
-    environments::forget(app, caller.tenant, &known.view.environment).await?;
-    if let EnvironmentSpec::Hosted(hosted) = &known.view.environment {
-        super::files::remove_inline(app, caller.tenant, &hosted.files).await?;
-    }
     ok(Deleted { id: session.to_string(), object: "agent.session.deleted", deleted: true })
 }
 
@@ -384,6 +423,7 @@ pub(crate) async fn resolve(mut call: Call) -> Answer {
     call.query()?.finish()?;
     let session = call.id("session_id", "session")?;
     let known = find(&call.app, &call.caller, session).await?;
+    known.check_stop(&call.caller)?;
     let (param, _): (ResolveParam, _) = call.json().await?;
     let (app, caller) = (&*call.app, &call.caller);
     let action: Option<ActionId> = param.action.parse().ok();

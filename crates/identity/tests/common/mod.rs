@@ -4,8 +4,8 @@
 
 use async_trait::async_trait;
 use bailiwick_identity::{Credentials, FileKek, OsRandom, Sealing};
-use bailiwick_ports::{BoxFuture, Clock, Keys, Store, StoreError, store::*};
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_ports::{Administration, BoxFuture, Change, Clock, DocumentWrite, Keys, Store, StoreError, store::*};
+use bailiwick_types::{Millis, NodeId, Principal, StreamId, TenantId, Timestamp};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -15,6 +15,7 @@ use std::sync::{
 pub struct Documents {
     pub tenants: Mutex<Vec<Tenant>>,
     pub documents: Mutex<Vec<(TenantId, Document)>>,
+    pub changes: Mutex<Vec<Change>>,
     /// Lookups by handle so far.
     pub lookups: AtomicUsize,
     /// Fails every call.
@@ -107,12 +108,19 @@ impl Store for Documents {
         other()
     }
     async fn head(&self, _: StreamId) -> Result<Option<StreamHead>, StoreError> {
-        other()
+        self.check()?;
+        Ok(None)
     }
     async fn records(&self, _: StreamId, _: u64, _: u32) -> Result<Vec<SealedRecord>, StoreError> {
         other()
     }
-    async fn snapshot(&self, _: StreamId) -> Result<Option<Snapshot>, StoreError> {
+    async fn clear_rows(&self, _: StreamId, _: u32) -> Result<bool, StoreError> {
+        other()
+    }
+    async fn put_snapshot(&self, _: StreamId, _: Snapshot) -> Result<(), StoreError> {
+        other()
+    }
+    async fn snapshot_up_to(&self, _: StreamId, _: u64) -> Result<Option<Snapshot>, StoreError> {
         other()
     }
     async fn lease(&self, _: StreamId, _: NodeId, _: Millis) -> Result<Option<LeaseGrant>, StoreError> {
@@ -142,10 +150,37 @@ impl Store for Documents {
     async fn document_versions(&self, _: TenantId, _: DocumentKind, _: u128) -> Result<Vec<Document>, StoreError> {
         other()
     }
+    async fn administer(&self, change: Administer) -> Result<(), StoreError> {
+        self.check()?;
+        drop(change);
+        other()
+    }
+    async fn balance(&self, _: TenantId, _: &bailiwick_ports::AccountKey) -> Result<bailiwick_ports::Balance, StoreError> {
+        other()
+    }
+    async fn spend(&self, _: bailiwick_ports::SpendQuery) -> Result<Vec<bailiwick_ports::SpendSum>, StoreError> {
+        other()
+    }
     async fn remove_document(&self, _: TenantId, _: DocumentKind, _: u128) -> Result<bool, StoreError> {
         other()
     }
 }
+
+/// Keeps the documents of changes, and what was changed.
+#[async_trait]
+impl Administration for Documents {
+    async fn change(&self, change: Change) -> Result<(), StoreError> {
+        for write in change.documents.clone() {
+            if let DocumentWrite::Put(document) = write {
+                self.put_document(change.tenant, document).await?;
+            }
+        }
+        self.changes.lock().unwrap().push(change);
+        Ok(())
+    }
+}
+
+pub const OPERATOR: Principal = Principal::Operator;
 
 pub struct ManualClock(pub AtomicI64);
 
@@ -198,5 +233,5 @@ impl House {
 pub fn credentials(folder: &tempfile::TempDir, store: Arc<Documents>, clock: Arc<ManualClock>) -> Credentials {
     let kek = FileKek::open_or_create(&folder.path().join("keys"), &OsRandom).unwrap();
     let keys: Arc<dyn Keys> = Arc::new(Sealing::new(Arc::new(kek), Arc::new(OsRandom)));
-    Credentials::new(store, keys, clock, Arc::new(OsRandom))
+    Credentials::new(store.clone(), keys, store, clock, Arc::new(OsRandom))
 }

@@ -18,7 +18,7 @@ use Known::{Named, Table, Value};
 
 /// The whole file. Tests compare it with what the structs read.
 pub(super) const FILE: Known =
-    Table(&[("server", SERVER), ("limits", LIMITS), ("models", Named(&MODEL)), ("executors", Named(&EXECUTOR))]);
+    Table(&[("server", SERVER), ("limits", LIMITS), ("money", MONEY), ("identity", super::identity::IDENTITY), ("models", Named(&MODEL)), ("executors", Named(&EXECUTOR))]);
 
 pub(super) const SERVER: Known =
     Table(&[("listen", Value), ("public_url", Value), ("log_format", Value), ("shutdown_seconds", Value)]);
@@ -41,7 +41,15 @@ pub(super) const MODEL: Known = Table(&[
     ("retries", Value),
     ("proxy", Value),
     ("scenario", Value),
+    ("residency", Value),
+    ("clearance", Value),
+    ("prices", PRICES),
 ]);
+
+pub(super) const PRICES: Known =
+    Table(&[("version", Value), ("input", Value), ("cached_input", Value), ("output", Value)]);
+
+pub(super) const MONEY: Known = Table(&[("currency", Value), ("unpriced", Value)]);
 
 pub(super) const TIMEOUTS: Known =
     Table(&[("connect_ms", Value), ("first_byte_ms", Value), ("stall_ms", Value), ("total_ms", Value)]);

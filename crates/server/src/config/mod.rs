@@ -2,10 +2,12 @@
 //!
 //! Secrets are never in the file. It names environment variables (`api_key_env`) or files (`token_file`).
 
+mod identity;
 mod known;
 #[cfg(test)]
 mod tests;
 
+pub use identity::{Identity, OpenId};
 pub use known::nearest;
 
 use crate::logs::LogFormat;
@@ -30,6 +32,8 @@ const SANDBOX_IDLE_MS: RangeInclusive<u64> = 1_000..=30 * 24 * 3600 * 1000;
 pub struct Config {
     pub server: Server,
     pub limits: Limits,
+    pub money: Money,
+    pub identity: Identity,
     pub models: BTreeMap<String, ModelOptions>,
     pub executors: BTreeMap<String, ListeningExecutor>,
 }
@@ -73,6 +77,31 @@ impl Default for Limits {
     fn default() -> Self {
         Self { driven_sessions: 256, connections: 4096, sandboxes: 64, sandbox_idle_ms: 15 * 60 * 1000 }
     }
+}
+
+/// `[money]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Money {
+    /// The one currency of prices and budgets, as ISO 4217 writes it.
+    pub currency: String,
+    /// What becomes of a call of a model without a price where a budget applies.
+    pub unpriced: Unpriced,
+}
+
+impl Default for Money {
+    fn default() -> Self {
+        Self { currency: "USD".into(), unpriced: Unpriced::default() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unpriced {
+    #[default]
+    Refuse,
+    /// It is made, and its receipt warns.
+    Warn,
 }
 
 /// `[executors.NAME]`: a self-hosted executor that listens and that this server dials.
@@ -162,6 +191,11 @@ impl Loaded {
         self.located(&["executors", name, "url"], format!("[executors.{name}] url: {problem}"))
     }
 
+    /// Puts a place to something that is wrong with the identity provider.
+    pub fn identity_error(&self, problem: &str) -> ConfigError {
+        self.located(&["identity", "oidc"], format!("[identity.oidc] {problem}"))
+    }
+
     fn located(&self, path: &[&str], message: String) -> ConfigError {
         let Some(file) = &self.file else { return ConfigError { lines: vec![message] } };
         let at = DeTable::parse(&self.text).ok().and_then(|document| known::span_of(document.get_ref(), path));
@@ -169,9 +203,10 @@ impl Loaded {
         ConfigError { lines: vec![render(file, &self.text, &problem)] }
     }
 
-    /// The environment variables that hold models' keys.
+    /// The environment variables that hold secrets: models' keys and the identity provider's.
     pub fn key_variables(&self) -> impl Iterator<Item = &str> {
-        self.config.models.values().filter_map(|model| model.api_key_env.as_deref())
+        let oidc = self.config.identity.oidc.iter().filter_map(|oidc| oidc.client_secret_env.as_deref());
+        self.config.models.values().filter_map(|model| model.api_key_env.as_deref()).chain(oidc)
     }
 }
 
@@ -195,6 +230,11 @@ fn check(config: &Config, document: &DeTable<'_>) -> Vec<Problem> {
         let message = format!("`sandbox_idle_ms` must be {least} (one second) to {most} (thirty days)");
         refuse(&["limits", "sandbox_idle_ms"], message);
     }
+    let currency = &config.money.currency;
+    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        refuse(&["money", "currency"], "`currency` must be three capital letters, such as \"USD\"".into());
+    }
+    identity::check(&config.identity, &mut refuse);
     if config.server.shutdown_seconds > 3600 {
         refuse(&["server", "shutdown_seconds"], "`shutdown_seconds` must be at most 3600".into());
     }

@@ -74,8 +74,37 @@ fn wrong_types_and_values_name_their_line() {
         ("[limits]\nsandbox_idle_ms = 10\n", ":2:1:", "must be 1000 (one second)"),
         ("[models.main]\nprovider = \"openai\"\n", ":2:12:", "openai-responses"),
         ("[models.main]\nmodel = \"m\"\n", ":1:1:", "provider"),
+        ("[money]\ncurrency = \"dollars\"\n", ":2:1:", "three capital letters"),
+        ("[money]\nunpriced = \"maybe\"\n", ":2:12:", "refuse"),
+        (
+            "[models.main]\nprovider = \"openai-chat\"\n[models.main.prices]\nversion = 1\ninput = 2.5\noutput = \"1\"\n",
+            ":5:9:",
+            "string",
+        ),
+        (
+            "[models.main]\nprovider = \"openai-chat\"\n[models.main.prices]\nversion = 1\ninput = \"2,5\"\noutput = \"1\"\n",
+            ":3:1:",
+            "`input`: expected an amount such as `2.50`",
+        ),
         ("[server]\npublic_url = \"agents\"\n", ":2:1:", "https://"),
         ("[executors.lab]\nurl = \"wss://lab\"\n", ":1:1:", "token_file"),
+        ("[identity]\nbrowser_hours = 0\n", ":2:1:", "must be 1 to 720"),
+        ("[identity.oidc]\nissuer = \"https://id\"\n", ":1:", "client_id"),
+        (
+            "[identity.oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\ndefault_roles = [\"boss\"]\n",
+            ":4:",
+            "boss",
+        ),
+        (
+            "[identity.oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\ndefault_roles = []\n",
+            ":4:1:",
+            "nobody would have a role",
+        ),
+        (
+            "[identity.oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\nclient_secret_env = \"s3cret-value\"\n",
+            ":4:1:",
+            "is not the name of an environment variable",
+        ),
     ] {
         let error = refused(text);
         assert!(error.starts_with(&format!("/etc/bailiwick.toml{place}")) && error.contains(part), "{text}: {error}");
@@ -111,6 +140,9 @@ fn the_known_keys_are_exactly_what_is_read() {
         (known::FILE, read_by::<Config>("")),
         (known::SERVER, read_by::<Server>("")),
         (known::LIMITS, read_by::<Limits>("")),
+        (known::MONEY, read_by::<Money>("")),
+        (identity::IDENTITY, read_by::<Identity>("")),
+        (identity::OPEN_ID, read_by::<OpenId>("issuer = \"\"\nclient_id = \"\"\n")),
         (known::MODEL, read_by::<ModelOptions>("provider = \"rehearsal\"\n")),
         (known::TIMEOUTS, read_by::<bailiwick_models::Timeouts>("")),
         (known::EXECUTOR, read_by::<ListeningExecutor>("")),

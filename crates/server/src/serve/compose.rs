@@ -1,13 +1,14 @@
 //! The composition root: every part of the house is made here, once, and handed what it needs.
 
 use super::{
+    identity,
     metered::Metered,
     metrics::Metrics,
     node,
     secrets::{BOOTSTRAP_KEY, Secrets},
 };
 use crate::{
-    config::{ConfigError, Loaded},
+    config::{self, ConfigError, Loaded},
     failure::{Doing as _, Failure, Outcome},
     files,
     runtime::SystemClock,
@@ -15,11 +16,11 @@ use crate::{
 use bailiwick_api::{Api, Limits};
 use bailiwick_engine::{Engine, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
-use bailiwick_gate::{Archive, Gate, Model};
-use bailiwick_identity::{Bootstrapped, Credentials, FileKek, OsRandom, Sealing};
+use bailiwick_gate::{Administrator, Archive, Gate, Model, MoneyRules, Unpriced};
+use bailiwick_identity::{Bootstrapped, Credentials, FileKek, OsRandom, Reception, Sealing};
 use bailiwick_models::Models;
 use bailiwick_policy::AllowList;
-use bailiwick_ports::{Authenticator, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, Random, Store, Tasks};
+use bailiwick_ports::{Administration, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, Random, Store, Tasks};
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -86,28 +87,41 @@ impl House {
         let world = World { clock: Arc::new(SystemClock), random: Arc::new(OsRandom), tasks };
         let models = Arc::new(models(loaded, secrets, &world)?);
         let Kept { folder, store, metered, metrics, keys, objects } = Kept::open(data, &world).await?;
+        let administration: Arc<dyn Administration> =
+            Arc::new(Administrator::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&world.clock)));
         let credentials = Arc::new(Credentials::new(
             Arc::clone(&metered),
             Arc::clone(&keys),
+            Arc::clone(&administration),
             Arc::clone(&world.clock),
             Arc::clone(&world.random),
         ));
         let tenant = credentials.bootstrap_tenant().await.doing(|| "prepare the data folder".to_owned())?.id;
         bootstrap_key(&credentials, tenant, secrets).await?;
+        let ground = identity::Ground {
+            store: Arc::clone(&metered),
+            keys: Arc::clone(&keys),
+            administration: Arc::clone(&administration),
+            clock: Arc::clone(&world.clock),
+            random: Arc::clone(&world.random),
+        };
+        let (roster, sign_ins) = identity::build(loaded, secrets, tenant, ground).await?;
         let node =
             node::id(folder.path(), &*world.clock, &*world.random).doing(|| "learn this node's id".to_owned())?;
         metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
 
         let policy: Arc<dyn Policy> = Arc::new(AllowList);
+        let cards: Arc<dyn ModelCards> = models.clone();
         let gate =
-            Arc::new(Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock)));
+            Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock));
+        let gate = Arc::new(gate.with_cards(Arc::clone(&cards)).with_money(money(loaded)));
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
         let environments = environments(loaded, &folder, &archive, &world)?;
-        let cards: Arc<dyn ModelCards> = models.clone();
         let engine = bailiwick_engine::Options {
             store: Arc::clone(&metered),
             keys: Arc::clone(&keys),
             gate,
+            archive: archive.clone(),
             model: models as Arc<dyn Model>,
             executor: Arc::new(environments.clone()),
             cards: Arc::clone(&cards),
@@ -126,8 +140,13 @@ impl House {
             archive,
             cards,
             policy,
-            authenticator: Arc::clone(&credentials) as Arc<dyn Authenticator>,
+            authenticator: Arc::new(Reception { credentials: Arc::clone(&credentials), sign_ins: Arc::clone(&sign_ins) }),
             key_desk: credentials as Arc<dyn KeyDesk>,
+            directory: roster.clone(),
+            people: roster.clone(),
+            colleagues: roster,
+            sign_in: sign_ins,
+            administration,
             executor_door: Some(Arc::new(environments.clone())),
             clock: world.clock,
             random: world.random,
@@ -164,6 +183,15 @@ fn models(loaded: &Loaded, secrets: &Secrets, world: &World) -> Outcome<Models> 
     }
     Models::new(&options, Arc::clone(&world.clock), Arc::clone(&world.random))
         .map_err(|error| wrong_configuration(&loaded.model_error(&error)))
+}
+
+fn money(loaded: &Loaded) -> MoneyRules {
+    let money = &loaded.config.money;
+    let unpriced = match money.unpriced {
+        config::Unpriced::Refuse => Unpriced::Refuse,
+        config::Unpriced::Warn => Unpriced::Warn,
+    };
+    MoneyRules { currency: money.currency.clone(), unpriced }
 }
 
 fn wrong_configuration(error: &ConfigError) -> Failure {

@@ -4,11 +4,13 @@ mod announcement;
 mod compose;
 mod doors;
 mod health;
+mod identity;
 mod listener;
 mod metered;
 mod metrics;
 mod node;
 mod secrets;
+mod web;
 
 pub use announcement::Announcement;
 pub(crate) use compose::House;

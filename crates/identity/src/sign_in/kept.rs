@@ -1,0 +1,157 @@
+//! Sign-ins as they are stored: made, found, ended, and swept away when they have expired.
+
+use super::{SignIns, unavailable};
+use crate::api_key::{self, BASE62, draw};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use bailiwick_ports::{
+    AuthError, Caller, Change, DocumentWrite, SignInError, StoreError,
+    people::People,
+    sign_in::{Medium, SignedIn},
+    store::{Document, DocumentKind, Page},
+};
+use bailiwick_types::{KeyId, Principal, Secret, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::sync::{Arc, PoisonError};
+
+/// What a sign-in begins with; 256 bits follow.
+pub(crate) const PREFIX: &str = "bwu_";
+const RANDOM_CHARS: usize = 43;
+/// Stored sign-ins that are looked at, for expired ones, with each new one.
+const SWEEP: u32 = 20;
+
+/// The sealed body of a sign-in's document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Body {
+    user: UserId,
+    /// In a browser; else at a command line.
+    browser: bool,
+    expires: Timestamp,
+    /// The handle once more, so that nobody who can write to the database puts their own on this document.
+    handle: String,
+}
+
+/// A sign-in as it was found.
+pub(super) struct Kept {
+    id: u128,
+    created: Timestamp,
+    body: Body,
+}
+
+impl SignIns {
+    /// Makes a sign-in for somebody who has proven who they are. `way` is for the receipt.
+    pub(super) async fn let_in(&self, user: UserId, medium: Medium, way: &str) -> Result<SignedIn, SignInError> {
+        self.sweep().await;
+        let roster = &self.roster;
+        let shown = roster.user(self.tenant, user).ok_or(SignInError::Wrong)?;
+        let now = roster.clock.now();
+        let browser = medium == Medium::Browser;
+        let expires = now + if browser { self.lives.browser } else { self.lives.bearer };
+        let token = Secret::new(format!("{PREFIX}{}", *draw(RANDOM_CHARS, BASE62, &*roster.random)));
+        let handle = api_key::handle(token.expose());
+        let id = KeyId::new(now, roster.random.id_bytes()).to_u128();
+        let kind = DocumentKind::SignIn;
+        let body = Body { user, browser, expires, handle: handle.clone() };
+        let sealed = roster.documents.seal(self.tenant, (kind, id, 1), &body).await.map_err(unavailable)?;
+        let document = Document { kind, id, version: 1, created: now, updated: now, handle: Some(handle), sealed };
+        let change = Change {
+            tenant: self.tenant,
+            by: Principal::User { id: user },
+            kind: "user.signed_in".into(),
+            target: user.to_string(),
+            reason: None,
+            details: json!({"way": way, "medium": if browser { "browser" } else { "bearer" }, "expires": expires.to_string()}),
+            documents: vec![DocumentWrite::Put(document)],
+        };
+        self.roster.documents.administration.change(change).await.map_err(unavailable)?;
+        Ok(SignedIn { user: shown, token, expires })
+    }
+
+    /// Tells who a sign-in belongs to. One of a browser is good as a cookie only, one of a command line as a bearer
+    /// token only.
+    pub(crate) async fn authenticate(&self, token: &str, medium: Medium) -> Result<Caller, AuthError> {
+        let now = self.roster.clock.now();
+        let handle = api_key::handle(token);
+        let kept = match self.known.get(&handle, now) {
+            Ok(kept) => kept,
+            Err(ticket) => {
+                let kept = self.find(&handle).await?.ok_or(AuthError::Unknown)?;
+                self.known.put(ticket, handle, Arc::clone(&kept), now);
+                kept
+            }
+        };
+        if kept.body.browser != (medium == Medium::Browser) {
+            return Err(AuthError::Unknown);
+        }
+        let caller = self.caller(kept.body.user, kept.created)?;
+        if now >= kept.body.expires {
+            return Err(AuthError::SignInExpired(kept.body.expires));
+        }
+        Ok(caller)
+    }
+
+    async fn find(&self, handle: &str) -> Result<Option<Arc<Kept>>, AuthError> {
+        let gone = |error: &dyn std::fmt::Display| {
+            tracing::warn!(%error, "a sign-in could not be checked");
+            AuthError::Unavailable("the sign-ins cannot be read".into())
+        };
+        let documents = &self.roster.documents;
+        let found = documents.store.document_by_handle(DocumentKind::SignIn, handle).await;
+        let found = found.map_err(|error| gone(&error))?.filter(|(tenant, _)| *tenant == self.tenant);
+        let Some((tenant, document)) = found else { return Ok(None) };
+        let body: Body = documents.unseal(tenant, &document).await.map_err(|error| gone(&error))?;
+        let same = verify_slices_are_equal(body.handle.as_bytes(), handle.as_bytes()).is_ok();
+        Ok(same.then(|| Arc::new(Kept { id: document.id, created: document.created, body })))
+    }
+
+    pub(super) async fn end(&self, token: &str) -> Result<(), SignInError> {
+        let found = self.find(&api_key::handle(token)).await.map_err(unavailable)?;
+        let Some(kept) = found else { return Ok(()) };
+        let change = Change {
+            tenant: self.tenant,
+            by: Principal::User { id: kept.body.user },
+            kind: "user.signed_out".into(),
+            target: kept.body.user.to_string(),
+            reason: None,
+            details: json!({}),
+            documents: vec![DocumentWrite::Remove { kind: DocumentKind::SignIn, id: kept.id }],
+        };
+        let ended = self.roster.documents.administration.change(change).await;
+        self.known.forget();
+        ended.map_err(unavailable)
+    }
+
+    /// Removes some of the sign-ins that have expired. What fails is tried again with the next sign-in.
+    async fn sweep(&self) {
+        let swept = || self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = *swept();
+        let page = Page { limit: SWEEP, after, ..Page::default() };
+        let swept_to = match self.sweep_page(page).await {
+            Ok(last) => last,
+            Err(error) => {
+                tracing::warn!(%error, "expired sign-ins could not be removed");
+                None
+            }
+        };
+        *swept() = swept_to;
+    }
+
+    /// Where to go on; `None` at the end.
+    async fn sweep_page(&self, page: Page) -> Result<Option<u128>, StoreError> {
+        let documents = &self.roster.documents;
+        let now = self.roster.clock.now();
+        let Some((found, more)) = documents.store.documents(self.tenant, DocumentKind::SignIn, page).await? else {
+            return Ok(None);
+        };
+        let mut last = None;
+        for document in &found {
+            let body = documents.unseal::<Body>(self.tenant, document).await;
+            if body.is_ok_and(|body| now >= body.expires) {
+                documents.store.remove_document(self.tenant, DocumentKind::SignIn, document.id).await?;
+            } else {
+                last = Some(document.id);
+            }
+        }
+        Ok(last.filter(|_| more))
+    }
+}

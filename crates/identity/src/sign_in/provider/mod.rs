@@ -1,0 +1,301 @@
+//! Signing in at an OpenID provider: discovery, the authorization code with PKCE, and what its token must prove.
+//!
+//! (OpenID Connect Core 1.0 and Discovery 1.0; RFC 6749, 7636, 9207.) The way there and back is tied to one browser by a
+//! sealed cookie, so that nothing of it is kept here.
+
+mod claims;
+mod discovery;
+mod mapping;
+
+pub(super) use claims::Claims;
+pub use mapping::Mapping;
+
+use crate::web::{Web, WebRequest};
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{SHA256, digest},
+};
+use bailiwick_ports::{
+    Clock, Random, SignInError, StreamKey,
+    sign_in::{Departure, Return},
+};
+use bailiwick_types::{Millis, Secret, Timestamp};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use discovery::Discovery;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How long somebody may take at the provider.
+const DEPARTURE_LIFE: Millis = Millis::from_secs(600);
+const MAX_COOKIE: usize = 4096;
+const MAX_CODE: usize = 4096;
+const SEAL: &[u8] = b"bailiwick.oidc.departure.v1";
+
+/// What an operator says of the provider.
+pub struct ProviderOptions {
+    /// Exactly as the provider writes it.
+    pub issuer: String,
+    pub client_id: String,
+    /// `None` for a public client.
+    pub client_secret: Option<Secret>,
+    /// Beside `openid`.
+    pub scopes: Vec<String>,
+    pub mapping: Mapping,
+    /// Plain HTTP is taken too, for providers on the same machine.
+    pub plain_http: bool,
+    pub web: Arc<dyn Web>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ProviderError(pub String);
+
+/// An OpenID provider.
+pub struct Provider {
+    options: ProviderOptions,
+    discovery: Discovery,
+}
+
+/// What the cookie of a departure holds, sealed.
+#[derive(Serialize, Deserialize)]
+struct Ticket {
+    state: String,
+    nonce: String,
+    /// RFC 7636.
+    verifier: String,
+    callback: String,
+    next: String,
+    expires: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    id_token: String,
+    #[serde(default)]
+    access_token: Option<String>,
+}
+
+impl ProviderOptions {
+    pub fn build(self) -> Result<Provider, ProviderError> {
+        check_url(&self.issuer, self.plain_http).map_err(|problem| ProviderError(format!("issuer: {problem}")))?;
+        if self.client_id.is_empty() {
+            return Err(ProviderError("client_id: it is empty".into()));
+        }
+        let discovery =
+            Discovery::new(self.issuer.clone(), self.plain_http, Arc::clone(&self.web), Arc::clone(&self.clock));
+        Ok(Provider { options: self, discovery })
+    }
+}
+
+impl Provider {
+    pub(super) fn issuer(&self) -> &str {
+        &self.options.issuer
+    }
+
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.options.mapping
+    }
+
+    pub(super) async fn depart(
+        &self,
+        key: &dyn StreamKey,
+        callback: &str,
+        next: &str,
+    ) -> Result<Departure, SignInError> {
+        let metadata = self.discovery.metadata().await?;
+        let ticket = Ticket {
+            state: self.word(),
+            nonce: self.word(),
+            verifier: self.word(),
+            callback: callback.to_owned(),
+            next: local_path(next).to_owned(),
+            expires: self.options.clock.now() + DEPARTURE_LIFE,
+        };
+        let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, ticket.verifier.as_bytes()).as_ref());
+        let mut scope = String::from("openid");
+        for wanted in self.options.scopes.iter().filter(|scope| *scope != "openid") {
+            scope.push(' ');
+            scope.push_str(wanted);
+        }
+        let query = form(&[
+            ("response_type", "code"),
+            ("client_id", &self.options.client_id),
+            ("redirect_uri", callback),
+            ("scope", &scope),
+            ("state", &ticket.state),
+            ("nonce", &ticket.nonce),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+        ]);
+        let joint = if metadata.authorization_endpoint.contains('?') { '&' } else { '?' };
+        let url = format!("{}{joint}{query}", metadata.authorization_endpoint);
+        let plain = serde_json::to_vec(&ticket).map_err(super::unavailable)?;
+        let cookie = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(key.seal(SEAL, &plain)));
+        Ok(Departure { url, cookie })
+    }
+
+    pub(super) async fn arrive(
+        &self,
+        key: &dyn StreamKey,
+        callback: &str,
+        cookie: &str,
+        back: Return,
+    ) -> Result<(Claims, String), SignInError> {
+        let ticket = self.ticket(key, cookie)?;
+        let wrong = |text: &str| Err(SignInError::Provider(text.to_owned()));
+        let state = back.state.unwrap_or_default();
+        let same = verify_slices_are_equal(state.as_bytes(), ticket.state.as_bytes()).is_ok();
+        if !same || ticket.callback != callback {
+            return wrong("this answer belongs to another sign-in: begin again");
+        }
+        if back.issuer.is_some_and(|issuer| issuer != self.options.issuer) {
+            return wrong("this answer comes from another identity provider");
+        }
+        if let Some(error) = back.error {
+            let shown: String = error.chars().take(64).filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            return wrong(&format!("the identity provider answered `{shown}`"));
+        }
+        let Some(code) = back.code.filter(|code| code.len() <= MAX_CODE) else {
+            return wrong("the identity provider sent no code");
+        };
+        let tokens = self.exchange(&code, &ticket).await?;
+        let mut claims = self.discovery.verify(&tokens.id_token, &self.options.client_id, &ticket.nonce).await?;
+        // Some providers say only there who belongs to what.
+        if claims.lacks(&self.options.mapping.groups_claim)
+            && let Some(access) = tokens.access_token
+        {
+            self.discovery.user_info(&mut claims, &access).await?;
+        }
+        Ok((claims, ticket.next))
+    }
+
+    pub(super) async fn farewell(&self, back_to: &str) -> Option<String> {
+        let metadata = self.discovery.metadata().await.ok()?;
+        let place = metadata.end_session_endpoint.as_ref()?;
+        // The client's id stands in for the token, which has no place in a URL.
+        let query = form(&[("client_id", &self.options.client_id), ("post_logout_redirect_uri", back_to)]);
+        let joint = if place.contains('?') { '&' } else { '?' };
+        Some(format!("{place}{joint}{query}"))
+    }
+
+    fn ticket(&self, key: &dyn StreamKey, cookie: &str) -> Result<Ticket, SignInError> {
+        let lost = || {
+            SignInError::Provider(
+                "this browser did not begin this sign-in, or took longer than ten minutes: begin again".into(),
+            )
+        };
+        if cookie.len() > MAX_COOKIE {
+            return Err(lost());
+        }
+        let sealed = BASE64_URL_SAFE_NO_PAD.decode(cookie).map_err(|_| lost())?;
+        let plain = key.unseal(SEAL, &sealed).map_err(|_| lost())?;
+        let ticket: Ticket = serde_json::from_slice(&plain).map_err(|_| lost())?;
+        if self.options.clock.now() < ticket.expires { Ok(ticket) } else { Err(lost()) }
+    }
+
+    /// Code and verifier for tokens (RFC 6749, section 4.1.3).
+    async fn exchange(&self, code: &str, ticket: &Ticket) -> Result<Tokens, SignInError> {
+        let metadata = self.discovery.metadata().await?;
+        let id = self.options.client_id.as_str();
+        let mut fields = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &ticket.callback),
+            ("code_verifier", &ticket.verifier),
+            ("client_id", id),
+        ];
+        let mut authorization = None;
+        match &self.options.client_secret {
+            Some(secret) if metadata.posts_secret() => fields.push(("client_secret", secret.expose())),
+            Some(secret) => {
+                let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let pair = format!("{}:{}", encode(id), encode(secret.expose()));
+                authorization = Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))));
+            }
+            None => {}
+        }
+        let request =
+            WebRequest { url: metadata.token_endpoint.clone(), form: Some(Secret::new(form(&fields))), authorization };
+        let answer = self.options.web.fetch(request).await.map_err(|problem| unreachable(&problem))?;
+        if answer.status != 200 {
+            tracing::warn!(status = answer.status, "the identity provider refused a code");
+            return Err(SignInError::Provider("the identity provider did not accept its own code: begin again".into()));
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| SignInError::Provider("the identity provider's answer holds no ID token".into()))
+    }
+
+    /// 256 random bits as text.
+    fn word(&self) -> String {
+        let mut bytes = [0; 32];
+        self.options.random.fill(&mut bytes);
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+}
+
+fn unreachable(problem: &str) -> SignInError {
+    tracing::warn!(problem, "the identity provider cannot be asked");
+    SignInError::Unavailable("the identity provider cannot be reached".into())
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// A path on this server, or its beginning: never a way to somewhere else.
+fn local_path(next: &str) -> &str {
+    let fine = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.len() <= 1024
+        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if fine { next } else { "/" }
+}
+
+/// Whether a URL of the provider may be used at all. Which address it leads to is checked when it is connected to.
+pub(super) fn check_url(url: &str, plain_http: bool) -> Result<(), String> {
+    let rest = match url.strip_prefix("https://") {
+        Some(rest) => rest,
+        None => match url.strip_prefix("http://").filter(|_| plain_http) {
+            Some(rest) => rest,
+            None => return Err(format!("`{}` does not begin with `https://`", shown(url))),
+        },
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let fine = !host.is_empty() && !host.contains('@') && url.len() <= 2048 && !url.contains('#');
+    if fine && url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(format!("`{}` is not the URL of a provider", shown(url)))
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        assert_eq!(local_path("/console?tab=1"), "/console?tab=1");
+        for elsewhere in ["//evil.example", "https://evil.example", "/\\evil.example", "console", "/a b", ""] {
+            assert_eq!(local_path(elsewhere), "/", "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_provider_has_a_plain_https_url() {
+        assert!(check_url("https://id.example/realms/a", false).is_ok());
+        assert!(check_url("http://127.0.0.1:9000", true).is_ok());
+        for wrong in ["http://id.example", "https://", "https://user@id.example", "file:///etc", "https://a/#b"] {
+            assert!(check_url(wrong, false).is_err(), "{wrong}");
+        }
+    }
+}

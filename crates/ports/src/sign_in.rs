@@ -1,0 +1,112 @@
+//! How people prove who they are: a password here, or an identity provider. The implementation is in `identity`.
+
+use crate::people::User;
+use async_trait::async_trait;
+use bailiwick_types::{Secret, Timestamp};
+use std::net::IpAddr;
+
+/// Where a sign-in lives, and so how it is shown with each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium {
+    /// A cookie. Requests that change something also carry the page token.
+    Browser,
+    /// A bearer token, for the command line.
+    Bearer,
+}
+
+/// What somebody says to be let in.
+#[derive(Debug, Clone)]
+pub struct PasswordAttempt {
+    pub login: String,
+    pub password: Secret,
+    /// Where the request came from; `None` on the administration socket.
+    pub address: Option<IpAddr>,
+    pub medium: Medium,
+}
+
+/// A person who was let in.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    pub user: User,
+    /// The cookie's value or the bearer token. Shown this once.
+    pub token: Secret,
+    pub expires: Timestamp,
+}
+
+/// Texts tell nothing about who has an account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignInError {
+    #[error("this name and password do not belong together")]
+    Wrong,
+    #[error("this code is not known here: it was used, has expired, or is mistyped")]
+    WrongCode,
+    /// Too many attempts; the seconds until the next.
+    #[error("too many attempts: try again in {0} s")]
+    TooMany(u32),
+    #[error("`password`: {0}")]
+    Password(String),
+    /// The identity provider, or what came back from it, does not prove who this is.
+    #[error("{0}")]
+    Provider(String),
+    /// They proved who they are, and may not come in.
+    #[error("{0}")]
+    Refused(String),
+    #[error("nobody can sign in that way here: {0}")]
+    NotConfigured(&'static str),
+    #[error("nobody can sign in now: {0}")]
+    Unavailable(String),
+}
+
+/// Where a browser goes next, with what it has to bring back.
+#[derive(Debug, Clone)]
+pub struct Departure {
+    pub url: String,
+    /// The value of a short-lived cookie that ties the way back to this browser.
+    pub cookie: Secret,
+}
+
+/// What an identity provider sent a browser back with.
+#[derive(Debug, Clone, Default)]
+pub struct Return {
+    pub code: Option<String>,
+    pub state: Option<String>,
+    /// RFC 9207.
+    pub issuer: Option<String>,
+    /// The provider's reason why there is no code.
+    pub error: Option<String>,
+}
+
+/// Lets people in and out.
+#[async_trait]
+pub trait SignIn: Send + Sync {
+    async fn by_password(&self, attempt: PasswordAttempt) -> Result<SignedIn, SignInError>;
+    /// Chooses a password with a set-up code, and takes the code away.
+    async fn set_password(&self, code: &str, password: Secret, address: Option<IpAddr>) -> Result<User, SignInError>;
+    /// What a page of ours sends along in `x-bailiwick-page` with a cookie, because other pages cannot know it.
+    fn page_token(&self, cookie: &str) -> String;
+    /// Ends one sign-in, whatever its medium. Nothing to end is not an error.
+    async fn sign_out(&self, token: &str) -> Result<(), SignInError>;
+
+    /// The identity provider's name for itself, if there is one.
+    fn provider(&self) -> Option<&str> {
+        None
+    }
+    /// Begins a sign-in at the identity provider, which sends the browser back to `callback`; in the end it goes to
+    /// `next`, a path on this server.
+    async fn depart(&self, _callback: &str, _next: &str) -> Result<Departure, SignInError> {
+        Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
+    }
+    /// Ends it; gives the path to go to as well.
+    async fn arrive(
+        &self,
+        _callback: &str,
+        _cookie: &str,
+        _back: Return,
+    ) -> Result<(SignedIn, String), SignInError> {
+        Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
+    }
+    /// Where a browser goes to sign out at the identity provider as well; `None` when it has no such place.
+    async fn farewell(&self, _back_to: &str) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,114 @@
+//! `[identity]`: how long people stay signed in, and the identity provider that they come from.
+
+use super::known::Known::{self, Named, Table, Value};
+use bailiwick_ports::Role;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// Hours until a browser's sign-in ends.
+    pub browser_hours: u32,
+    /// Days until a command line's sign-in ends.
+    pub bearer_days: u32,
+    pub oidc: Option<OpenId>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { browser_hours: 12, bearer_days: 30, oidc: None }
+    }
+}
+
+/// `[identity.oidc]`: the OpenID provider.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenId {
+    /// Exactly as the provider writes it.
+    pub issuer: String,
+    pub client_id: String,
+    /// The environment variable that holds the client's secret; none for a public client.
+    #[serde(default)]
+    pub client_secret_env: Option<String>,
+    /// Beside `openid`.
+    #[serde(default = "default_scopes")]
+    pub scopes: Vec<String>,
+    #[serde(default = "default_claim")]
+    pub groups_claim: String,
+    /// The groups that give each role.
+    #[serde(default)]
+    pub roles: BTreeMap<Role, Vec<String>>,
+    /// The team that each group is.
+    #[serde(default)]
+    pub teams: BTreeMap<String, String>,
+    /// What everybody gets who may sign in at the provider.
+    #[serde(default = "default_roles")]
+    pub default_roles: Vec<Role>,
+    /// People are added when they first sign in.
+    #[serde(default = "yes")]
+    pub provision: bool,
+    /// The provider is inside: plain HTTP, loopback and private addresses are open.
+    #[serde(default)]
+    pub private_network: bool,
+}
+
+fn default_scopes() -> Vec<String> {
+    vec!["profile".into(), "email".into()]
+}
+
+fn default_claim() -> String {
+    "groups".into()
+}
+
+fn default_roles() -> Vec<Role> {
+    vec![Role::Member]
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(super) const IDENTITY: Known = Table(&[("browser_hours", Value), ("bearer_days", Value), ("oidc", OPEN_ID)]);
+
+pub(super) const OPEN_ID: Known = Table(&[
+    ("issuer", Value),
+    ("client_id", Value),
+    ("client_secret_env", Value),
+    ("scopes", Value),
+    ("groups_claim", Value),
+    ("roles", ROLES),
+    ("teams", Named(&Value)),
+    ("default_roles", Value),
+    ("provision", Value),
+    ("private_network", Value),
+]);
+
+const ROLES: Known =
+    Table(&[("admin", Value), ("builder", Value), ("operator", Value), ("auditor", Value), ("member", Value)]);
+
+/// What TOML and serde cannot see: the key below `[identity]` and what is wrong with it.
+pub(super) fn check(identity: &Identity, mut refuse: impl FnMut(&[&str], String)) {
+    for (key, value, most) in
+        [("browser_hours", identity.browser_hours, 24 * 30), ("bearer_days", identity.bearer_days, 365)]
+    {
+        if value == 0 || value > most {
+            refuse(&["identity", key], format!("`{key}` must be 1 to {most}"));
+        }
+    }
+    let Some(oidc) = &identity.oidc else { return };
+    if let Some(variable) = &oidc.client_secret_env
+        && !super::is_variable(variable)
+    {
+        let message = format!(
+            "`{}` is not the name of an environment variable; write the name here, and put the secret into that \
+             variable",
+            super::masked(variable)
+        );
+        refuse(&["identity", "oidc", "client_secret_env"], message);
+    }
+    if oidc.roles.is_empty() && oidc.default_roles.is_empty() {
+        let message = "nobody would have a role: give `default_roles`, or groups in `[identity.oidc.roles]`";
+        refuse(&["identity", "oidc", "default_roles"], message.into());
+    }
+}
