@@ -1,0 +1,115 @@
+//! What a record says as a receipt: ids and words of ours, which may be in clear.
+
+use bailiwick_core::{
+    Action, Outcome,
+    record::{Body, Record, Ruling},
+};
+use bailiwick_ports::{
+    ModelCards, Residency,
+    log::{ReceiptKind, ReceiptOutcome, ReceiptRow, Settlement},
+};
+use bailiwick_types::{AgentId, Principal, StreamId};
+
+/// What a record adds to the index.
+pub(crate) enum Entry {
+    Receipt(Box<ReceiptRow>),
+    Outcome(ReceiptOutcome),
+}
+
+/// Whether records of this kind are receipts, so that others need not be opened.
+pub(crate) fn is_receipt(kind: &str) -> bool {
+    kind.starts_with("action.") || kind == "call.refused" || kind == "administration.changed"
+}
+
+/// The entry of one record, which is leaf `index`; `None` when it adds nothing.
+pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn ModelCards) -> Option<Entry> {
+    let position = record.position;
+    let plain = |kind, operation: &str, decision: &str| ReceiptRow {
+        index,
+        stream,
+        position,
+        kind,
+        action: None,
+        operation: operation.to_owned(),
+        decision: decision.to_owned(),
+        orderer: None,
+        person: None,
+        agent: None,
+        time: record.time,
+        leaves: false,
+        outcome: None,
+    };
+    let receipt = |row| Some(Entry::Receipt(Box::new(row)));
+    let outcome = |action, effect: &str, cost| {
+        let settlement = Settlement { position, effect: effect.to_owned(), cost };
+        Some(Entry::Outcome(ReceiptOutcome { action, stream, settlement }))
+    };
+    match &record.body {
+        Body::ActionDecided(decided) => receipt(ReceiptRow {
+            action: Some(decided.action),
+            orderer: orderer(&decided.principal).map(ToString::to_string),
+            person: decided.principal.person(),
+            agent: agent(&decided.principal),
+            leaves: leaves(&decided.arguments, cards),
+            ..plain(ReceiptKind::Action, decided.arguments.operation(), word(&decided.decision))
+        }),
+        Body::ActionResumed(resumed) => match &resumed.decision {
+            Ruling::Denied { .. } => outcome(resumed.action, "denied", None),
+            _ => None,
+        },
+        Body::ActionSettled(settled) => {
+            let cost = settled.cost.map(|cost| cost.amount.as_micros());
+            outcome(settled.action, effect(&settled.outcome), cost)
+        }
+        Body::CallRefused(_) => receipt(plain(ReceiptKind::Refusal, "tool.call", "refused")),
+        Body::AdministrationChanged(changed) => receipt(ReceiptRow {
+            orderer: orderer(&changed.by).map(ToString::to_string),
+            person: changed.by.person(),
+            agent: changed.target.parse().ok(),
+            ..plain(ReceiptKind::Administration, &changed.change, "changed")
+        }),
+        _ => None,
+    }
+}
+
+/// Who gave the order: the first in the chain of those on whose behalf something is done.
+fn orderer(principal: &Principal) -> Option<&Principal> {
+    match principal {
+        Principal::Agent { on_behalf_of, .. } => on_behalf_of.as_deref().and_then(orderer),
+        other => Some(other),
+    }
+}
+
+fn agent(principal: &Principal) -> Option<AgentId> {
+    match principal {
+        Principal::Agent { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
+fn word(ruling: &Ruling) -> &'static str {
+    match ruling {
+        Ruling::Allowed { .. } => "allowed",
+        Ruling::Denied { .. } => "denied",
+        Ruling::Asked(_) => "asked",
+        Ruling::Held { .. } => "held",
+    }
+}
+
+fn effect(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Confirmed { .. } => "confirmed",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::NotSent { .. } => "not_sent",
+    }
+}
+
+/// Whether it takes data out of the company's walls: a prompt for a model that is outside, or that nobody knows any
+/// more. What runs in a sandbox has no way out, and functions are answered by the company's own application.
+fn leaves(action: &Action, cards: &dyn ModelCards) -> bool {
+    match action {
+        Action::ModelCall(call) => cards.card(&call.model).is_none_or(|card| card.residency == Residency::Outside),
+        _ => false,
+    }
+}
