@@ -4,7 +4,7 @@
 //! connections, no headers, no credentials.
 
 use crate::{Content, environment::EnvironmentFacts, model::ModelAnswer};
-use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, Millis};
+use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, FileId, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,6 +31,9 @@ pub enum Action {
     FileRead { environment: EnvironmentId, path: String, offset: u32, limit: u32 },
     #[serde(rename = "file.write")]
     FileWrite { environment: EnvironmentId, path: String, content: String },
+    /// Lays a file in that a client has given. Its content is what the client uploaded as `file`.
+    #[serde(rename = "file.add")]
+    FileAdd { environment: EnvironmentId, path: String, file: FileId, size_bytes: u64 },
     /// Replaces `old` by `new`; `old` must occur exactly once unless `all`.
     #[serde(rename = "file.edit")]
     FileEdit { environment: EnvironmentId, path: String, old: String, new: String, all: bool },
@@ -125,6 +128,7 @@ impl Action {
             Self::CommandStop { .. } => "command.stop",
             Self::FileRead { .. } => "file.read",
             Self::FileWrite { .. } => "file.write",
+            Self::FileAdd { .. } => "file.add",
             Self::FileEdit { .. } => "file.edit",
             Self::FileList { .. } => "file.list",
             Self::FileSearch { .. } => "file.search",
@@ -146,7 +150,7 @@ impl Action {
             | Self::FileSearch { .. }
             | Self::ImageView { .. }
             | Self::ArtifactPublish { .. } => ActionKind::FileRead,
-            Self::FileWrite { .. } | Self::FileEdit { .. } => ActionKind::FileWrite,
+            Self::FileWrite { .. } | Self::FileAdd { .. } | Self::FileEdit { .. } => ActionKind::FileWrite,
             Self::FunctionCall { .. } => ActionKind::ToolCall,
         }
     }
@@ -161,6 +165,7 @@ impl Action {
             | Self::CommandPoll { .. } => Class::Pure,
             Self::EnvironmentStart { .. }
             | Self::FileWrite { .. }
+            | Self::FileAdd { .. }
             | Self::CommandStop { .. }
             | Self::ArtifactPublish { .. } => Class::Idempotent,
             Self::CommandWrite { .. } => Class::Keyed,
@@ -180,6 +185,7 @@ impl Action {
             | Self::CommandStop { environment, .. }
             | Self::FileRead { environment, .. }
             | Self::FileWrite { environment, .. }
+            | Self::FileAdd { environment, .. }
             | Self::FileEdit { environment, .. }
             | Self::FileList { environment, .. }
             | Self::FileSearch { environment, .. }

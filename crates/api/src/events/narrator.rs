@@ -180,7 +180,14 @@ impl Narrator {
                 let event = self.session_event(view);
                 self.say(at, 0, EventBody::SessionCreated(event));
             }
-            Change::SessionUpdated(_) | Change::Artifacts(_) | Change::ArtifactRemoved(_) | Change::TurnUpdated(_) => {}
+            Change::SessionUpdated(_)
+            | Change::Artifacts(_)
+            | Change::ApprovalAsked(_)
+            | Change::ApprovalEnded(_)
+            | Change::ArtifactRemoved(_)
+            | Change::FileGiven { .. }
+            | Change::TurnUpdated(_)
+            | Change::Booked(_) => {}
             Change::SessionStatus(view) => self.status(at, view),
             Change::SessionDeleted => self.over = true,
             Change::TurnCreated(turn) => {

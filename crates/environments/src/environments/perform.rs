@@ -109,6 +109,17 @@ impl Environments {
                     Err(error) => failed_or_unknown(path, &error),
                 }
             }
+            Action::FileAdd { path, file, .. } => {
+                let bytes = match self.0.options.archive.file(opened.scope().tenant, *file).await {
+                    Ok(bytes) => bytes,
+                    Err(error) => return tool_error(format!("file {file} cannot be read: {error}")),
+                };
+                let _changing = place.changing.lock().await;
+                match hands.write(path, &bytes).await {
+                    Ok(()) => content(format!("Wrote {} bytes to {path}.", bytes.len())),
+                    Err(error) => failed_or_unknown(path, &error),
+                }
+            }
             Action::FileEdit { path, old, new, all, .. } => {
                 let _changing = place.changing.lock().await;
                 let edit = edit::Edit { path, old, new, all: *all };

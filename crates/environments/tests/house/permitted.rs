@@ -3,7 +3,7 @@
 use super::house::session::Session;
 use bailiwick_core::{Action, ActionResult, CommandEnd, CommandOutput, CommandRun, Content, FailureCode, Outcome};
 use bailiwick_gate::{Delta, Live};
-use bailiwick_types::{EnvironmentId, Millis};
+use bailiwick_types::{EnvironmentId, FileId, Millis};
 use std::sync::{Arc, Mutex};
 
 pub fn run(environment: EnvironmentId, cwd: &str, command: &str) -> Action {
@@ -65,6 +65,7 @@ pub async fn every_action(session: &mut Session, environment: EnvironmentId, cwd
     let (code, message) = failure(session.perform(read("none", 1, 1)).await);
     assert!(code == FailureCode::ToolError && message.contains(&path("none")), "{message}");
 
+    given(session, environment, cwd).await;
     let edit = |old: &str, new: &str, all| Action::FileEdit {
         environment,
         path: path("a/x.txt"),
@@ -92,6 +93,22 @@ pub async fn every_action(session: &mut Session, environment: EnvironmentId, cwd
 
     background(session, environment, cwd).await;
     cancelled(session, environment, cwd).await;
+}
+
+/// A file that a client uploaded; it may be anything.
+async fn given(session: &mut Session, environment: EnvironmentId, cwd: &str) {
+    let (bytes, file) = (b"\0\xff\n".to_vec(), FileId::from_u128(77));
+    session.durable.archive.put_file(session.durable.tenant, file, &bytes).await.unwrap();
+    let add = |file, name: &str| Action::FileAdd { environment, path: format!("{cwd}/{name}"), file, size_bytes: 3 };
+    for _ in 0..2 {
+        text(session.perform(add(file, "given/deep/data.bin")).await);
+    }
+    let seen = command(session.perform(run(environment, cwd, "od -An -tx1 given/deep/data.bin")).await);
+    assert_eq!(seen.output, " 00 ff 0a\n");
+    // A folder is in the way, or there is no such file.
+    assert_eq!(failure(session.perform(add(file, "given/deep")).await).0, FailureCode::ToolError);
+    let (code, message) = failure(session.perform(add(FileId::from_u128(78), "given/none")).await);
+    assert!(code == FailureCode::ToolError && message.contains("cannot be read"), "{message}");
 }
 
 async fn background(session: &mut Session, environment: EnvironmentId, cwd: &str) {

@@ -99,7 +99,13 @@ impl Durable {
         }))
         .unwrap();
         let orderer = Principal::Service { key: KeyId::from_u128(1) };
-        let created = SessionCreated { agent, environment, metadata: BTreeMap::new(), creator: orderer.clone() };
+        let created = SessionCreated {
+            agent,
+            environment,
+            metadata: BTreeMap::new(),
+            creator: orderer.clone(),
+            spend_limit: None,
+        };
         let message = UserMessage { item: ItemId::new(now, id_bytes(4)), content: vec![Content::text("go")] };
         let input = Some(InputEnvelope { orderer, input: Input::Message { messages: vec![message] } });
         gate.create(NewSession { tenant, session, created, input, idempotency: None }).await.unwrap();
@@ -127,7 +133,7 @@ impl Session {
             None => plan(state, Bounds { context_tokens: 100_000 }, &mut Mint::new(now, id_bytes(9))),
             Some(turn) => {
                 let asks = asks.take().unwrap_or_default();
-                let asks = asks.into_iter().map(|(id, action)| Ask { id, turn, call_id: None, action });
+                let asks = asks.into_iter().map(|(id, action)| Ask { id, turn, call_id: None, action, answered: None });
                 Plan { asks: asks.collect(), ..Plan::default() }
             }
         };
