@@ -56,6 +56,12 @@ impl ManualClock {
         }
     }
 
+    /// Somebody sets the machine's clock back. Nobody wakes by it.
+    pub fn set_back(&self, to: Timestamp) {
+        let mut state = self.state();
+        state.now = state.now.min(to);
+    }
+
     /// Waits until somebody sleeps, and says until when the first of them does.
     pub async fn next_wake(&self) -> Timestamp {
         loop {
