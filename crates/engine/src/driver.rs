@@ -4,10 +4,10 @@
 //! nothing: `core` plans, `gate` lets through.
 
 use crate::{
-    away,
+    away, deletion,
     live::{Channel, place},
     scheduler::Scheduler,
-    snapshots,
+    snapshots, stops,
 };
 use bailiwick_core::{
     Action,
@@ -45,6 +45,8 @@ struct Driver<'a> {
     // At most one message per hand, so bounded by the parallel actions of a turn.
     outcomes: UnboundedSender<Settled>,
     settled: UnboundedReceiver<Settled>,
+    /// Nothing is left to do of the session's deletion.
+    finished: bool,
 }
 
 /// A hand at work.
@@ -70,18 +72,22 @@ pub(crate) fn was_rung(bell: &Notify) -> bool {
 pub(crate) async fn drive(scheduler: &Arc<Scheduler>, session: SessionId, bell: &Notify) -> Result<(), GateError> {
     let options = &scheduler.options;
     let Some(lease) = options.gate.open(session, options.node).await? else { return Ok(()) };
-    away::tell(scheduler, session, lease.state()).await?;
+    let finished = deletion::is_over(lease.state());
+    if finished {
+        deletion::finish(options, lease.state()).await?;
+    } else {
+        away::tell(scheduler, session, lease.state()).await?;
+    }
     let (outcomes, settled) = unbounded_channel();
     let channel = scheduler.channels.of(session);
-    let mut driver = Driver { scheduler, channel, lease, hands: HashMap::new(), outcomes, settled };
+    let mut driver = Driver { scheduler, channel, lease, hands: HashMap::new(), outcomes, settled, finished };
     let result = driver.run(bell).await;
     for hand in driver.hands.values() {
         hand.task.abort();
     }
-    if driver.lease.state().deleted
-        && let Some(environment) = driver.lease.state().environment.id()
-    {
-        options.executor.close(session, environment).await;
+    if result.is_ok() && !finished && deletion::is_over(driver.lease.state()) {
+        // It was left due: taken up again at once.
+        bell.notify_one();
     }
     match result {
         // Another node took over: it goes on from the stream.
@@ -102,6 +108,7 @@ impl Driver<'_> {
                 Some(until) if self.now() >= until => Release::WhenWaiting,
                 _ => Release::WhenIdle,
             };
+            take_inputs |= stops::obey(self.scheduler, self.lease.state().session, self.lease.state()).await?;
             let committed = self.commit(settled, take_inputs, std::mem::take(&mut resume), release).await?;
             let wake = committed.wake;
             if self.take(committed) {
@@ -134,7 +141,12 @@ impl Driver<'_> {
         let mut next = |state: &State| -> Plan {
             let card = options.cards.card(&state.agent.model);
             let bounds = card.map_or(UNKNOWN_CONTEXT, |card| Bounds { context_tokens: card.context_tokens });
-            plan(state, bounds, &mut Mint::new(options.clock.now(), options.random.id_bytes()))
+            let now = options.clock.now();
+            let mut plan = plan(state, bounds, &mut Mint::new(now, options.random.id_bytes()));
+            if deletion::is_over(state) && !self.finished {
+                plan.wake = Some(now);
+            }
+            plan
         };
         let batch = Batch { settled, take_inputs, resume, plan: &mut next, release };
         options.gate.commit(&mut self.lease, batch).await

@@ -4,11 +4,14 @@
 //! `ports::Tasks` and `ports::Clock`. What comes next is decided in `core`; whether it may, in `gate`.
 
 mod away;
+mod deletion;
 mod driver;
 mod handle;
 mod live;
 mod scheduler;
+mod stops;
 mod snapshots;
+mod sweep;
 
 pub use handle::{Engine, EngineError, Handle, Options, Submitted};
 pub use live::{Event, EventKind, From, LiveDelta, Watch, WatchError};

@@ -5,7 +5,11 @@
 //! is an action and has a permit.
 
 use crate::{GateError, Journal};
-use bailiwick_ports::{Keys, ObjectError, Objects, Store, StoreError};
+use bailiwick_core::{EnvironmentSpec, item::ArtifactView, session::State};
+use bailiwick_ports::{
+    Keys, ObjectError, Objects, Store, StoreError,
+    store::{DocumentKind, Page, RowKind, RowQuery},
+};
 use bailiwick_types::{ArtifactId, FileId, SessionId, StreamId, TenantId};
 use std::sync::Arc;
 
@@ -13,12 +17,15 @@ use std::sync::Arc;
 /// hyphen and their number. A part that is shorter than this is the last one.
 pub const PART_BYTES: usize = 4 * 1024 * 1024;
 
+/// Rows that are looked at, or removed, together.
+const PAGE: u32 = 200;
+
 /// Reads and writes sealed objects. Cheap to clone.
 #[derive(Clone)]
 pub struct Archive {
-    store: Arc<dyn Store>,
-    keys: Arc<dyn Keys>,
-    objects: Arc<dyn Objects>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) objects: Arc<dyn Objects>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +41,16 @@ pub enum ArchiveError {
 impl From<StoreError> for ArchiveError {
     fn from(error: StoreError) -> Self {
         Self::Gate(error.into())
+    }
+}
+
+impl From<ArchiveError> for GateError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Gate(error) => error,
+            ArchiveError::Object(error) => Self::Object(error),
+            ArchiveError::UnknownTenant(_) => Self::Unreadable(error.to_string()),
+        }
     }
 }
 
@@ -126,6 +143,47 @@ impl Archive {
 
     pub async fn remove_artifact(&self, tenant: TenantId, artifact: ArtifactId) -> Result<(), ArchiveError> {
         self.remove(tenant, &artifact.to_string()).await
+    }
+
+    /// Removes what a deleted session has kept outside its stream: the bytes that it published and those that came with
+    /// it, the note of whose its environment is, and its rows. May be broken off, and done again from the beginning: what
+    /// names an object goes after the object.
+    ///
+    /// The stream stays. Its records are the receipts of what was done.
+    pub async fn remove_session(&self, state: &State) -> Result<(), ArchiveError> {
+        let (tenant, stream) = (state.tenant, state.session.into());
+        let journal = self.session_journal(tenant, state.session).await?;
+        let mut page = Page { limit: PAGE, ..Page::default() };
+        loop {
+            let scope = state.session.to_u128();
+            let query = RowQuery {
+                tenant,
+                kind: RowKind::Artifact,
+                scope,
+                parent: None,
+                labels: Vec::new(),
+                page: page.clone(),
+            };
+            let Some((rows, more)) = self.store.rows(query).await? else { break };
+            for row in &rows {
+                let view: ArtifactView = journal.open_row(RowKind::Artifact, row)?;
+                self.remove_artifact(tenant, view.file.id).await?;
+            }
+            page.after = rows.last().map(|row| row.id);
+            if !more {
+                break;
+            }
+        }
+        if let EnvironmentSpec::Hosted(hosted) = &state.environment {
+            for file in hosted.files.iter().filter(|file| file.inline) {
+                self.remove_file(tenant, file.file).await?;
+            }
+        }
+        if let Some(environment) = state.environment.id() {
+            self.store.remove_document(tenant, DocumentKind::Environment, environment.to_u128()).await?;
+        }
+        while self.store.clear_rows(stream, PAGE).await? {}
+        Ok(())
     }
 
     async fn put(&self, journal: &Journal, tenant: TenantId, id: &str, bytes: &[u8]) -> Result<(), ArchiveError> {

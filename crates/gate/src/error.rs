@@ -1,7 +1,7 @@
 //! What can go wrong at the door.
 
 use bailiwick_core::record::DecodeError;
-use bailiwick_ports::{KeysError, StoreError};
+use bailiwick_ports::{KeysError, ObjectError, StoreError};
 use bailiwick_types::{ActionId, StreamId};
 
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,8 @@ pub enum GateError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error("record {position} of {stream} is damaged on disk: restore it from a backup")]

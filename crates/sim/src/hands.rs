@@ -4,11 +4,11 @@ use crate::{runtime::Runtime, world::World};
 use async_trait::async_trait;
 use bailiwick_core::{
     Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode,
-    ModelAnswer, ModelRequest, Outcome, Phase, Stop,
+    ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
 };
-use bailiwick_gate::{Delta, Executor, Live, Mode, Model, Opened, Permit, Settled};
-use bailiwick_ports::{Clock, ModelCard, ModelCards};
-use bailiwick_types::{ActionId, EnvironmentId, ItemId, Millis, SessionId, TokenUsage};
+use bailiwick_gate::{Archive, Delta, Executor, Live, Mode, Model, Opened, Permit, Settled};
+use bailiwick_ports::{Clock, ModelCard, ModelCards, Random};
+use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, ItemId, Millis, SessionId, TokenUsage};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -161,6 +161,7 @@ pub struct SimExecutor {
     pub runtime: Runtime,
     pub world: World,
     pub store: Arc<dyn bailiwick_ports::Store>,
+    pub archive: Archive,
 }
 
 #[async_trait]
@@ -192,14 +193,16 @@ impl Executor for SimExecutor {
                     None => opened.settle(failed(FailureCode::ToolError, "no such file")),
                 }
             }
-            Action::ArtifactPublish { .. } => {
-                opened.settle(Outcome::Confirmed { result: ActionResult::Artifacts { artifacts: Vec::new() } })
-            }
+            Action::ArtifactPublish { .. } => self.publish(opened).await,
             _ => opened.settle(failed(FailureCode::ToolError, "not simulated")),
         }
     }
 
-    async fn close(&self, _session: SessionId, _environment: EnvironmentId) {}
+    async fn close(&self, _session: SessionId, _environment: EnvironmentId) {
+        self.world.step().await;
+        self.world.lock().closed += 1;
+        self.world.step().await;
+    }
 }
 
 fn content_result(text: &str) -> Outcome {
@@ -241,6 +244,23 @@ impl SimExecutor {
         self.world.step().await;
         let output = CommandOutput { output, exit_code: Some(0), ended, ..CommandOutput::default() };
         opened.settle(Outcome::Confirmed { result: ActionResult::Command(output) })
+    }
+
+    /// Two files, whatever was done. What a crash leaves of the first attempt is nobody's.
+    async fn publish(&self, opened: Opened) -> Settled {
+        let (tenant, session) = (opened.scope().tenant, opened.scope().session);
+        let random: &dyn Random = &self.runtime;
+        let mut artifacts = Vec::new();
+        for path in ["/workspace/outputs/a", "/workspace/outputs/b"] {
+            let id = ArtifactId::new(self.runtime.now(), random.id_bytes());
+            let kept = self.archive.put_artifact(tenant, session, id, path.as_bytes()).await;
+            if let Err(error) = kept {
+                self.world.complain(format!("{path} could not be kept: {error}"));
+            }
+            let size_bytes = path.len() as u64;
+            artifacts.push(Published { id, path: path.into(), size_bytes, object: id.to_string() });
+        }
+        opened.settle(Outcome::Confirmed { result: ActionResult::Artifacts { artifacts } })
     }
 
     async fn start(&self, opened: &Opened, command: &str) -> String {

@@ -5,8 +5,10 @@
 
 mod check;
 mod hands;
+mod objects;
 mod run;
 mod runtime;
+mod snapshots;
 mod store;
 mod world;
 

@@ -3,27 +3,33 @@
 use crate::{
     check::{Violation, check},
     hands::{SimCards, SimExecutor, SimModel},
+    objects::CrashingObjects,
     runtime::{Rest, Runtime},
+    snapshots,
     store::CrashingStore,
     world::World,
 };
 use bailiwick_core::{
     AgentConfig, Content, EnvironmentSpec, FunctionTool, Limits, Remit,
-    environment::{Hosted, Size},
+    environment::{Hosted, HostedFile, Size},
     item::{RequiredAction, SessionView},
     model::{Reasoning, TextOptions},
     record::{Input, InputEnvelope, Resolution, SessionCreated, UserMessage},
 };
 use bailiwick_engine::{Handle, Options, Submitted};
-use bailiwick_gate::{Gate, NewSession};
+use bailiwick_gate::{Archive, Gate, NewSession, ORPHAN_AGE};
 use bailiwick_policy::AllowList;
 use bailiwick_ports::{
-    Clock, Keys, Random, Store, Tasks,
-    store::{Idempotency, RowKind, StreamHead},
+    BoxFuture, Clock, Keys, Objects, Random, Store, Tasks,
+    store::{Document, DocumentKind, Idempotency, Page, RowKind, RowQuery, StreamHead, Tenant},
 };
-use bailiwick_testkit::{keys::PlainKeys, store::MemoryStore};
+use bailiwick_testkit::{
+    keys::PlainKeys,
+    store::{MemoryObjects, MemoryStore},
+};
 use bailiwick_types::{
-    AgentId, EnvironmentId, ItemId, KeyId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp,
+    AgentId, ArtifactId, EnvironmentId, FileId, ItemId, KeyId, Millis, NodeId, Principal, SessionId, TenantId,
+    Timestamp,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,13 +37,21 @@ use std::{
 };
 
 /// When the process dies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     pub seed: u64,
     /// Steps after which each life ends; the last life has no end.
     pub deaths: Vec<u64>,
     /// The sandbox dies with the process, from this death on.
     pub sandbox_dies_at: Option<usize>,
+    /// Messages on top of those that the seed says, for a long session.
+    pub more_messages: u64,
+    /// The session is deleted at its end, and nothing of it may stay.
+    pub deletes: bool,
+    /// Every death takes all snapshots along.
+    pub loses_snapshots: bool,
+    /// At the end, a snapshot of each position is tried in place of the records before it.
+    pub tries_snapshots: bool,
 }
 
 /// What a run came to.
@@ -47,6 +61,8 @@ pub struct Outcome {
     /// Steps of the last life.
     pub steps: u64,
     pub records: u64,
+    /// Records that were read, in all lives.
+    pub records_read: u64,
     /// The stream's hash chain at its end: equal chains are equal histories.
     pub chain: [u8; 32],
 }
@@ -58,13 +74,21 @@ const LIFE: Millis = Millis::from_secs(120);
 struct Sim {
     runtime: Runtime,
     world: World,
-    memory: Arc<dyn Store>,
+    memory: MemoryStore,
+    objects: MemoryObjects,
     keys: Arc<dyn Keys>,
     tenant: TenantId,
     session: SessionId,
     seed: u64,
+    messages: u64,
     /// Messages acknowledged, in order.
     sent: Vec<String>,
+    /// The file that came with the session, and the bytes that are somebody else's.
+    laid_in: FileId,
+    foreign: FileId,
+    /// The deletion was acknowledged.
+    deleted: bool,
+    deletes: bool,
     /// Idempotency keys of everything that was acknowledged: it is not said again.
     said: BTreeSet<String>,
 }
@@ -73,13 +97,30 @@ struct Sim {
 pub fn run(plan: &Plan) -> Outcome {
     let runtime = Runtime::new(plan.seed, START);
     let world = World::default();
-    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(runtime.clone())));
+    let memory = MemoryStore::new(Arc::new(runtime.clone()));
     let random: &dyn Random = &runtime;
     let tenant = TenantId::new(START, random.id_bytes());
     let session = SessionId::new(START, random.id_bytes());
     let keys: Arc<dyn Keys> = Arc::new(PlainKeys);
-    let mut sim =
-        Sim { runtime, world, memory, keys, tenant, session, seed: plan.seed, sent: Vec::new(), said: BTreeSet::new() };
+    let (laid_in, foreign) = (FileId::new(START, [1; 10]), FileId::new(START, [2; 10]));
+    let mut sim = Sim {
+        runtime,
+        world,
+        memory,
+        objects: MemoryObjects::new(),
+        keys,
+        tenant,
+        session,
+        seed: plan.seed,
+        messages: 1 + plan.seed % 3 + plan.more_messages,
+        sent: Vec::new(),
+        laid_in,
+        foreign,
+        deleted: false,
+        deletes: plan.deletes,
+        said: BTreeSet::new(),
+    };
+    sim.prepare();
     let mut deaths = plan.deaths.iter().copied();
     let mut death = 0;
     loop {
@@ -92,31 +133,70 @@ pub fn run(plan: &Plan) -> Outcome {
         if plan.sandbox_dies_at.is_some_and(|from| death >= from) {
             sim.world.lose_sandbox();
         }
+        if plan.loses_snapshots {
+            sim.memory.forget_snapshots();
+        }
         death += 1;
     }
     let steps = sim.world.lock().step;
     sim.runtime.kill();
-    let (violations, head) = sim.inspect();
+    let records_read = sim.memory.records_read();
+    let (mut violations, head) = sim.inspect();
+    if plan.tries_snapshots {
+        violations.extend(sim.try_snapshots());
+    }
     let (records, chain) = head.map_or((0, [0; 32]), |head| (head.position, head.chain));
-    Outcome { violations, steps, records, chain }
+    Outcome { violations, steps, records, records_read, chain }
 }
 
 impl Sim {
+    /// What is there before the session: its tenant, the bytes that come with it, and those of somebody else.
+    fn prepare(&self) {
+        let (key, _) = self.keys.create(self.tenant, self.tenant.into());
+        let name = "sim".into();
+        now(self.memory.put_tenant(Tenant { id: self.tenant, name, key })).and_then(Result::ok);
+        let archive = self.archive(None);
+        for file in [self.laid_in, self.foreign] {
+            now(archive.put_file(self.tenant, file, b"kept")).and_then(Result::ok);
+        }
+    }
+
+    /// With crash points where there is a world.
+    fn archive(&self, world: Option<&World>) -> Archive {
+        let (store, objects): (Arc<dyn Store>, Arc<dyn Objects>) = match world {
+            None => (Arc::new(self.memory.clone()), Arc::new(self.objects.clone())),
+            Some(world) => (
+                Arc::new(CrashingStore { inner: Arc::new(self.memory.clone()), world: world.clone() }),
+                Arc::new(CrashingObjects { inner: self.objects.clone(), world: world.clone() }),
+            ),
+        };
+        Archive::new(store, Arc::clone(&self.keys), objects)
+    }
+
     /// One life of the process. `true` when the session has all its messages and came to rest.
     fn live(&mut self) -> bool {
         let store: Arc<dyn Store> =
-            Arc::new(CrashingStore { inner: Arc::clone(&self.memory), world: self.world.clone() });
+            Arc::new(CrashingStore { inner: Arc::new(self.memory.clone()), world: self.world.clone() });
         let clock: Arc<dyn Clock> = Arc::new(self.runtime.clone());
         let policy = Arc::new(AllowList);
         let gate = Arc::new(Gate::new(Arc::clone(&store), Arc::clone(&self.keys), policy, Arc::clone(&clock)));
         let node = NodeId::from_u128(7);
         let (runtime, world) = (self.runtime.clone(), self.world.clone());
+        let archive = self.archive(Some(&world));
+        let memory: Arc<dyn Store> = Arc::new(self.memory.clone());
+        let executor = SimExecutor {
+            runtime: runtime.clone(),
+            world: world.clone(),
+            store: Arc::clone(&memory),
+            archive: archive.clone(),
+        };
         let engine = Options {
             store: Arc::clone(&store),
             keys: Arc::clone(&self.keys),
             gate,
+            archive,
             model: Arc::new(SimModel { runtime: runtime.clone(), world: world.clone(), seed: self.seed }),
-            executor: Arc::new(SimExecutor { runtime: runtime.clone(), world, store: Arc::clone(&self.memory) }),
+            executor: Arc::new(executor),
             cards: Arc::new(SimCards),
             clock,
             random: Arc::new(runtime.clone()),
@@ -126,7 +206,6 @@ impl Sim {
         }
         .build();
         let handle = engine.handle();
-        let memory = Arc::clone(&self.memory);
         runtime.spawn(
             "engine",
             Box::pin(async move {
@@ -139,14 +218,18 @@ impl Sim {
 
     /// Plays client, application and person until nothing is left to say.
     fn serve(&mut self, handle: &Handle) -> bool {
-        let messages = 1 + self.seed % 3;
         for _ in 0..400 {
             let view = self.view();
+            // Nobody may have heard that it was deleted.
+            self.deleted |= view.is_none() && self.journal().is_some();
+            if self.deleted {
+                return self.wait_out();
+            }
             let next = match &view {
                 None => Some(self.message(0)),
                 Some(view) => match self.answer(view) {
                     Some(answer) => Some(answer),
-                    None if (self.sent.len() as u64) < messages && self.may_speak(view) => {
+                    None if (self.sent.len() as u64) < self.messages && self.may_speak(view) => {
                         Some(self.message(self.sent.len()))
                     }
                     None => None,
@@ -158,8 +241,14 @@ impl Sim {
                 }
                 let now = self.view();
                 let quiet = now.as_ref().is_some_and(|view| view.status == bailiwick_core::item::SessionStatus::Idle);
-                if now == view && quiet && self.sent.len() as u64 >= messages {
-                    return true;
+                if now == view && quiet && self.sent.len() as u64 >= self.messages {
+                    if !self.deletes {
+                        return true;
+                    }
+                    self.deleted = self.send(handle, false, "delete", Input::Delete).is_some();
+                    if !self.deleted {
+                        return false;
+                    }
                 }
                 continue;
             };
@@ -214,9 +303,10 @@ impl Sim {
         let idempotency = Some(Idempotency { scope: "sim".into(), key: key.to_owned(), digest: [1; 32] });
         let acknowledged: Arc<Mutex<Option<Result<Submitted, String>>>> = Arc::default();
         let (tenant, session, handle, slot) = (self.tenant, self.session, handle.clone(), Arc::clone(&acknowledged));
+        let laid_in = self.laid_in;
         let work = async move {
             let done = if create {
-                let created = created();
+                let created = created(laid_in);
                 handle.create(NewSession { tenant, session, created, input: Some(envelope), idempotency }).await
             } else {
                 handle.submit(tenant, session, vec![envelope], idempotency).await
@@ -261,6 +351,14 @@ impl Sim {
         Some(())
     }
 
+    /// Lets the process do what is left. `false` when it died over it.
+    fn wait_out(&mut self) -> bool {
+        let world = self.world.clone();
+        let horizon = self.runtime.now() + LIFE;
+        self.runtime.run(horizon, || world.is_dead());
+        !self.world.is_dead()
+    }
+
     fn view(&self) -> Option<SessionView> {
         let journal = self.journal()?;
         let row = now(self.memory.row(self.tenant, RowKind::Session, self.session.to_u128()))?.ok()??;
@@ -274,10 +372,97 @@ impl Sim {
 
     fn inspect(&self) -> (Vec<Violation>, Option<StreamHead>) {
         let Some(journal) = self.journal() else { return (vec!["there is no session".into()], None) };
-        let checked = now(check(&*self.memory, &journal, self.tenant, self.session, &self.world, &self.sent));
+        let checked = now(check(&self.memory, &journal, self.tenant, self.session, &self.world, &self.sent));
         let head = now(self.memory.head(self.session.into())).and_then(Result::ok).flatten();
-        let violations = checked.unwrap_or_else(|| vec!["the memory store waited".into()]);
+        let mut violations = checked.unwrap_or_else(|| vec!["the memory store waited".into()]);
+        self.left_behind(&mut violations);
         (violations, head)
+    }
+
+    /// Which objects are there, and are nobody's after a day. A deletion leaves nothing that it knew of, at once.
+    fn left_behind(&self, wrong: &mut Vec<Violation>) {
+        let names = || now(self.objects.names(self.tenant, None, 10_000)).and_then(Result::ok).unwrap_or_default();
+        let query = |kind| RowQuery {
+            tenant: self.tenant,
+            kind,
+            scope: self.session.to_u128(),
+            parent: None,
+            labels: Vec::new(),
+            page: Page { limit: 10_000, ..Page::default() },
+        };
+        let rows = |kind| now(self.memory.rows(query(kind))).and_then(Result::ok).flatten().unwrap_or_default().0;
+        let published = rows(RowKind::Artifact).into_iter().map(|row| ArtifactId::from_u128(row.id).to_string());
+        let mut expected: BTreeSet<String> = published.collect();
+        if self.deleted {
+            if names().contains(&self.laid_in.to_string()) {
+                wrong.push("the file of a deleted session is there".into());
+            }
+            if [RowKind::Turn, RowKind::Item, RowKind::Artifact].into_iter().any(|kind| !rows(kind).is_empty()) {
+                wrong.push("rows of a deleted session are there".into());
+            }
+            if self.world.lock().closed == 0 {
+                wrong.push("the environment of a deleted session was not closed".into());
+            }
+            let ready = now(self.memory.ready(10)).and_then(Result::ok).unwrap_or_default();
+            if !ready.is_empty() {
+                wrong.push("a deleted session is due for ever".into());
+            }
+        } else {
+            expected.insert(self.laid_in.to_string());
+        }
+        expected.insert(self.foreign.to_string());
+        if !expected.iter().all(|name| names().contains(name)) {
+            wrong.push(format!("there is only {:?} of {expected:?}", names()));
+        }
+        // What nobody refers to is there for a day, and then it is not.
+        let document = Document {
+            kind: DocumentKind::File,
+            id: self.foreign.to_u128(),
+            version: 1,
+            created: START,
+            updated: START,
+            handle: None,
+            sealed: bytes::Bytes::new(),
+        };
+        now(self.memory.put_document(self.tenant, document));
+        let before = names();
+        self.sweep(ORPHAN_AGE.0 / 2);
+        if names() != before {
+            wrong.push("objects were removed that somebody may be about to refer to".into());
+        }
+        self.sweep(ORPHAN_AGE.0 * 2);
+        let left: BTreeSet<String> = names().into_iter().collect();
+        if left != expected {
+            wrong.push(format!("a day later there is {left:?} instead of {expected:?}"));
+        }
+    }
+
+    /// Looks for orphans this long after the beginning.
+    fn sweep(&self, after: u64) {
+        let at = self.runtime.now().max(START + Millis(after));
+        now(self.archive(None).sweep(&Standing(at)));
+    }
+
+    fn try_snapshots(&self) -> Vec<Violation> {
+        let Some(journal) = self.journal() else { return vec!["there is no session".into()] };
+        let clock: Arc<dyn Clock> = Arc::new(self.runtime.clone());
+        let store: Arc<dyn Store> = Arc::new(self.memory.clone());
+        let gate = Gate::new(store, Arc::clone(&self.keys), Arc::new(AllowList), clock);
+        let tried = now(snapshots::try_all(&self.memory, &gate, &journal, self.session));
+        tried.unwrap_or_else(|| vec!["the memory store waited".into()])
+    }
+}
+
+/// A clock on which nobody waits.
+struct Standing(Timestamp);
+
+impl Clock for Standing {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -286,7 +471,7 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     futures_util::FutureExt::now_or_never(future)
 }
 
-fn created() -> SessionCreated {
+fn created(laid_in: FileId) -> SessionCreated {
     let function = FunctionTool {
         name: "ask_application".into(),
         description: "Asks the application.".into(),
@@ -309,7 +494,7 @@ fn created() -> SessionCreated {
         id: EnvironmentId::from_u128(1),
         size: Size::Small,
         env: BTreeMap::new(),
-        files: Vec::new(),
+        files: vec![HostedFile { file: laid_in, path: "/workspace/in".into(), size_bytes: 4, inline: true }],
         setup_commands: Vec::new(),
     };
     SessionCreated {

@@ -24,7 +24,7 @@ fn stride() -> u64 {
 fn share(index: u64) {
     let stride = stride();
     for seed in index * SEEDS..(index + 1) * SEEDS {
-        let calm = Plan { seed, deaths: Vec::new(), sandbox_dies_at: None };
+        let calm = Plan { seed, ..Plan::default() };
         let steps = must_hold(&calm);
         for step in (1 + seed % stride..=steps).step_by(usize::try_from(stride).unwrap_or(1)) {
             must_hold(&Plan { deaths: vec![step], ..calm.clone() });
@@ -38,7 +38,7 @@ fn share(index: u64) {
 #[test]
 fn a_plan_replays_to_the_letter() {
     for seed in 0..40 {
-        let plan = Plan { seed, deaths: vec![7, 19, 31], sandbox_dies_at: Some(1) };
+        let plan = Plan { seed, deaths: vec![7, 19, 31], sandbox_dies_at: Some(1), ..Plan::default() };
         let (first, second) = (run(&plan), run(&plan));
         assert_eq!((first.steps, first.records, first.chain), (second.steps, second.records, second.chain), "{plan:?}");
     }

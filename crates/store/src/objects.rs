@@ -67,6 +67,13 @@ impl Objects for FolderObjects {
         self.run(tenant, name, |_, path| fs::read(path).map(Bytes::from)).await
     }
 
+    async fn names(&self, tenant: TenantId, after: Option<&str>, limit: u32) -> Result<Vec<String>, ObjectError> {
+        let (inner, after) = (self.0.clone(), after.map(str::to_owned));
+        let read = tokio::task::spawn_blocking(move || inner.names(tenant, after.as_deref(), limit as usize)).await;
+        let unavailable = |error: String| ObjectError::Unavailable(error);
+        read.map_err(|stopped| unavailable(stopped.to_string()))?.map_err(|error| unavailable(error.to_string()))
+    }
+
     async fn remove(&self, tenant: TenantId, name: &str) -> Result<(), ObjectError> {
         let removed = self.run(tenant, name, |_, path| {
             fs::remove_file(path)?;
@@ -89,7 +96,7 @@ impl Inner {
     }
 
     fn path(&self, tenant: TenantId, name: &str) -> PathBuf {
-        self.root().join(tenant.to_string()).join(shard(name)).join(name)
+        self.root().join(tenant.to_string()).join(shard_name(shard(name))).join(name)
     }
 
     fn prepare(&self) -> io::Result<()> {
@@ -99,6 +106,24 @@ impl Inner {
             fs::remove_file(left?.path())?;
         }
         Ok(())
+    }
+
+    /// By shard, then by name. Reads no more than the shards that the page touches.
+    fn names(&self, tenant: TenantId, after: Option<&str>, limit: usize) -> io::Result<Vec<String>> {
+        let first = after.map_or(0, shard);
+        let mut names = Vec::new();
+        for number in first..=u8::MAX {
+            let folder = self.root().join(tenant.to_string()).join(shard_name(number));
+            let mut here = names_in(&folder)?;
+            here.retain(|name| number > first || after.is_none_or(|after| name.as_str() > after));
+            here.sort_unstable();
+            names.append(&mut here);
+            if names.len() >= limit {
+                names.truncate(limit);
+                break;
+            }
+        }
+        Ok(names)
     }
 
     fn put(&self, path: &Path, sealed: &[u8]) -> io::Result<()> {
@@ -143,9 +168,22 @@ fn name_first(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// One of 256 folders, so that none has too many entries. FNV-1a, which spreads ids that were made one after another.
-fn shard(name: &str) -> String {
+fn shard(name: &str) -> u8 {
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{:02x}", (hash ^ (hash >> 16) ^ (hash >> 8) ^ (hash >> 24)) & 0xff)
+    (hash ^ (hash >> 16) ^ (hash >> 8) ^ (hash >> 24)) as u8
+}
+
+fn shard_name(shard: u8) -> String {
+    format!("{shard:02x}")
+}
+
+/// A folder that is not there holds nothing.
+fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
