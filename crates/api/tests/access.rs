@@ -1,4 +1,4 @@
-//! Who may call what: every route, anonymous, without its scope, and from another organisation.
+//! Who may call what: every route, by everybody who should not get through, and by a member who is not the owner.
 //!
 //! `access.txt` is the committed list. A route without a line, or with another answer than its line says, fails; after a
 //! deliberate change write the list anew with `BLESS=1`.
@@ -11,7 +11,7 @@
 
 mod common;
 
-use bailiwick_api::{ROUTES, Route};
+use bailiwick_api::{Need, ROUTES, Route};
 use bailiwick_ports::Scope;
 use common::{House, call, calls, request, say};
 use serde_json::{Value, json};
@@ -36,6 +36,8 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
     let environment = text(&own["environment"]["id"]);
     let file = text(&house.send(common::upload(&house.key, "f.txt", b"secret")).await.ok()["id"]);
     let key = text(&house.get("/bailiwick/v1/keys").await.ok()["data"][0]["id"]);
+    let (user, _) = house.person("somebody", &["operator"]).await;
+    let team = text(&house.post("/bailiwick/v1/teams", json!({"name": "known-to-us"})).await.ok()["id"]);
     HashMap::from([
         ("agent_id", agent),
         ("session_id", session),
@@ -44,7 +46,10 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
         ("environment_id", environment),
         ("file_id", file),
         ("key_id", key),
+        ("user_id", user),
+        ("team_id", team),
         ("model", "main".into()),
+        ("policy_version", "0".into()),
     ])
 }
 
@@ -67,45 +72,103 @@ fn body_of(route: &Route) -> Option<Value> {
         "create_environment_file" => json!({"type": "inline", "data": "", "path": "/workspace/a"}),
         "create_key" => json!({"name": "n", "scopes": ["files:read"]}),
         "register_executor" => json!({"transport": "direct_jsonrpc_v1"}),
+        "publish_agent" => json!({"version": 1}),
+        "sign_in" => json!({"login": "nobody", "password": "nothing at all"}),
+        "set_password" => json!({"code": "bws_nothing", "password": "nothing at all"}),
+        "create_user" => json!({"name": "N", "login": "n"}),
+        "create_team" | "update_team" => json!({"name": "T"}),
+        "apply_policy" => json!({"text": "", "reason": "Nothing is allowed"}),
+        "validate_policy" | "simulate_policy" => json!({"text": ""}),
+        "explain_policy" => json!({"model": "main"}),
         "resolve_outcome" => json!({"action": "act_0", "resolution": "happened"}),
         _ => json!({}),
     })
+}
+
+/// Everybody who asks, in the order of the list.
+const ASKERS: [&str; 6] = [
+    "ANONYMOUS",
+    "WITHOUT THE SCOPE",
+    "ANOTHER ORGANISATION'S ADMINISTRATOR",
+    "A MEMBER WHO IS NOT THE OWNER",
+    "EXPIRED",
+    "DISABLED",
+];
+const MEMBER: usize = 3;
+
+/// An administrator's key whose time is over.
+async fn expired_key(house: &House) -> String {
+    use bailiwick_ports::Clock;
+    let expires = Some(common::RealClock.now() + bailiwick_types::Millis(1));
+    let new = bailiwick_identity::NewApiKey { name: "short".into(), scopes: vec![Scope::Admin], expires };
+    let made = house.credentials.create_api_key(&bailiwick_types::Principal::Operator, house.tenant, new).await;
+    let key = made.unwrap().1.expose().to_owned();
+    while house.send(request(&key, "GET", "/v1/models", None)).await.status != 401 {
+        tokio::task::yield_now().await;
+    }
+    key
+}
+
+/// An administrator who was disabled.
+async fn disabled(house: &House) -> String {
+    let (id, token) = house.person("leaver", &["admin"]).await;
+    house.send(request(&token, "GET", "/v1/models", None)).await.ok();
+    house.post(&format!("/bailiwick/v1/people/{id}"), json!({"disabled": true})).await.ok();
+    token
+}
+
+/// Nobody is told of what is not theirs. Agents are everybody's in their organisation.
+fn check_silent(ids: &HashMap<&str, String>, path: &str, asker: usize, status: u16, text: &str) {
+    let shared = |name: &str| asker == MEMBER && matches!(name, "agent_id" | "user_id" | "team_id");
+    for (name, id) in ids.iter().filter(|(name, id)| id.len() > 30 && !shared(name)) {
+        let asked = path.contains(id.as_str());
+        assert!((asked && status >= 400) || !text.contains(id), "{path} tells {} of {name} {id}", ASKERS[asker]);
+    }
+    assert!(asker == MEMBER || !text.contains("known-to-us"), "{path}: {text}");
+    assert!(!text.contains("secret"), "{path}: {text}");
 }
 
 #[tokio::test]
 async fn every_route_answers_everybody_as_the_list_says() {
     let house = House::new().await;
     let ids = furnish(&house).await;
-    let foreign = house.foreign_key().await;
-    let mut list =
-        String::from("# METHOD PATH | SCOPE | ANONYMOUS | WITHOUT THE SCOPE | ANOTHER ORGANISATION'S ADMINISTRATOR\n");
+    let (foreign, expired, disabled) = (house.foreign_key().await, expired_key(&house).await, disabled(&house).await);
+    let (_, mut member) = house.person("member", &["member"]).await;
+    let mut list = format!("# METHOD PATH | SCOPE | {}\n", ASKERS.join(" | "));
     for route in ROUTES {
-        let without = Scope::ALL.into_iter().filter(|scope| *scope != route.scope && *scope != Scope::Admin).collect();
-        let without = house.new_key(without).await;
-        let mut told: Option<[u16; 3]> = None;
+        let lacks = |scope: &Scope| Need::Scope(*scope) != route.need && *scope != Scope::Admin;
+        let without = house.new_key(Scope::ALL.into_iter().filter(lacks).collect()).await;
+        let mut told: Option<[u16; ASKERS.len()]> = None;
         for prefix in route.area.prefixes() {
             let path = path_of(route, prefix, &ids);
-            let mut statuses = [0; 3];
-            for (at, key) in ["", &without, &foreign].into_iter().enumerate() {
+            let mut statuses = [0; ASKERS.len()];
+            let askers = ["", &without, &foreign, &member, &expired, &disabled];
+            for (at, key) in askers.into_iter().enumerate() {
                 let answer = house.send(request(key, route.method, &path, body_of(route).as_ref())).await;
                 statuses[at] = answer.status.as_u16();
                 if statuses[at] >= 400 {
                     answer.error(statuses[at]);
                 }
-                let text = String::from_utf8_lossy(&answer.bytes);
-                let asked = |id: &String| path.contains(id.as_str());
-                for id in ids.values().filter(|id| id.len() > 30 && (!asked(id) || statuses[at] < 400)) {
-                    assert!(!text.contains(id), "{} {path} tells somebody else of {id}", route.method);
-                }
-                assert!(!text.contains("known-to-us") && !text.contains("secret"), "{} {path}: {text}", route.method);
+                check_silent(&ids, &path, at, statuses[at], &String::from_utf8_lossy(&answer.bytes));
             }
             assert!(told.is_none_or(|told| told == statuses), "{path} answers otherwise under {prefix}");
             told = Some(statuses);
         }
-        let [anonymous, unprivileged, foreign] = told.unwrap();
-        assert_eq!((anonymous, unprivileged), (401, 403), "{} {}", route.method, route.path);
-        let (method, prefix, path, scope) = (route.method, route.area.prefixes()[0], route.path, route.scope);
-        writeln!(list, "{method} {prefix}{path} | {scope} | {anonymous} | {unprivileged} | {foreign}").unwrap();
+        let told = told.unwrap();
+        let (method, prefix, path) = (route.method, route.area.prefixes()[0], route.path);
+        let [anonymous, unprivileged, _, _, expired, disabled] = told;
+        match route.need {
+            Need::Nothing => {}
+            Need::Known => assert_eq!((anonymous, expired, disabled), (401, 401, 401), "{method} {path}"),
+            Need::Scope(_) => {
+                assert_eq!((anonymous, unprivileged, expired, disabled), (401, 403, 401, 401), "{method} {path}");
+            }
+        }
+        let told = told.map(|status| status.to_string()).join(" | ");
+        writeln!(list, "{method} {prefix}{path} | {} | {told}", route.need.name()).unwrap();
+        if route.operation == "sign_out" {
+            member = house.sign_in("member").await;
+        }
     }
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(LIST, &list).unwrap();
@@ -127,7 +190,9 @@ async fn an_executors_key_opens_its_environment_and_nothing_else() {
     let ids = furnish(&house).await;
     let environment = ids["environment_id"].parse().unwrap();
     let bound = house.access_key(Some(environment), vec![Scope::EnvironmentsConnect]).await;
-    for route in ROUTES.iter().filter(|route| route.operation != "register_executor") {
+    for route in
+        ROUTES.iter().filter(|route| matches!(route.need, Need::Scope(_)) && route.operation != "register_executor")
+    {
         let path = path_of(route, route.area.prefixes()[0], &ids);
         let request = common::signed(&bound, route.method, &path, body_of(route).as_ref());
         let status = house.send(request).await.status.as_u16();

@@ -25,17 +25,17 @@ use bailiwick_gate::{
     Administrator, Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Live, Model, Permit, Settled,
 };
 use bailiwick_identity::{
-    Credentials, Lives, NewAccessKey, NewApiKey, PasswordCost, Reception, Roster, SignInOptions, SignIns,
+    Credentials, Lives, LogKeys, NewAccessKey, NewApiKey, PasswordCost, Reception, Roster, SignInOptions, SignIns,
 };
-use bailiwick_policy::AllowList;
-use bailiwick_ports::{BoxFuture, Clock, ModelCard, ModelCards, Policy, Scope, Store, TaskHandle, Tasks};
+use bailiwick_policy::{Desk, DeskParts, Policies};
+use bailiwick_ports::{BoxFuture, Clock, ModelCard, ModelCards, Policy, Prices, Scope, Store, TaskHandle, Tasks};
 use bailiwick_testkit::{
     keys::PlainKeys,
     random::SeededRandom,
     store::{MemoryObjects, MemoryStore},
 };
 use bailiwick_types::{
-    ArtifactId, EnvironmentId, ItemId, NodeId, Principal, Secret, SessionId, TenantId, Timestamp, TokenUsage,
+    ArtifactId, EnvironmentId, ItemId, Money, NodeId, Principal, Secret, SessionId, TenantId, Timestamp, TokenUsage,
 };
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc};
 use tower::ServiceExt;
+
+/// What everybody here signs in with.
+pub const PASSWORD: &str = "seven grey herons at dusk";
 
 /// The machine's clock: nothing here depends on how fast it goes.
 #[derive(Clone, Copy)]
@@ -221,7 +224,7 @@ fn rand_bytes(text: &str) -> [u8; 10] {
     bytes
 }
 
-struct Cards;
+struct Cards(Option<Prices>);
 
 impl ModelCards for Cards {
     fn card(&self, name: &str) -> Option<ModelCard> {
@@ -236,7 +239,7 @@ impl ModelCards for Cards {
             context_tokens: 128_000,
             max_output_tokens: None,
             scripted: true,
-            prices: None,
+            prices: self.0,
             residency: bailiwick_ports::Residency::Outside,
             clearance: Vec::new(),
         };
@@ -277,10 +280,25 @@ impl House {
     }
 
     pub async fn with(limits: Limits) -> Arc<Self> {
-        Self::under(limits, Arc::new(AllowList)).await
+        Self::build(limits, None, None).await
+    }
+
+    /// Its models have a price: of the answers alone, so that a call can take 128,000 tokens of output at most.
+    pub async fn priced() -> Arc<Self> {
+        let (input, output) = (Money::ZERO, Money::from_micros(1_000_000));
+        let prices = Prices { version: 2, input, cached_input: None, output };
+        Self::build(Limits::default(), None, Some(prices)).await
     }
 
     pub async fn under(limits: Limits, policy: Arc<dyn Policy>) -> Arc<Self> {
+        Self::build(limits, Some(policy), None).await
+    }
+
+    /// Without a policy of the test's own it is the starter set, and what the test applies.
+    async fn build(limits: Limits, policy: Option<Arc<dyn Policy>>, prices: Option<Prices>) -> Arc<Self> {
+        let policies = Policies::new();
+        let policy = policy.unwrap_or_else(|| Arc::new(policies.clone()));
+        let cards = Arc::new(Cards(prices));
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let (store, objects) = (MemoryStore::new(Arc::clone(&clock)), MemoryObjects::new());
         let (keys, random) = (Arc::new(PlainKeys), Arc::new(SeededRandom::new(7)));
@@ -312,6 +330,16 @@ impl House {
         let executor =
             FakeExecutor { archive: archive.clone(), release: Arc::default(), outputs: Arc::default(), closed };
         let gate = Gate::new(ports.clone(), keys.clone(), policy.clone(), clock.clone());
+        let gate = gate.with_cards(cards.clone()).with_directory(roster.clone());
+        let desk = Desk::new(DeskParts {
+            policies,
+            store: ports.clone(),
+            keys: keys.clone(),
+            administration: administration.clone(),
+            directory: roster.clone(),
+            cards: cards.clone(),
+            clock: clock.clone(),
+        });
         let engine = bailiwick_engine::Options {
             store: ports.clone(),
             keys: keys.clone(),
@@ -319,7 +347,7 @@ impl House {
             archive: archive.clone(),
             model: Arc::new(model.clone()),
             executor: Arc::new(executor.clone()),
-            cards: Arc::new(Cards),
+            cards: cards.clone(),
             clock: clock.clone(),
             random: random.clone(),
             tasks: Arc::new(RealTasks),
@@ -330,20 +358,33 @@ impl House {
         let handle = engine.handle();
         tokio::spawn(engine.run(std::future::pending()));
         let (door, came) = mpsc::unbounded_channel();
+        let audit = bailiwick_audit::Options {
+            store: ports.clone(),
+            log: Arc::new(store.clone()),
+            keys: keys.clone(),
+            signers: Arc::new(LogKeys::new(random.clone())),
+            cards: cards.clone(),
+            clock: clock.clone(),
+            second_place: None,
+        }
+        .build();
         let api = Options {
             handle: handle.clone(),
             store: ports,
             keys,
             archive,
-            cards: Arc::new(Cards),
+            cards: cards.clone(),
             policy,
             authenticator: Arc::new(reception),
             key_desk: credentials.clone(),
             administration,
+            auditor: Arc::new(audit),
+            receipts: Arc::new(store.clone()),
             directory: roster.clone(),
             people: roster.clone(),
             colleagues: roster.clone(),
             sign_in: sign_ins.clone(),
+            policy_desk: Some(Arc::new(desk)),
             executor_door: Some(Arc::new(Door(door))),
             clock,
             random,
@@ -385,6 +426,28 @@ impl House {
         let (key, _) = PlainKeys.create(id, id.into());
         self.store.put_tenant(Tenant { id, name: "other".into(), key }).await.unwrap();
         new_key(&self.credentials, id, vec![Scope::Admin]).await
+    }
+
+    /// Somebody who works here: their id and their bearer token.
+    pub async fn person(&self, login: &str, roles: &[&str]) -> (String, String) {
+        let made = self.post("/bailiwick/v1/people", json!({"name": login, "login": login, "roles": roles})).await.ok();
+        let code = made["set_up"]["code"].as_str().unwrap();
+        self.send(request(
+            "",
+            "POST",
+            "/bailiwick/v1/sign-in/set-up",
+            Some(&json!({"code": code, "password": PASSWORD})),
+        ))
+        .await
+        .ok();
+        (made["id"].as_str().unwrap().to_owned(), self.sign_in(login).await)
+    }
+
+    /// A fresh bearer token.
+    pub async fn sign_in(&self, login: &str) -> String {
+        let body = json!({"login": login, "password": PASSWORD, "medium": "bearer"});
+        let signed = self.send(request("", "POST", "/bailiwick/v1/sign-in", Some(&body))).await.ok();
+        signed["token"].as_str().unwrap().to_owned()
     }
 
     pub async fn access_key(&self, environment: Option<EnvironmentId>, scopes: Vec<Scope>) -> (String, Secret) {

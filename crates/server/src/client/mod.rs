@@ -3,9 +3,11 @@
 //! It reads answers leniently (as JSON values), so that a client and a server of different versions get along.
 
 mod events;
+mod saved;
 mod socket;
 
 pub use events::{Event, EventStream};
+pub use saved::SavedLogin;
 pub use socket::{SOCKET_NAME, SocketPath};
 
 use crate::{
@@ -59,7 +61,22 @@ impl Client {
         }
         let server = target.server.clone().or_else(|| variables::read("BAILIWICK_SERVER"));
         let key = target.key.clone().or_else(|| variables::read("BAILIWICK_KEY"));
-        Self::remote(&server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()), key.map(Secret::new))
+        let mut client = Self::remote(&server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()), key.map(Secret::new))?;
+        if client.key.is_none() {
+            client.key = SavedLogin::find(&client.base);
+        }
+        Ok(client)
+    }
+
+    /// The same server for somebody who is about to sign in.
+    pub fn stranger(target: &Target) -> Outcome<Self> {
+        let server = target.server.clone().or_else(|| variables::read("BAILIWICK_SERVER"));
+        Self::remote(&server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()), None)
+    }
+
+    /// The server's URL, without a path.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// The server on this machine whose data folder this is.
@@ -257,9 +274,13 @@ impl Client {
         let failure = Failure::new(exit, said);
         match (exit, self.key.is_some()) {
             (Exit::SignIn, false) => {
-                failure.help("give a key with --key or $BAILIWICK_KEY, or use --data DIR on the server's own machine")
+                failure
+                    .help("sign in with `bailiwick login`, or give a key with --key or $BAILIWICK_KEY")
+                    .help("or use --data DIR on the server's own machine")
             }
-            (Exit::SignIn, true) => failure.help("make another key: bailiwick key create --data DIR"),
+            (Exit::SignIn, true) => {
+                failure.help("sign in again with `bailiwick login`, or make another key: bailiwick key create --data DIR")
+            }
             _ => failure,
         }
     }
@@ -340,7 +361,7 @@ mod tests {
         assert_eq!(client.base, "http://127.0.0.1:1");
         let refused = |status, body: Value| client.refused(StatusCode::from_u16(status).unwrap(), &body);
         let failure = refused(401, json!({"error": {"message": "who are you", "code": "invalid_api_key"}}));
-        assert_eq!((failure.exit, failure.message.as_str(), failure.help.len()), (Exit::SignIn, "who are you", 1));
+        assert_eq!((failure.exit, failure.message.as_str(), failure.help.len()), (Exit::SignIn, "who are you", 2));
         assert_eq!(refused(403, json!({})).exit, Exit::Denied);
         assert_eq!(refused(504, json!({})).exit, Exit::TimedOut);
         assert_eq!(refused(429, json!({"error": {"code": "usage_limit_exceeded"}})).exit, Exit::Budget);

@@ -16,7 +16,10 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 pub async fn perform(command: Agent, terminal: Terminal) -> Outcome {
     match command {
         Agent::Apply { file, target, .. } => apply(&Client::of(&target)?, &file, terminal).await,
-        Agent::List { target, .. } => list(&Client::of(&target)?, terminal).await,
+        Agent::List { orphaned, target, .. } => list(&Client::of(&target)?, orphaned, terminal).await,
+        Agent::Publish { agent, version, note, target, .. } => {
+            publish(&Client::of(&target)?, &agent, version, note, terminal).await
+        }
         Agent::Show { agent, target, .. } => show(&Client::of(&target)?, &agent, terminal).await,
     }
 }
@@ -75,16 +78,33 @@ fn read(file: &Path) -> Outcome<serde_json::Map<String, Value>> {
     }
 }
 
-async fn list(client: &Client, terminal: Terminal) -> Outcome {
-    let agents = client.list("/v1/agents", usize::MAX).await?;
+/// Makes a version live.
+async fn publish(client: &Client, agent: &str, version: u32, note: Option<String>, terminal: Terminal) -> Outcome {
+    let agent = find_agent(client, agent).await?;
+    let path = format!("/bailiwick/v1/agents/{}/publish", encode(text(&agent, "id")));
+    let published = client.post(&path, &json!({"version": version, "note": note})).await?;
+    terminal.result(&json!({"agent": published}), || {
+        format!("published version {version} of {}\n", escape::line(text(&published, "id")))
+    });
+    Ok(())
+}
+
+async fn list(client: &Client, orphaned: bool, terminal: Terminal) -> Outcome {
+    let path = if orphaned { "/bailiwick/v1/agents/orphaned" } else { "/v1/agents" };
+    let agents = client.list(path, usize::MAX).await?;
     terminal.result(&json!({"agents": agents}), || {
+        if agents.is_empty() && orphaned {
+            return "Somebody answers for every agent.\n".to_owned();
+        }
         if agents.is_empty() {
             return "There are no agents yet. Save one with `bailiwick agent apply -f FILE`.\n".to_owned();
         }
-        let mut table = Table::new(&["AGENT", "NAME", "MODEL", "CREATED (UTC)"]);
+        let mut table = Table::new(&["AGENT", "NAME", "MODEL", "STATUS", "OWNER", "CREATED (UTC)"]);
         for agent in &agents {
             let name = if agent["name"].is_string() { text(agent, "name") } else { "-" };
-            table.row([text(agent, "id"), name, text(agent, "model"), &time(&agent["created_at"])]);
+            let (status, owner) =
+                (text(&agent["bailiwick"], "status"), agent["bailiwick"]["owner"].as_str().unwrap_or("-"));
+            table.row([text(agent, "id"), name, text(agent, "model"), status, owner, &time(&agent["created_at"])]);
         }
         table.render()
     });

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
 
+pub mod ask;
 pub mod escape;
 mod table;
 

@@ -1,0 +1,63 @@
+//! `bailiwick login` and `logout`: a person at a command line.
+
+use super::{people::server_of, text, time};
+use crate::{
+    cli::{Login, Logout},
+    client::{Client, SavedLogin},
+    failure::{Doing as _, Failure, Outcome},
+    terminal::{Terminal, ask, escape},
+};
+use serde_json::json;
+
+pub async fn login(options: Login, terminal: Terminal) -> Outcome {
+    let client = Client::stranger(&server_of(&options.server))?;
+    if options.set_up {
+        let code = ask::secret("code: ").doing(|| "read the code".to_owned())?;
+        let password = ask::secret("new password: ").doing(|| "read the password".to_owned())?;
+        let again = ask::secret("once more: ").doing(|| "read the password".to_owned())?;
+        if password != again {
+            return Err(Failure::usage("the two passwords differ").help("try again: the code is still good"));
+        }
+        let body = json!({"code": code.expose(), "password": password.expose()});
+        let user = client.post("/bailiwick/v1/sign-in/set-up", &body).await?;
+        let name = text(&user, "login").to_owned();
+        return sign_in(&client, &name, password.expose(), terminal).await;
+    }
+    let name = match options.login {
+        Some(name) => name,
+        None => ask::line("login: ").doing(|| "read the login".to_owned())?,
+    };
+    let password = ask::secret("password: ").doing(|| "read the password".to_owned())?;
+    sign_in(&client, &name, password.expose(), terminal).await
+}
+
+async fn sign_in(client: &Client, login: &str, password: &str, terminal: Terminal) -> Outcome {
+    let body = json!({"login": login, "password": password, "medium": "bearer"});
+    let mut signed = client.post("/bailiwick/v1/sign-in", &body).await?;
+    let token = signed["token"].take();
+    let token = token.as_str().ok_or_else(|| Failure::failed("the server's answer holds no token"))?;
+    SavedLogin::keep(client.base(), token).doing(|| "keep the sign-in".to_owned())?;
+    if let Some(fields) = signed.as_object_mut() {
+        fields.remove("token");
+    }
+    terminal.result(&signed, || {
+        let user = &signed["user"];
+        let until = time(&signed["expires_at"]);
+        format!(
+            "signed in as {} at {} until {until} UTC\n",
+            escape::line(text(user, "name")),
+            escape::line(client.base())
+        )
+    });
+    Ok(())
+}
+
+pub async fn logout(options: Logout, terminal: Terminal) -> Outcome {
+    let client = Client::of(&server_of(&options.server))?;
+    let ended = client.post("/bailiwick/v1/sign-out", &json!({})).await;
+    // What is forgotten here is of no use any more, whatever the server says.
+    SavedLogin::forget(client.base()).doing(|| "forget the sign-in".to_owned())?;
+    let ended = ended?;
+    terminal.result(&ended, || format!("signed out at {}\n", escape::line(client.base())));
+    Ok(())
+}
