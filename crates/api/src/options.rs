@@ -5,7 +5,7 @@ use axum::Router;
 use bailiwick_engine::Handle;
 use bailiwick_gate::{Archive, ExecutorDoor};
 use bailiwick_ports::{
-    Administration, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, ModelCards, People, Policy, Random,
+    Administration, Auditor, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, LogStore, ModelCards, People, Policy, PolicyDesk, Random,
     SignIn, Store, Tasks,
 };
 use bailiwick_types::Millis;
@@ -25,12 +25,18 @@ pub struct Options {
     pub key_desk: Arc<dyn KeyDesk>,
     /// Writes down who changed agents and the like, together with the change.
     pub administration: Arc<dyn Administration>,
+    /// Proves what is in the receipt log.
+    pub auditor: Arc<dyn Auditor>,
+    /// The index of receipts.
+    pub receipts: Arc<dyn LogStore>,
     /// Who is who, for streams that go on while somebody is disabled.
     pub directory: Arc<dyn Directory>,
     pub people: Arc<dyn People>,
     /// Who answers for which agent, and which of its versions is live.
     pub colleagues: Arc<dyn Colleagues>,
     pub sign_in: Arc<dyn SignIn>,
+    /// Keeps and explains the rules that decide; without one `/bailiwick/v1/policy` answers 501.
+    pub policy_desk: Option<Arc<dyn PolicyDesk>>,
     /// Takes executors that dial in; without one registering answers 501.
     pub executor_door: Option<Arc<dyn ExecutorDoor>>,
     pub clock: Arc<dyn Clock>,

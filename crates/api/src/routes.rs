@@ -6,8 +6,8 @@ use crate::{
     auth,
     error::ApiError,
     handlers::{
-        agents, approvals, artifacts, budgets, environment_files, environments, events, executors, files, history,
-        keys, models, people, receipts, sessions, sign_in, spend, teams, unbuilt,
+        agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files, history,
+        keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams, unbuilt,
     },
 };
 use axum::{
@@ -170,7 +170,7 @@ routes! {
     Agents GET "/agents/sessions/{session_id}/subagents/{subagent_id}/turns/{turn_id}/items" SessionsRead list_subagent_turn_items unbuilt::answer, "Not built.";
     Agents GET "/agents/sessions/{session_id}/traces" SessionsRead list_session_traces unbuilt::answer, "Not built.";
 
-    Agents POST "/agents/environments" SessionsWrite create_environment unbuilt::answer, "Not built: environments are made with their sessions.";
+    Agents POST "/agents/environments" SessionsWrite create_environment environments::create, "Not built: environments are made with their sessions.";
     Agents GET "/agents/environments" SessionsRead list_environments environments::list, "Lists the environments of sessions.";
     Agents GET "/agents/environments/{environment_id}" SessionsRead get_environment environments::get, "Shows an environment.";
     Agents GET "/agents/environments/{environment_id}/files" SessionsRead list_environment_files environment_files::list, "Lists the files that a hosted environment starts with.";
@@ -229,9 +229,20 @@ routes! {
     Agents GET "/models/{model}" AgentsRead get_model models::get, "Shows a published model.";
 
     Bailiwick POST "/sessions/{session_id}/resolve" SessionsWrite resolve_outcome sessions::resolve, "Says what became of an action whose outcome is unknown.";
+    Bailiwick POST "/stops" SessionsStop set_stop stops::set, "Stops a session, an agent, a team or everything: what runs ends, nothing new begins.";
+    Bailiwick GET "/stops" SessionsRead list_stops stops::list, "Lists what is stopped.";
+    Bailiwick DELETE "/stops/{target}" SessionsStop lift_stop stops::lift, "Lets what was stopped work again.";
     Bailiwick GET "/approvals" SessionsRead list_approvals approvals::list, "Lists what waits for a person's word: what the caller may answer or see.";
     Bailiwick GET "/approvals/{approval_id}" SessionsRead get_approval approvals::get, "Shows one action that waits for a person's word.";
     Bailiwick POST "/approvals/{approval_id}" SessionsWrite answer_approval approvals::answer, "Approves or denies one exact action.";
+    Bailiwick GET "/audit" AuditRead get_audit_log audit::status, "Shows the receipt log: its public key, and a checkpoint over everything in it.";
+    Bailiwick GET "/audit/receipts" AuditRead list_audit_receipts audit::list, "Lists receipts by person, agent, session, operation, decision, effect and time.";
+    Bailiwick GET "/audit/receipts/{action_id}" AuditRead get_audit_receipt audit::show, "Shows an action's receipt, with the proofs that its records are in the log.";
+    Bailiwick GET "/audit/checkpoints" AuditRead list_audit_checkpoints audit::checkpoints, "Lists signed heads of the tree, smallest first.";
+    Bailiwick GET "/audit/consistency" AuditRead get_audit_consistency audit::consistency, "Proves that one tree is the beginning of another.";
+    Bailiwick GET "/audit/export" AuditRead export_audit audit::export, "Exports records with proofs, as JSON lines that `bailiwick-verify` checks.";
+    Bailiwick GET "/audit/agents/{agent_id}/reach" AuditRead get_agent_reach audit::reach, "Says what an agent has asked for so far, and what was decided.";
+    Bailiwick GET "/administration" AuditRead list_administration audit::administration, "Lists who changed what the administration keeps, when and why.";
     Bailiwick GET "/sessions/{session_id}/receipts" SessionsRead list_receipts receipts::list, "Lists what was decided and what became of it, with its place in the hash chain.";
     Bailiwick GET "/agents/{agent_id}/versions" AgentsRead list_agent_versions agents::versions, "Lists every version of a saved agent, newest first.";
     Bailiwick POST "/agents/{agent_id}/publish" AgentsWrite publish_agent agents::publish, "Makes a version of an agent the one that new sessions get, also an earlier one.";
@@ -257,6 +268,13 @@ routes! {
     Bailiwick DELETE "/budgets/{budget_id}" BudgetsWrite delete_budget budgets::remove, "Takes a limit away.";
     Bailiwick GET "/spend" SpendRead show_spend spend::show, "Sums what was spent.";
     Bailiwick GET "/spend/estimate" SpendRead estimate_spend spend::estimate, "Says what a run of an agent is likely to cost, from its past runs.";
+    Bailiwick GET "/policy" PolicyRead get_policy policy::current, "Shows the rules that decide now.";
+    Bailiwick POST "/policy" PolicyWrite apply_policy policy::apply, "Applies other rules: for the next action of every session.";
+    Bailiwick GET "/policy/versions" PolicyRead list_policy_versions policy::versions, "Lists every version there was.";
+    Bailiwick GET "/policy/versions/{policy_version}" PolicyRead get_policy_version policy::version, "Shows one version.";
+    Bailiwick POST "/policy/validate" PolicyRead validate_policy policy::validate, "Says whether a text could be applied.";
+    Bailiwick POST "/policy/explain" PolicyRead explain_policy policy::explain, "Says which rules decide an action that is only described.";
+    Bailiwick POST "/policy/simulate" PolicyWrite simulate_policy policy_simulation::simulate, "Says what a draft would have decided otherwise.";
     Bailiwick POST "/keys" Admin create_key keys::create, "Makes an API key or an access key. The secret is shown this once.";
     Bailiwick GET "/keys" Admin list_keys keys::list, "Lists keys without their secrets.";
     Bailiwick DELETE "/keys/{key_id}" Admin revoke_key keys::revoke, "Revokes a key.";

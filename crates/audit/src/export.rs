@@ -155,8 +155,9 @@ impl Lines {
         }
         Ok(match found.len() as u32 == PAGE {
             true => Stage::Checkpoints(before),
+            false if self.of == ExportOf::Checkpoints => Stage::End,
             false => Stage::Records(match &self.of {
-                ExportOf::Everything => Next::Leaf(0),
+                ExportOf::Checkpoints | ExportOf::Everything => Next::Leaf(0),
                 ExportOf::Stream(_) => Next::Position(0),
                 ExportOf::Receipts(_) => Next::Receipt(None),
             }),
@@ -273,6 +274,7 @@ impl Lines {
 
     fn manifest(&mut self, out: &mut Vec<u8>) {
         let scope = match &self.of {
+            ExportOf::Checkpoints => "checkpoints".to_owned(),
             ExportOf::Everything => "everything".to_owned(),
             ExportOf::Stream(stream) => format!("stream {stream}"),
             ExportOf::Receipts(_) => "receipts".to_owned(),

@@ -47,6 +47,12 @@ pub enum Scope {
     /// Reading receipts and their proofs, and who changed what the administration keeps.
     #[serde(rename = "audit:read")]
     AuditRead,
+    /// Reading the rules that decide what agents may do, and trying out what they say.
+    #[serde(rename = "policy:read")]
+    PolicyRead,
+    /// Applying other rules, and simulating them against what was done.
+    #[serde(rename = "policy:write")]
+    PolicyWrite,
 }
 
 impl Scope {
@@ -61,7 +67,7 @@ impl Scope {
         Self::EnvironmentsConnect,
     ];
 
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Admin,
         Self::AgentsRead,
         Self::AgentsWrite,
@@ -77,6 +83,8 @@ impl Scope {
         Self::BudgetsWrite,
         Self::SpendRead,
         Self::AuditRead,
+        Self::PolicyRead,
+        Self::PolicyWrite,
     ];
 
     /// Its name in requests, answers and on the command line.
@@ -97,6 +105,8 @@ impl Scope {
             Self::BudgetsWrite => "budgets:write",
             Self::SpendRead => "spend:read",
             Self::AuditRead => "audit:read",
+            Self::PolicyRead => "policy:read",
+            Self::PolicyWrite => "policy:write",
         }
     }
 }
@@ -107,16 +117,20 @@ impl Scope {
     pub const fn of_role(role: Role) -> &'static [Self] {
         use Scope::{
             Admin, AgentsRead, AuditRead, AgentsWrite, FilesRead, FilesWrite, PeopleRead, SessionsRead, SessionsStop,
-            SessionsWrite, SpendRead, TenantRead,
+            SessionsWrite, PolicyRead, SpendRead, TenantRead,
         };
         match role {
             Role::Admin => &[Admin],
-            Role::Builder => &[AgentsRead, AgentsWrite, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead],
+            Role::Builder => &[
+                AgentsRead, AgentsWrite, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead, PolicyRead,
+            ],
             Role::Operator => &[
                 AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead, TenantRead, SessionsStop,
-                SpendRead,
+                SpendRead, PolicyRead,
             ],
-            Role::Auditor => &[AgentsRead, SessionsRead, FilesRead, PeopleRead, TenantRead, SpendRead, AuditRead],
+            Role::Auditor => &[
+                AgentsRead, SessionsRead, FilesRead, PeopleRead, TenantRead, SpendRead, AuditRead, PolicyRead,
+            ],
             Role::Member => &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite],
         }
     }

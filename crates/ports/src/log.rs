@@ -296,6 +296,8 @@ pub struct Inclusion {
 /// What an export holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExportOf {
+    /// No records: the signed heads and that each is the beginning of the next.
+    Checkpoints,
     /// Every record there is.
     Everything,
     /// All records of one stream.

@@ -88,7 +88,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         expires: param.expires_at.map(seconds),
         environment,
     };
-    let (info, secret) = call.app.options.key_desk.create_key(call.caller.tenant, new).await?;
+    let (info, secret) = call.app.options.key_desk.create_key(&call.caller.principal, call.caller.tenant, new).await?;
     let mut key = resource(info);
     match key.access_key_id {
         Some(_) => key.secret_access_key = Some(secret.expose().to_owned()),
@@ -122,7 +122,7 @@ pub(crate) async fn list(call: Call) -> Answer {
 pub(crate) async fn revoke(call: Call) -> Answer {
     call.query()?.finish()?;
     let id: KeyId = call.id("key_id", "key")?;
-    call.app.options.key_desk.revoke_key(call.caller.tenant, id).await?;
+    call.app.options.key_desk.revoke_key(&call.caller.principal, call.caller.tenant, id).await?;
     ok(Deleted { id: id.to_string(), object: "bailiwick.key.revoked", deleted: true })
 }
 

@@ -4,7 +4,7 @@ use super::{ok, sessions};
 use crate::{app::Call, error::ApiError, routes::Answer, types::page::Page};
 use bailiwick_core::{
     ActionResult, Outcome,
-    record::{ActionDecided, ActionSettled, Body, Ruling},
+    record::{ActionDecided, ActionSettled, Body, Ruling, Spending},
 };
 use bailiwick_ports::store::SealedRecord;
 use bailiwick_types::SessionId;
@@ -35,8 +35,8 @@ pub struct Receipt {
     /// The stream's hash chain up to and with this record, in hexadecimal.
     pub chain: String,
     pub action: String,
-    /// What was decided (`decision`, `rule`, `reason`, `remedy`, `arguments`, `digest`, `principal`, …) or what became
-    /// of it (`effect`, `result`, `failure`, `reason`).
+    /// What was decided (`decision`, `rule`, `reason`, `remedy`, `spending`, `arguments`, `digest`, `principal`, …) or
+    /// what became of it (`effect`, `result`, `failure`, `reason`, `cost`).
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub body: Map<String, Value>,
@@ -76,12 +76,23 @@ pub(crate) async fn list(call: Call) -> Answer {
     ok(Page::new(receipts, more, |receipt| receipt.id.clone()))
 }
 
+/// What a record says, for who may read it; nothing where it is no receipt.
+pub(super) fn opened(
+    session: SessionId,
+    sealed: &SealedRecord,
+    journal: &bailiwick_gate::Journal,
+) -> Result<Option<Value>, ApiError> {
+    let record = journal.open_record(sealed)?;
+    Ok(receipt(session, sealed, record.body).map(|receipt| Value::Object(receipt.body)))
+}
+
 fn receipt(session: SessionId, sealed: &SealedRecord, body: Body) -> Option<Receipt> {
     let (action, body) = match body {
         Body::ActionDecided(decided) => (decided.action, decided_fields(decided)),
         Body::ActionResumed(resumed) => {
             let mut fields = ruling_fields(&resumed.decision);
             fields.insert("policy_version".into(), json!(resumed.policy_version));
+            insert_spending(&mut fields, &resumed.spending);
             (resumed.action, fields)
         }
         Body::ActionSettled(settled) => (settled.action, settled_fields(settled)),
@@ -113,6 +124,7 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
     fields.insert("call_id".into(), json!(decided.call_id));
     fields.insert("principal".into(), json!(decided.principal));
     fields.insert("policy_version".into(), json!(decided.policy_version));
+    insert_spending(&mut fields, &decided.spending);
     if let Some(answered) = &decided.answered {
         fields.insert("answered".into(), json!(answered));
     }
@@ -134,9 +146,20 @@ fn settled_fields(settled: ActionSettled) -> Map<String, Value> {
         // Who knows an executor's session can take the executor over.
         facts.executor_session = None;
     }
-    match json!(outcome) {
+    let mut fields = match json!(outcome) {
         Value::Object(fields) => fields,
         _ => Map::new(),
+    };
+    if let Some(cost) = &settled.cost {
+        fields.insert("cost".into(), json!(cost));
+    }
+    fields
+}
+
+/// What was held for it, who pays, and the limit that was in its way.
+fn insert_spending(fields: &mut Map<String, Value>, spending: &Spending) {
+    if !spending.is_empty() {
+        fields.insert("spending".into(), json!(spending));
     }
 }
 

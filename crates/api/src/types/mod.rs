@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod audit;
 pub mod environment;
 pub mod event;
 pub mod extra;
@@ -12,5 +13,7 @@ pub mod item;
 pub mod money;
 pub mod page;
 pub mod people;
+pub mod policy;
 pub mod session;
+pub mod stop;
 pub mod turn;

@@ -1,8 +1,14 @@
 //! The command line, as data. What the commands do is in `commands`, `serve` and `demo`.
 
+mod audit;
 mod money;
+mod policy;
+mod people;
 
+pub use audit::{About, Audit};
 pub use money::{Budget, Format, Part, Payer, Per, Spend};
+pub use policy::{Described, Policy};
+pub use people::{Login, Logout, RoleName, Team, User, Who};
 
 use crate::logs::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -45,6 +51,19 @@ pub enum Command {
     Approve(AnswerTo),
     /// Keep an agent from the one thing that it asked for
     Deny(AnswerTo),
+    /// Sign in at a server, so that further commands are yours
+    Login(Login),
+    /// End that sign-in
+    Logout(Logout),
+    /// Add people, change what they may do, and let them go
+    #[command(subcommand)]
+    User(User),
+    /// Add and list teams
+    #[command(subcommand)]
+    Team(Team),
+    /// Stop a session, an agent, a team or everything, and let it work again
+    #[command(subcommand)]
+    Stop(Stop),
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(Key),
@@ -54,6 +73,12 @@ pub enum Command {
     /// Show what was spent, and estimate what a run will cost
     #[command(subcommand)]
     Spend(Spend),
+    /// List receipts, prove them, and show that nothing was removed
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Show, change and try out the rules that decide what agents may do
+    #[command(subcommand)]
+    Policy(Policy),
     /// Try a configured model
     #[command(subcommand)]
     Model(Model),
@@ -70,7 +95,7 @@ pub struct Target {
     /// URL of the server [default: $BAILIWICK_SERVER, else http://127.0.0.1:7700]
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
-    /// API key [default: $BAILIWICK_KEY]
+    /// API key [default: $BAILIWICK_KEY, else what `bailiwick login` kept]
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Data folder of a server on this machine: use its administration socket, without a key
@@ -226,6 +251,38 @@ pub enum Approval {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Stop {
+    /// End what runs, and let nothing new begin
+    Set {
+        /// `everything`, or the id of a session, an agent or a team
+        target: String,
+        /// Why; the agents are told
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        server: Target,
+    },
+    /// List what is stopped
+    List {
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        server: Target,
+    },
+    /// Let what was stopped work again
+    Lift {
+        /// What was stopped, as `stop list` prints it
+        target: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        server: Target,
+    },
+}
+
 #[derive(Debug, Args)]
 pub struct AnswerTo {
     /// Id of the approval, as `approval list` prints it
@@ -263,6 +320,23 @@ pub enum Agent {
     },
     /// List agents
     List {
+        /// Only those that nobody answers for
+        #[arg(long)]
+        orphaned: bool,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Make a version of an agent the one that new sessions get: a draft, or an earlier one
+    Publish {
+        /// Id or name of the agent
+        agent: String,
+        /// Number of the version
+        version: u32,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
         #[command(flatten)]
         form: Form,
         #[command(flatten)]

@@ -3,14 +3,19 @@
 mod agent;
 mod approval;
 mod artifacts;
+mod audit;
 mod budget;
 mod doctor;
 mod key;
+mod login;
 mod model;
+mod people;
+mod policy;
 mod receipts;
 mod run;
 mod session;
 mod spend;
+mod stop;
 
 pub use artifacts::{Saved, save_all};
 pub use receipts::Receipts;
@@ -32,11 +37,18 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
         Command::Session(command) => session::perform(command, terminal).await,
         Command::Agent(command) => agent::perform(command, terminal).await,
         Command::Approval(command) => approval::perform(command, terminal).await,
+        Command::Stop(command) => stop::perform(command, terminal).await,
         Command::Approve(options) => approval::answer(&options, true, terminal).await,
         Command::Deny(options) => approval::answer(&options, false, terminal).await,
+        Command::Login(options) => login::login(options, terminal).await,
+        Command::Logout(options) => login::logout(options, terminal).await,
+        Command::User(command) => people::user(command, terminal).await,
+        Command::Team(command) => people::team(command, terminal).await,
         Command::Key(command) => key::perform(command, terminal).await,
         Command::Budget(command) => budget::perform(command, terminal).await,
         Command::Spend(command) => spend::perform(command, terminal).await,
+        Command::Audit(command) => audit::perform(command, terminal).await,
+        Command::Policy(command) => policy::perform(command, terminal).await,
         Command::Model(command) => model::perform(command, terminal).await,
         Command::Doctor(options) => doctor::examine(&options, terminal).await,
         Command::Demo(options) => demo::show(options, terminal).await,
@@ -45,7 +57,7 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
 
 /// Whether a command answers in JSON.
 pub fn is_json(command: &Command) -> bool {
-    use crate::cli::{Agent, Approval, Budget, Key, Model, Session, Spend};
+    use crate::cli::{Agent, Approval, Audit, Budget, Key, Model, Policy, Session, Spend, Stop};
     match command {
         Command::Serve(_) => false,
         Command::Run(options) => options.form.json,
@@ -56,14 +68,44 @@ pub fn is_json(command: &Command) -> bool {
             | Session::Delete { form, .. }
             | Session::Resolve { form, .. },
         )
+        | Command::Stop(Stop::Set { form, .. } | Stop::List { form, .. } | Stop::Lift { form, .. })
         | Command::Approval(Approval::List { form, .. } | Approval::Show { form, .. })
-        | Command::Agent(Agent::Apply { form, .. } | Agent::List { form, .. } | Agent::Show { form, .. })
+        | Command::Agent(
+            Agent::Apply { form, .. }
+            | Agent::List { form, .. }
+            | Agent::Publish { form, .. }
+            | Agent::Show { form, .. },
+        )
         | Command::Key(Key::Create { form, .. } | Key::List { form, .. } | Key::Revoke { form, .. })
         | Command::Budget(Budget::Set { form, .. } | Budget::List { form, .. } | Budget::Remove { form, .. })
         | Command::Spend(Spend::Show { form, .. } | Spend::Estimate { form, .. })
+        | Command::Audit(
+            Audit::List { form, .. }
+            | Audit::Show { form, .. }
+            | Audit::Export { form, .. }
+            | Audit::Evidence { form, .. }
+            | Audit::Verify { form, .. }
+            | Audit::Key { form, .. }
+            | Audit::Reach { form, .. }
+            | Audit::Changes { form, .. },
+        )
+        | Command::Policy(
+            Policy::List { form, .. }
+            | Policy::Show { form, .. }
+            | Policy::Apply { form, .. }
+            | Policy::Diff { form, .. }
+            | Policy::Test { form, .. }
+            | Policy::Simulate { form, .. }
+            | Policy::Explain { form, .. },
+        )
         | Command::Model(Model::Test { form, .. }) => form.json,
+        Command::Audit(Audit::Tail { .. }) => false,
         Command::Session(Session::Tail { .. }) | Command::Spend(Spend::Export { .. }) => false,
         Command::Approve(options) | Command::Deny(options) => options.form.json,
+        Command::Login(options) => options.form.json,
+        Command::Logout(options) => options.form.json,
+        Command::User(command) => command.form().json,
+        Command::Team(command) => command.form().json,
         Command::Doctor(options) => options.form.json,
         Command::Demo(options) => options.form.json,
     }

@@ -63,13 +63,14 @@ async fn report(client: &Client, by: &str, part: &Part) -> Outcome<Value> {
 }
 
 /// The first second of a day in UTC, or of one so many days later.
-fn seconds(day: &str, later: i64) -> Outcome<String> {
+pub(super) fn seconds(day: &str, later: i64) -> Outcome<String> {
     let wrong = || Failure::usage(format!("`{}` is not a day", escape::line(day))).help("write it like 2026-11-21");
     let part = |from: usize, to: usize| day.get(from..to).and_then(|digits| digits.parse::<i64>().ok());
-    let fine = day.len() == 10 && day.bytes().enumerate().all(|(at, byte)| match at {
-        4 | 7 => byte == b'-',
-        _ => byte.is_ascii_digit(),
-    });
+    let fine = day.len() == 10
+        && day.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
     let (Some(year), Some(month), Some(of_month), true) = (part(0, 4), part(5, 7), part(8, 10), fine) else {
         return Err(wrong());
     };
@@ -86,15 +87,8 @@ fn seconds(day: &str, later: i64) -> Outcome<String> {
 }
 
 /// The dimensions of a report, then what is summed.
-const SUMS: [&str; 7] = [
-    "calls",
-    "unpriced_calls",
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "cost",
-    "estimated",
-];
+const SUMS: [&str; 7] =
+    ["calls", "unpriced_calls", "input_tokens", "cached_input_tokens", "output_tokens", "cost", "estimated"];
 
 fn cells(line: &Value) -> impl Iterator<Item = String> + '_ {
     let values = line["values"].as_array().into_iter().flatten().map(shown);
@@ -175,7 +169,9 @@ mod tests {
         assert_eq!(seconds("1970-01-01", 0).unwrap(), "0");
         assert_eq!(seconds("2024-02-29", 1).unwrap(), "1709251200");
         assert_eq!(seconds("2026-11-21", 0).unwrap(), "1795219200");
-        for text in ["", "2026-11-31", "2026-13-01", "2025-02-29", "21.11.2026", "2026-11-2x", "2026-1-021", "−2026-1-1"] {
+        for text in
+            ["", "2026-11-31", "2026-13-01", "2025-02-29", "21.11.2026", "2026-11-2x", "2026-1-021", "−2026-1-1"]
+        {
             assert!(seconds(text, 0).is_err(), "{text}");
         }
     }
@@ -190,7 +186,8 @@ mod tests {
                             "total": line("")});
         let text = csv(&report);
         let mut lines = text.split("\r\n");
-        let heading = "model,team,calls,unpriced_calls,input_tokens,cached_input_tokens,output_tokens,cost,estimated,currency";
+        let heading =
+            "model,team,calls,unpriced_calls,input_tokens,cached_input_tokens,output_tokens,cost,estimated,currency";
         assert_eq!(lines.next(), Some(heading));
         assert_eq!(lines.next(), Some("'=1+1,,2,0,10,4,5,0.000123,0.000000,USD"));
         assert_eq!(lines.next(), Some("\"a,\"\"b\"\"\n\",,2,0,10,4,5,0.000123,0.000000,USD"));

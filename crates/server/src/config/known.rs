@@ -18,7 +18,7 @@ use Known::{Named, Table, Value};
 
 /// The whole file. Tests compare it with what the structs read.
 pub(super) const FILE: Known =
-    Table(&[("server", SERVER), ("limits", LIMITS), ("money", MONEY), ("identity", super::identity::IDENTITY), ("models", Named(&MODEL)), ("executors", Named(&EXECUTOR))]);
+    Table(&[("server", SERVER), ("limits", LIMITS), ("money", MONEY), ("identity", super::identity::IDENTITY), ("audit", AUDIT), ("models", Named(&MODEL)), ("executors", Named(&EXECUTOR))]);
 
 pub(super) const SERVER: Known =
     Table(&[("listen", Value), ("public_url", Value), ("log_format", Value), ("shutdown_seconds", Value)]);
@@ -29,6 +29,8 @@ pub(super) const LIMITS: Known = Table(&[
     ("sandboxes", Value),
     ("sandbox_idle_ms", Value),
 ]);
+
+pub(super) const AUDIT: Known = Table(&[("checkpoints", Value)]);
 
 pub(super) const MODEL: Known = Table(&[
     ("provider", Value),

@@ -34,6 +34,7 @@ pub struct Config {
     pub limits: Limits,
     pub money: Money,
     pub identity: Identity,
+    pub audit: Audit,
     pub models: BTreeMap<String, ModelOptions>,
     pub executors: BTreeMap<String, ListeningExecutor>,
 }
@@ -102,6 +103,15 @@ pub enum Unpriced {
     Refuse,
     /// It is made, and its receipt warns.
     Warn,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// A second place for checkpoints: a file on another machine's disk, or on one that cannot be changed. Without it
+    /// they are beside the log, which proves less.
+    pub checkpoints: Option<PathBuf>,
 }
 
 /// `[executors.NAME]`: a self-hosted executor that listens and that this server dials.
@@ -173,6 +183,7 @@ impl Loaded {
         for model in config.models.values_mut() {
             model.scenario = model.scenario.take().map(|path| folder.join(path));
         }
+        config.audit.checkpoints = config.audit.checkpoints.take().map(|path| folder.join(path));
         for executor in config.executors.values_mut() {
             executor.token_file = folder.join(&executor.token_file);
         }

@@ -140,6 +140,7 @@ fn the_known_keys_are_exactly_what_is_read() {
         (known::FILE, read_by::<Config>("")),
         (known::SERVER, read_by::<Server>("")),
         (known::LIMITS, read_by::<Limits>("")),
+        (known::AUDIT, read_by::<Audit>("")),
         (known::MONEY, read_by::<Money>("")),
         (identity::IDENTITY, read_by::<Identity>("")),
         (identity::OPEN_ID, read_by::<OpenId>("issuer = \"\"\nclient_id = \"\"\n")),

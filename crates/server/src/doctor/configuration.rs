@@ -1,7 +1,7 @@
 //! The configuration file, read as the server would read it, but without its secrets.
 
 use super::Finding;
-use crate::{config::Loaded, runtime::SystemClock, variables};
+use crate::{config::Loaded, runtime::SystemClock, serve::DEFAULT_CHECKPOINTS, variables};
 use bailiwick_identity::OsRandom;
 use bailiwick_models::{Models, Options};
 use bailiwick_ports::ModelCards as _;
@@ -11,12 +11,13 @@ use std::{path::Path, sync::Arc};
 const REMEDY: &str = "every key is described in docs/configuration.md";
 
 pub fn examine(file: Option<&Path>) -> Vec<Finding> {
-    let Some(file) = file else { return Vec::new() };
+    let Some(file) = file else { return vec![second_place(None)] };
     let loaded = match Loaded::read(Some(file)) {
         Ok(loaded) => loaded,
         Err(error) => return vec![Finding::bad("configuration", error.to_string()).remedy(REMEDY)],
     };
     let mut findings = vec![Finding::good("configuration", format!("{} can be read", file.display()))];
+    findings.push(second_place(loaded.config.audit.checkpoints.as_deref()));
     let mut options = Options { models: loaded.config.models.clone() };
     for (name, model) in &mut options.models {
         let Some(variable) = &model.api_key_env else { continue };
@@ -56,4 +57,16 @@ pub fn examine(file: Option<&Path>) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Where the receipt log's checkpoints go beside the log.
+fn second_place(file: Option<&Path>) -> Finding {
+    match file {
+        Some(file) => Finding::good("receipts", format!("checkpoints are kept in {} as well", file.display())),
+        None => Finding::missing(
+            "receipts",
+            format!("checkpoints are only in the data folder ({DEFAULT_CHECKPOINTS}), which is no second place: whoever can change the log can change them"),
+        )
+        .remedy("name a file elsewhere, on a disk that this server's operator cannot change: [audit] checkpoints"),
+    }
 }

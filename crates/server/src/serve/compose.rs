@@ -1,6 +1,7 @@
 //! The composition root: every part of the house is made here, once, and handed what it needs.
 
 use super::{
+    audit::{CheckpointFile, DEFAULT_FILE},
     identity,
     metered::Metered,
     metrics::Metrics,
@@ -14,13 +15,14 @@ use crate::{
     runtime::SystemClock,
 };
 use bailiwick_api::{Api, Limits};
+use bailiwick_audit::Audit;
 use bailiwick_engine::{Engine, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
 use bailiwick_gate::{Administrator, Archive, Gate, Model, MoneyRules, Unpriced};
-use bailiwick_identity::{Bootstrapped, Credentials, FileKek, OsRandom, Reception, Sealing};
+use bailiwick_identity::{Bootstrapped, Credentials, FileKek, LogKeys, OsRandom, Reception, Sealing};
 use bailiwick_models::Models;
-use bailiwick_policy::AllowList;
-use bailiwick_ports::{Administration, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, Random, Store, Tasks};
+use bailiwick_policy::{Desk, DeskParts, Policies};
+use bailiwick_ports::{Administration, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks};
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -39,6 +41,7 @@ pub(crate) struct House {
     pub tenant: TenantId,
     pub api: Api,
     pub environments: Environments,
+    pub audit: Audit,
     metered: Arc<dyn Store>,
     handle: Handle,
 }
@@ -110,13 +113,26 @@ impl House {
             node::id(folder.path(), &*world.clock, &*world.random).doing(|| "learn this node's id".to_owned())?;
         metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
 
-        let policy: Arc<dyn Policy> = Arc::new(AllowList);
+        let policies = Policies::new();
+        let policy: Arc<dyn Policy> = Arc::new(policies.clone());
         let cards: Arc<dyn ModelCards> = models.clone();
+        let desk = DeskParts {
+            policies,
+            store: Arc::clone(&metered),
+            keys: Arc::clone(&keys),
+            administration: Arc::clone(&administration),
+            directory: roster.clone(),
+            cards: Arc::clone(&cards),
+            clock: Arc::clone(&world.clock),
+        };
+        let desk = policy_desk(desk).await?;
         let gate =
             Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock));
-        let gate = Arc::new(gate.with_cards(Arc::clone(&cards)).with_money(money(loaded)));
+        let gate = gate.with_cards(Arc::clone(&cards)).with_directory(roster.clone()).with_money(money(loaded));
+        let gate = Arc::new(gate);
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
         let environments = environments(loaded, &folder, &archive, &world)?;
+        let audit = audit(loaded, &folder, &store, &metered, &keys, &cards, &world);
         let engine = bailiwick_engine::Options {
             store: Arc::clone(&metered),
             keys: Arc::clone(&keys),
@@ -147,6 +163,9 @@ impl House {
             colleagues: roster,
             sign_in: sign_ins,
             administration,
+            auditor: Arc::new(audit.clone()),
+            receipts: Arc::new(store.clone()),
+            policy_desk: Some(desk),
             executor_door: Some(Arc::new(environments.clone())),
             clock: world.clock,
             random: world.random,
@@ -157,7 +176,7 @@ impl House {
         }
         .build();
         let tasks = world.tasks;
-        Ok((Self { folder, store, metrics, tasks, tenant, api, environments, metered, handle }, engine))
+        Ok((Self { folder, store, metrics, tasks, tenant, api, environments, audit, metered, handle }, engine))
     }
 
     pub fn handle(&self) -> Handle {
@@ -183,6 +202,36 @@ fn models(loaded: &Loaded, secrets: &Secrets, world: &World) -> Outcome<Models> 
     }
     Models::new(&options, Arc::clone(&world.clock), Arc::clone(&world.random))
         .map_err(|error| wrong_configuration(&loaded.model_error(&error)))
+}
+
+/// The desk for policies, with every tenant's own in force before anything is decided.
+async fn policy_desk(parts: DeskParts) -> Outcome<Arc<dyn PolicyDesk>> {
+    let desk = Desk::new(parts);
+    desk.load().await.doing(|| "put the stored policies in force".to_owned())?;
+    Ok(Arc::new(desk))
+}
+
+/// The receipt log, which reads what the others write.
+fn audit(
+    loaded: &Loaded,
+    folder: &DataFolder,
+    store: &SqliteStore,
+    metered: &Arc<dyn Store>,
+    keys: &Arc<dyn Keys>,
+    cards: &Arc<dyn ModelCards>,
+    world: &World,
+) -> Audit {
+    let second = loaded.config.audit.checkpoints.clone().unwrap_or_else(|| folder.path().join(DEFAULT_FILE));
+    bailiwick_audit::Options {
+        store: Arc::clone(metered),
+        log: Arc::new(store.clone()),
+        keys: Arc::clone(keys),
+        signers: Arc::new(LogKeys::new(Arc::clone(&world.random))),
+        cards: Arc::clone(cards),
+        clock: Arc::clone(&world.clock),
+        second_place: Some(Arc::new(CheckpointFile::new(second))),
+    }
+    .build()
 }
 
 fn money(loaded: &Loaded) -> MoneyRules {

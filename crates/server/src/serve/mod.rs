@@ -1,6 +1,7 @@
 //! `bailiwick serve`: puts the rooms together and runs them until somebody says stop.
 
 mod announcement;
+mod audit;
 mod compose;
 mod doors;
 mod health;
@@ -13,6 +14,7 @@ mod secrets;
 mod web;
 
 pub use announcement::Announcement;
+pub use audit::DEFAULT_FILE as DEFAULT_CHECKPOINTS;
 pub(crate) use compose::House;
 pub use secrets::Secrets;
 
@@ -60,6 +62,7 @@ async fn serve(options: Serve, loaded: Loaded, secrets: Secrets) -> Outcome {
 
     let (stop, stopping) = watch::channel(false);
     house.environments.end_idle_sandboxes();
+    let receipts = audit::Running::start(house.audit.clone(), &tasks);
     let engine_done = start_engine(engine, &tasks, stopping.clone());
     let announcement = Announcement::of(&doors, SystemClock.now());
     let closed = doors.serve(&house, limits.connections, stopping);
@@ -82,6 +85,8 @@ async fn serve(options: Serve, loaded: Loaded, secrets: Secrets) -> Outcome {
         },
         () = signals.next() => tracing::warn!("stopping at once"),
     }
+    // What was written until now is signed before the store goes.
+    within(Duration::from_secs(10), receipts.stop()).await;
     Announcement::remove(house.folder.path());
     within(Duration::from_secs(10), house.store.close()).await;
     Ok(())
