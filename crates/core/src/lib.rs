@@ -15,6 +15,7 @@ pub mod label;
 pub mod model;
 pub mod record;
 pub mod session;
+pub mod stop;
 pub mod tools;
 pub mod tree;
 
@@ -22,8 +23,8 @@ pub use action::{
     Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Failure, FailureCode, ModelCall,
     Outcome, Published, Purpose,
 };
-pub use approval::{Answer, Answered, Approver, Question};
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
+pub use approval::{Answer, Answered, Approver, Question};
 pub use budget::{
     Booking, Budget, Cost, Ending, Exceeded, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit, Window,
 };
@@ -31,3 +32,4 @@ pub use content::{Content, joined_text};
 pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};
 pub use label::{Confidentiality, Integrity, Label};
 pub use model::{Entry, EntryBody, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};
+pub use stop::{StopOrder, StopScope};

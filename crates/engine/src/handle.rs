@@ -107,6 +107,11 @@ impl Handle {
         self.scheduler.options.gate.may_answer(tenant, approver, principal, by)
     }
 
+    /// To be called after a stop was set: ends what runs under it.
+    pub fn obey_stops(&self) {
+        self.scheduler.ring_all();
+    }
+
     /// Gives a session its next inputs, all or none. They are on disk when this returns; the session takes them in by
     /// itself.
     pub async fn submit(

@@ -36,6 +36,11 @@ impl Scheduler {
         self.map().len()
     }
 
+    /// Has every driver look at what stands.
+    pub(crate) fn ring_all(&self) {
+        self.map().values().for_each(|bell| bell.notify_one());
+    }
+
     pub(crate) async fn run(self: &Arc<Self>, stop: impl Future<Output = ()> + Send) {
         tokio::pin!(stop);
         loop {

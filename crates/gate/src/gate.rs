@@ -1,7 +1,7 @@
 //! The door itself: leases, and the one commit that decides, writes down and only then lets through.
 
 use crate::{
-    GateError, Mode, Permit, Scope, Settled,
+    GateError, Mode, Permit, Scope, Settled, Stops,
     budgets::Budgets,
     journal::{Journal, Tip, first_records},
     judge::{Case, Judge, Judgement},
@@ -124,7 +124,8 @@ pub struct NewSession {
 
 impl Gate {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, policy: Arc<dyn Policy>, clock: Arc<dyn Clock>) -> Self {
-        let judge = Judge { policy, directory: Arc::new(Strangers), cards: None };
+        let stops = Arc::new(Stops::new(Arc::clone(&store), Arc::clone(&keys)));
+        let judge = Judge { policy, directory: Arc::new(Strangers), cards: None, stops };
         let ledger = Arc::new(Ledger::new(Arc::clone(&store)));
         let budgets = Arc::new(Budgets::new(Arc::clone(&store), Arc::clone(&keys)));
         let purse = Purse { ledger, budgets, rules: MoneyRules::default() };
@@ -168,6 +169,16 @@ impl Gate {
         &self.purse.budgets
     }
 
+    /// The stops that decisions are judged by.
+    pub fn stops(&self) -> &Stops {
+        &self.judge.stops
+    }
+
+    /// Whether a stop covers a session.
+    pub fn is_stopped(&self, state: &State) -> bool {
+        self.judge.stop(state).is_some()
+    }
+
     /// Begins a session: its stream, its first record, its row and its first input, in one transaction.
     pub async fn create(&self, new: NewSession) -> Result<(Accepted, Vec<(u64, Change)>), GateError> {
         let stream = new.session.into();
@@ -198,6 +209,7 @@ impl Gate {
         // The lease keeps every earlier write out: what is not there by now was not written.
         self.purse.ledger.resolve(stream, head.position);
         self.purse.budgets.list(grant.tenant).await?;
+        self.judge.stops.list(grant.tenant).await?;
         let journal = Journal::open(&*self.keys, grant.tenant, stream, &head.key)?;
         let mut folded = match self.store.snapshot(stream).await? {
             Some(snapshot) if snapshot.position <= head.position => journal.open_snapshot(&snapshot),

@@ -2,8 +2,9 @@
 //!
 //! Judging writes nothing and performs nothing. Everything that is not plainly allowed is denied or asked.
 
+use crate::Stops;
 use bailiwick_core::{
-    Action, Answered, Approver, Label, Question, approval::QUESTION_EXPIRES, record::Ruling, session::State,
+    Action, Answered, Approver, Label, Question, StopScope, approval::QUESTION_EXPIRES, record::Ruling, session::State,
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Verdict,
@@ -16,6 +17,7 @@ pub(crate) struct Judge {
     pub policy: Arc<dyn Policy>,
     pub directory: Arc<dyn Directory>,
     pub cards: Option<Arc<dyn ModelCards>>,
+    pub stops: Arc<Stops>,
 }
 
 /// One action that wants to be done.
@@ -54,7 +56,7 @@ impl Judge {
 
     pub fn judge(&self, state: &State, case: &Case<'_>) -> Judgement {
         let facts = self.facts(state, case);
-        if let Some(denied) = before_policy(state, case, &facts) {
+        if let Some(denied) = before_policy(state, case, &facts).or_else(|| self.stop(state)) {
             return denied.into();
         }
         match self.ask_policy(state, case, &facts, false) {
@@ -62,6 +64,22 @@ impl Judge {
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
             Verdict::Ask { rule, reason, approver } => self.asked(state, case, &facts, rule, reason, approver),
         }
+    }
+
+    /// A stop that covers the session. What runs already is ended by a cancel, and a crash does not change that: to be
+    /// ended it must be taken up again, so that [`Judge::resume`] does not ask this.
+    pub fn stop(&self, state: &State) -> Option<Ruling> {
+        let team = self.directory.colleague(state.tenant, state.agent.id).and_then(|colleague| colleague.team);
+        let stop = self.stops.covering(state.tenant, state.session, state.agent.id, team)?;
+        let what = match stop.scope {
+            StopScope::Tenant => "all work",
+            StopScope::Team { .. } => "all work of the agent's team",
+            StopScope::Agent { .. } => "the agent",
+            StopScope::Session { .. } => "the session",
+        };
+        let why = stop.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = format!("{what} was stopped by {}{why}", stop.by);
+        Some(deny("stopped", reason, "Nothing more can be done until an operator lifts the stop.".into()))
     }
 
     /// Whether an action that was let through before a crash may go on. What a person had to say was said then, and only

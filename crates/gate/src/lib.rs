@@ -12,11 +12,12 @@ mod gate;
 pub mod hands;
 mod journal;
 mod judge;
-mod orphans;
 mod ledger;
+mod orphans;
 mod permit;
 mod replay;
 mod spending;
+mod stops;
 
 pub use administration::Administrator;
 pub use archive::{Archive, ArchiveError, PART_BYTES};
@@ -31,3 +32,4 @@ pub use orphans::ORPHAN_AGE;
 pub use permit::{Mode, Opened, Permit, Scope, Settled};
 pub use replay::{Replay, Replayed};
 pub use spending::{MoneyRules, UNPRICED_WARNING, Unpriced};
+pub use stops::{MAX_STOPS, StopError, Stops};

@@ -387,6 +387,8 @@ pub enum DocumentKind {
     SigningKey,
     /// A limit on what may be spent.
     Budget,
+    /// Nothing is begun by whom it covers. Under the number of what it covers.
+    Stop,
     /// A version of the rules that decide about actions. Under the tenant's id.
     Policy,
 }
@@ -407,6 +409,7 @@ impl DocumentKind {
             Self::SignIn => "sign_in",
             Self::SigningKey => "signing_key",
             Self::Budget => "budget",
+            Self::Stop => "stop",
             Self::Policy => "policy",
         };
         [b"bailiwick.document.v1/", kind.as_bytes(), b"/", &id.to_be_bytes()[..], &version.to_be_bytes()[..]].concat()

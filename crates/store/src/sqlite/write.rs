@@ -52,6 +52,7 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::SignIn => 10,
         DocumentKind::SigningKey => 11,
         DocumentKind::Budget => 12,
+        DocumentKind::Stop => 14,
         DocumentKind::Policy => 13,
     }
 }
