@@ -176,7 +176,7 @@ def test_saved_things_fit_their_types(api, client):
     check(AgentSession, api.json("GET", f"/v1/agents/sessions/{made['id']}"))
     check(FileDeleted, api.json("DELETE", f"/v1/files/{file.id}"))
     models = api.json("GET", "/v1/models")
-    assert [check(Model, model).id for model in models["data"]] == ["main"]
+    assert [check(Model, model).id for model in models["data"]] == ["main", "priced"]
     check(Model, api.json("GET", "/v1/models/main"))
 
 

@@ -11,6 +11,7 @@ mod endpoint;
 mod http;
 mod models;
 mod options;
+mod prices;
 mod probe;
 mod rehearsal;
 mod remote;

@@ -1,6 +1,7 @@
 //! What the configuration says of the published models: `[models.NAME]`.
 
-use bailiwick_ports::{ModelCard, Residency};
+use crate::prices;
+use bailiwick_ports::{ModelCard, Prices, Residency};
 use bailiwick_types::{Millis, Secret};
 use reqwest::Url;
 use serde::Deserialize;
@@ -50,6 +51,9 @@ pub struct ModelOptions {
     /// Groups whose data this model may see although it is outside.
     #[serde(default)]
     pub clearance: Vec<String>,
+    /// What a million tokens cost.
+    #[serde(default, deserialize_with = "prices::read")]
+    pub prices: Option<Prices>,
     /// The scenario file of `rehearsal`.
     #[serde(default)]
     pub scenario: Option<PathBuf>,
@@ -164,6 +168,7 @@ impl ModelOptions {
             proxy: None,
             residency: Residency::Outside,
             clearance: Vec::new(),
+            prices: None,
             scenario: None,
         }
     }
@@ -273,7 +278,7 @@ impl ModelOptions {
             context_tokens: self.context_tokens,
             max_output_tokens: self.max_output_tokens,
             scripted,
-            prices: None,
+            prices: self.prices,
             residency: self.residency,
             clearance: self.clearance.clone(),
         }
