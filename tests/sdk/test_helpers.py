@@ -109,9 +109,19 @@ def test_a_file_is_staged_in_an_environment_that_waits(client, sessions):
     with sessions.stream(session.id, input="read the upload") as stream:
         assert stream.get_final_result().output_text == "5,6"
     assert environments.retrieve(session.environment.id).status == "connected"
-    with pytest.raises(openai.APIStatusError) as late:
-        environments.files.create(session.environment.id, type="inline", data="", path="/workspace/a")
-    assert late.value.status_code == 501
+    # While it runs, a file takes the place of the one before it, and the next turn sees it.
+    staged = environments.files.upload(
+        session.environment.id, file=("data.csv", b"7,8,9\n"), path="/workspace/input/data.csv"
+    )
+    assert (staged.file.path, staged.file.size_bytes) == ("/workspace/input/data.csv", 6)
+    with sessions.stream(session.id, input="read the upload") as stream:
+        assert stream.get_final_result().output_text == "7,8,9"
+    with pytest.raises(openai.APIStatusError) as running:
+        environments.files.list(session.environment.id)
+    assert running.value.status_code == 501 and "only a turn can do" in running.value.message
+    with pytest.raises(openai.APIStatusError) as warm:
+        environments.create(environment=HOSTED)
+    assert warm.value.status_code == 501 and "made with their sessions" in warm.value.message
 
 
 def test_files_come_in_pages(client):
