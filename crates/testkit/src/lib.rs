@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod export;
 pub mod keys;
 pub mod model_server;
 pub mod random;
