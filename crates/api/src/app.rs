@@ -220,19 +220,35 @@ impl Visit {
         self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
     }
 
-    /// Nothing that is said before signing in is long.
+    /// The fields of a form, each once (RFC 6749, section 3.2).
+    pub async fn form(&mut self) -> Result<Vec<(String, String)>, ApiError> {
+        let bytes = self.bytes().await?;
+        let mut fields: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(&bytes) {
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(ApiError::malformed("A field of the form is given twice."));
+            }
+            fields.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(fields)
+    }
+
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
         body::check_json_type(&self.parts.headers)?;
+        body::parse(&self.bytes().await?)
+    }
+
+    /// Nothing that is said before signing in is long.
+    async fn bytes(&mut self) -> Result<Bytes, ApiError> {
         let body = self.body.take();
         let until = self.app.now() + self.app.options.limits.body_time;
-        let bytes = tokio::select! {
+        tokio::select! {
             biased;
-            bytes = body::read(body, MAX_VISIT, None) => bytes?,
+            bytes = body::read(body, MAX_VISIT, None) => bytes,
             () = self.app.options.clock.sleep_until(until) => {
-                return Err(ApiError::too_slow("The body did not arrive in time."));
+                Err(ApiError::too_slow("The body did not arrive in time."))
             }
-        };
-        body::parse(&bytes)
+        }
     }
 }
 

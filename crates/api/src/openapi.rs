@@ -20,6 +20,7 @@ use crate::{
         },
         environment::{EnvironmentFile, EnvironmentFilePage, EnvironmentInfo},
         event::Event,
+        extra::ReleaseParam,
         file::{Artifact, File, FileForm, Model},
         input::EventsParam,
         item::Item,
@@ -111,6 +112,7 @@ use utoipa::OpenApi;
     UserUpdate,
     Receipt,
     RegisterParam,
+    ReleaseParam,
     Registration,
     ResolveParam,
     SavedAgentParam,
@@ -183,6 +185,8 @@ pub fn openapi() -> String {
         let entry = paths.entry(path).or_insert_with(|| json!({}));
         entry[route.method.to_lowercase()] = operation(route);
     }
+    // What RFC 8693, 7009, 7517 and 8414 describe.
+    schemas["AnyObject"] = json!({"type": "object"});
     let document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -237,6 +241,7 @@ fn operation(route: &Route) -> Value {
     let tag = match route.area {
         Area::Agents => "Agents API",
         Area::Bailiwick => "Bailiwick",
+        Area::WellKnown => "Bailiwick",
         Area::Executors => "Executors",
     };
     let mut operation = json!({
@@ -354,6 +359,7 @@ fn shape(route: &Route) -> Option<Shape> {
         "list_models" => answers("Page_Model"),
         "get_model" => answers("Model"),
         "resolve_outcome" => takes("ResolveParam", "AgentSession"),
+        "release_label" => takes("ReleaseParam", "AgentSession"),
         "set_stop" => takes("StopParam", "Stop"),
         "list_stops" => answers("Page_Stop"),
         "lift_stop" => answers("Stop"),
@@ -386,6 +392,7 @@ fn shape(route: &Route) -> Option<Shape> {
         "end_provider_sign_in" => {
             Shape { query: &["code", "state", "iss", "error"], leads_on: true, ..Shape::default() }
         }
+        "exchange_token" | "revoke_token" | "get_token_keys" | "get_token_metadata" => answers("AnyObject"),
         "sign_out" => answers("SignedOut"),
         "get_me" => answers("Me"),
         "create_user" => takes("UserParam", "User"),

@@ -8,6 +8,7 @@ use bailiwick_ports::{
     Administration, Auditor, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, LogStore, ModelCards, People, Policy, PolicyDesk, Random,
     SignIn, Store, Tasks,
 };
+use bailiwick_ports::tokens::Tokens;
 use bailiwick_types::Millis;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct Options {
     /// Who answers for which agent, and which of its versions is live.
     pub colleagues: Arc<dyn Colleagues>,
     pub sign_in: Arc<dyn SignIn>,
+    /// `None`: this server issues no tokens.
+    pub tokens: Option<Arc<dyn Tokens>>,
     /// Keeps and explains the rules that decide; without one `/bailiwick/v1/policy` answers 501.
     pub policy_desk: Option<Arc<dyn PolicyDesk>>,
     /// Takes executors that dial in; without one registering answers 501.

@@ -7,7 +7,7 @@ use crate::{
     error::ApiError,
     handlers::{
         agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files, history,
-        keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams, unbuilt,
+        keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams, tokens, unbuilt,
     },
 };
 use axum::{
@@ -77,6 +77,8 @@ pub enum Area {
     Agents,
     /// What we add.
     Bailiwick,
+    /// Where OAuth clients look (RFC 8414).
+    WellKnown,
     /// Where executors register; the base is what a session shows as `remote_url`.
     Executors,
 }
@@ -87,6 +89,7 @@ impl Area {
         match self {
             Self::Agents => &["/v1", "/openai/v1"],
             Self::Bailiwick => &["/bailiwick/v1"],
+            Self::WellKnown => &["/.well-known"],
             Self::Executors => &[""],
         }
     }
@@ -243,6 +246,7 @@ routes! {
     Bailiwick GET "/audit/export" AuditRead export_audit audit::export, "Exports records with proofs, as JSON lines that `bailiwick-verify` checks.";
     Bailiwick GET "/audit/agents/{agent_id}/reach" AuditRead get_agent_reach audit::reach, "Says what an agent has asked for so far, and what was decided.";
     Bailiwick GET "/administration" AuditRead list_administration audit::administration, "Lists who changed what the administration keeps, when and why.";
+    Bailiwick POST "/sessions/{session_id}/release" SessionsStop release_label sessions::release, "Takes a label off a session, or part of it.";
     Bailiwick GET "/sessions/{session_id}/receipts" SessionsRead list_receipts receipts::list, "Lists what was decided and what became of it, with its place in the hash chain.";
     Bailiwick GET "/agents/{agent_id}/versions" AgentsRead list_agent_versions agents::versions, "Lists every version of a saved agent, newest first.";
     Bailiwick POST "/agents/{agent_id}/publish" AgentsWrite publish_agent agents::publish, "Makes a version of an agent the one that new sessions get, also an earlier one.";
@@ -254,6 +258,10 @@ routes! {
     Bailiwick GET "/sign-in/provider/return" Nothing end_provider_sign_in sign_in::arrive, "Where the identity provider sends it back to.";
     Bailiwick POST "/sign-out" Known sign_out sign_in::sign_out, "Ends the sign-in that this request shows.";
     Bailiwick GET "/me" Known get_me sign_in::me, "Says who is asking, and what they may do.";
+    Bailiwick POST "/token" Nothing exchange_token tokens::exchange, "Exchanges a person's token for one for an agent that acts for them (RFC 8693).";
+    Bailiwick POST "/token/revoke" Nothing revoke_token tokens::revoke, "Ends a token before its time (RFC 7009).";
+    Bailiwick GET "/jwks" Nothing get_token_keys tokens::keys, "The keys with which tokens are signed (RFC 7517).";
+    WellKnown GET "/oauth-authorization-server" Nothing get_token_metadata tokens::metadata, "What this server says of the tokens that it issues (RFC 8414).";
     Bailiwick POST "/people" PeopleWrite create_user people::create, "Adds a person.";
     Bailiwick GET "/people" PeopleRead list_users people::list, "Lists people.";
     Bailiwick GET "/people/{user_id}" PeopleRead get_user people::get, "Shows a person.";

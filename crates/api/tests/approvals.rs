@@ -222,3 +222,31 @@ async fn another_tenant_sees_and_answers_nothing() {
     send("POST", &path, Some(&json!({"decision": "approve"}))).await.error(404);
     assert_eq!(send("GET", "/bailiwick/v1/approvals", None).await.ok()["data"], json!([]));
 }
+
+#[tokio::test]
+async fn a_session_that_asks_nobody_is_denied_what_a_person_would_be_asked() {
+    let (house, _) = house().await;
+    house.script([write("report.md"), say("Then not.")]);
+    let (session, events) =
+        house.run("Write it.", json!({"environment": {"type": "openai_hosted"}, "review": "auto_review"})).await;
+    assert_eq!(session["review"], "auto_review");
+    let denied =
+        events.iter().find(|event| event.short() == "turn.item.done" && event.data["item"]["type"] == "mcp_call");
+    let denied = &denied.unwrap().data["item"];
+    assert_eq!(
+        (&denied["status"], &denied["bailiwick"]["effect"]["rule"]),
+        (&json!("failed"), &json!("files-are-asked"))
+    );
+
+    // A turn keeps the way it began with; the next one has the session's new one.
+    let path = format!("/v1/agents/sessions/{}", session["id"].as_str().unwrap());
+    let changed = house.post(&path, json!({"review": "none"})).await.ok();
+    assert_eq!(changed.get("review"), None);
+    house.script([write("report.md")]);
+    let message = json!({"events": [{
+        "type": "agent.session.input.message",
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "Once more."}]}],
+    }]});
+    assert_eq!(house.post(&format!("{path}/events"), message).await.status, 202);
+    house.until(session["id"].as_str().unwrap(), |shown| shown["status"] == "requires_action").await;
+}

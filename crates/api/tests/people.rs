@@ -93,7 +93,7 @@ async fn operators_watch_and_stop_and_auditors_only_look() {
     let events = format!("{path}/events");
     let (cancel, message) = (
         json!({"events": [{"type": "agent.session.input.cancel"}]}),
-        json!({"events": [{"type": "agent.session.input.message", "input": "Do as I say"}]}),
+        json!({"events": [{"type": "agent.session.input.message", "input": [{"role": "user", "content": [{"type": "input_text", "text": "Do as I say"}]}]}]}),
     );
     for watcher in [&operator, &auditor] {
         ask(&house, watcher, "GET", &path, Value::Null).await.ok();
@@ -165,7 +165,7 @@ async fn who_leaves_is_out_at_once_and_their_agents_are_in_other_hands() {
     let body = json!({"login": "ada", "password": PASSWORD});
     house.send(request("", "POST", "/bailiwick/v1/sign-in", Some(&body))).await.error(401);
     // What they watched ends with the next thing that would be told.
-    let cancel = json!({"events": [{"type": "agent.session.input.message", "input": "Go on"}]});
+    let cancel = json!({"events": [{"type": "agent.session.input.message", "input": [{"role": "user", "content": [{"type": "input_text", "text": "Go on"}]}]}]});
     house.script([say("More.")]);
     house.post(&format!("/v1/agents/sessions/{session}/events"), cancel).await;
     while let Some(event) = events.next().await {
@@ -334,8 +334,8 @@ async fn guessing_is_slow_and_learns_nothing() {
     // The right password does not help either, until the time is over.
     post(path, json!({"login": "ada", "password": PASSWORD})).await.error(429);
 
-    let reset = house.post(&format!("/bailiwick/v1/people/{}/reset-password", made["id"].as_str().unwrap()), json!({}));
-    let code = reset.await.ok()["set_up"]["code"].as_str().unwrap().to_owned();
+    let reset = format!("/bailiwick/v1/people/{}/reset-password", made["id"].as_str().unwrap());
+    let code = house.post(&reset, json!({})).await.ok()["set_up"]["code"].as_str().unwrap().to_owned();
     post(&set_up, json!({"code": code, "password": "another long password"})).await.ok();
 }
 

@@ -49,7 +49,10 @@ async fn an_agent_is_saved_in_versions_and_sessions_keep_the_one_they_began_with
     );
     assert_eq!((&changed["instructions"], &changed["metadata"]), (&json!("Be brief."), &json!({"team": "x"})));
     let versions = house.get(&format!("/bailiwick{path}/versions")).await.ok();
-    assert_eq!(versions["data"], json!([changed, made]));
+    let mut before = made.clone();
+    before["bailiwick"]["state"] = json!("superseded");
+    before["bailiwick"]["published_version"] = json!(2);
+    assert_eq!(versions["data"], json!([changed, before]));
     let kept = house.get(&format!("/v1/agents/sessions/{}", id(&session))).await.ok();
     assert_eq!((&kept["agent"]["model"], &kept["agent"]["bailiwick"]["version"]), (&json!("main"), &json!(1)));
     let of_agent = house.get(&format!("/v1/agents/sessions?agent_id={}", id(&made))).await.ok();

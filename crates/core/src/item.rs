@@ -1,8 +1,8 @@
 //! The history that a client reads, and the state of sessions and turns as it sees them: projections, as data.
 
 use crate::{
-    Action, AgentConfig, Booking, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Phase, Published,
-    Question, record::TurnError,
+    Action, AgentConfig, Booking, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Phase,
+    Published, Question, record::TurnError,
 };
 use bailiwick_types::{
     ActionId, AgentId, ArtifactId, EnvironmentId, ItemId, Money, Principal, SessionId, Timestamp, TokenUsage, TurnId,
@@ -191,6 +191,11 @@ pub struct SessionView {
     /// What they may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spend_limit: Option<Money>,
+    /// Nobody is asked; what would need a person's word is denied.
+    #[serde(default)]
+    pub auto_review: bool,
+    #[serde(default, skip_serializing_if = "Label::is_usual")]
+    pub label: Label,
     /// The turn that is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnId>,

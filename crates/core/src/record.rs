@@ -4,8 +4,8 @@
 //! [`Body::decode`] brings old ones up. `tests/golden/records` keeps one example of every version ever written.
 
 use crate::{
-    Action, AgentConfig, Answered, Content, Cost, EnvironmentSpec, EnvironmentStatus, Exceeded, FunctionTool, Meter,
-    Outcome, Question, Quote,
+    Action, AgentConfig, Answered, Content, Cost, EnvironmentSpec, EnvironmentStatus, Exceeded, FunctionTool, Label,
+    Meter, Outcome, Question, Quote,
     environment::HostedFile,
     model::{Reasoning, TextOptions},
 };
@@ -98,6 +98,12 @@ pub struct SessionCreated {
     /// The most that its model calls may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spend_limit: Option<Money>,
+    /// What would need a person's word is denied, because nobody is there to give it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto_review: bool,
+    /// Of what it is begun with.
+    #[serde(default, skip_serializing_if = "Label::is_usual")]
+    pub label: Label,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,6 +151,12 @@ pub enum Input {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// A person takes a label off, or part of it: `label` is what is left. Nothing else lowers one.
+    Release {
+        label: Label,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// The session's self-hosted executor came or went, or its hosted sandbox was suspended.
     Environment {
         status: EnvironmentStatus,
@@ -184,6 +196,9 @@ pub struct SessionPatch {
     pub metadata: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spend_limit: Option<SpendLimit>,
+    /// For turns that begin from here on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_review: Option<bool>,
 }
 
 /// A session's new limit.
@@ -246,6 +261,9 @@ pub struct ActionDecided {
     pub principal: Principal,
     pub policy_version: u64,
     pub decision: Ruling,
+    /// Of the session when it was decided.
+    #[serde(default, skip_serializing_if = "Label::is_usual")]
+    pub label: Label,
     /// The answer to an earlier question about this very action, after which it was decided on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,

@@ -374,6 +374,7 @@ impl Gate {
             principal,
             policy_version,
             decision: ruling,
+            label: writing.lease.state.label.clone(),
             answered: ask.answered,
             spending,
         }));

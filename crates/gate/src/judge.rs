@@ -4,7 +4,7 @@
 
 use crate::Stops;
 use bailiwick_core::{
-    Action, Answered, Approver, Label, Question, StopScope, approval::QUESTION_EXPIRES, record::Ruling, session::State,
+    Action, Answered, Approver, Question, StopScope, approval::QUESTION_EXPIRES, record::Ruling, session::State,
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Verdict,
@@ -112,6 +112,10 @@ impl Judge {
             Ruling::Asked(Question { rule: rule.clone(), reason: reason.clone(), approver, expires })
         };
         let answer = match case.answered {
+            None if state.reviews_automatically() => {
+                let reason = format!("it needs a person's word ({reason}), and this session asks nobody");
+                return deny(&rule, reason, "Run it in a session with `review` set to `none`.".into()).into();
+            }
             None => return question(approver).into(),
             Some(Answered::Expired) => {
                 return deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into()).into();
@@ -153,7 +157,7 @@ impl Judge {
             agent: &state.agent,
             colleague: facts.colleague.as_deref(),
             person: facts.person.as_deref(),
-            label: &Label::default(),
+            label: &state.label,
             model: facts.model.as_ref(),
             action: case.action,
             now: case.at,

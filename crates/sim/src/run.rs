@@ -3,10 +3,11 @@
 use crate::{
     check::{Violation, check},
     hands::{SimCards, SimExecutor, SimModel},
+    money,
     objects::CrashingObjects,
     runtime::{Rest, Runtime},
     snapshots,
-    store::CrashingStore,
+    store::CrashPoints,
     world::World,
 };
 use bailiwick_core::{
@@ -20,7 +21,7 @@ use bailiwick_engine::{Handle, Options, Submitted};
 use bailiwick_gate::{Archive, Gate, NewSession, ORPHAN_AGE};
 use bailiwick_policy::AllowList;
 use bailiwick_ports::{
-    BoxFuture, Clock, Keys, Objects, Random, Store, Tasks,
+    BoxFuture, Clock, Fronted, Keys, Objects, Random, Store, Tasks,
     store::{Document, DocumentKind, Idempotency, Page, RowKind, RowQuery, StreamHead, Tenant},
 };
 use bailiwick_testkit::{
@@ -61,6 +62,8 @@ pub struct Outcome {
     /// Steps of the last life.
     pub steps: u64,
     pub records: u64,
+    /// Actions that did not fit a limit.
+    pub refused: u64,
     /// Records that were read, in all lives.
     pub records_read: u64,
     /// The stream's hash chain at its end: equal chains are equal histories.
@@ -146,7 +149,8 @@ pub fn run(plan: &Plan) -> Outcome {
         violations.extend(sim.try_snapshots());
     }
     let (records, chain) = head.map_or((0, [0; 32]), |head| (head.position, head.chain));
-    Outcome { violations, steps, records, records_read, chain }
+    let refused = sim.world.lock().refused;
+    Outcome { violations, steps, records, refused, records_read, chain }
 }
 
 impl Sim {
@@ -154,7 +158,9 @@ impl Sim {
     fn prepare(&self) {
         let (key, _) = self.keys.create(self.tenant, self.tenant.into());
         let name = "sim".into();
-        now(self.memory.put_tenant(Tenant { id: self.tenant, name, key })).and_then(Result::ok);
+        let tenant = Tenant { id: self.tenant, name, key };
+        now(self.memory.put_tenant(tenant.clone())).and_then(Result::ok);
+        now(money::prepare(&self.memory, &*self.keys, &tenant, self.seed)).and_then(Result::ok);
         let archive = self.archive(None);
         for file in [self.laid_in, self.foreign] {
             now(archive.put_file(self.tenant, file, b"kept")).and_then(Result::ok);
@@ -166,7 +172,7 @@ impl Sim {
         let (store, objects): (Arc<dyn Store>, Arc<dyn Objects>) = match world {
             None => (Arc::new(self.memory.clone()), Arc::new(self.objects.clone())),
             Some(world) => (
-                Arc::new(CrashingStore { inner: Arc::new(self.memory.clone()), world: world.clone() }),
+                Arc::new(Fronted::new(Arc::new(self.memory.clone()), CrashPoints(world.clone()))),
                 Arc::new(CrashingObjects { inner: self.objects.clone(), world: world.clone() }),
             ),
         };
@@ -176,10 +182,11 @@ impl Sim {
     /// One life of the process. `true` when the session has all its messages and came to rest.
     fn live(&mut self) -> bool {
         let store: Arc<dyn Store> =
-            Arc::new(CrashingStore { inner: Arc::new(self.memory.clone()), world: self.world.clone() });
+            Arc::new(Fronted::new(Arc::new(self.memory.clone()), CrashPoints(self.world.clone())));
         let clock: Arc<dyn Clock> = Arc::new(self.runtime.clone());
         let policy = Arc::new(AllowList);
-        let gate = Arc::new(Gate::new(Arc::clone(&store), Arc::clone(&self.keys), policy, Arc::clone(&clock)));
+        let gate = Gate::new(Arc::clone(&store), Arc::clone(&self.keys), policy, Arc::clone(&clock));
+        let gate = Arc::new(gate.with_cards(Arc::new(SimCards)));
         let node = NodeId::from_u128(7);
         let (runtime, world) = (self.runtime.clone(), self.world.clone());
         let archive = self.archive(Some(&world));
@@ -291,7 +298,7 @@ impl Sim {
                 let input = Input::Resolve { action: *action, resolution };
                 Some((format!("resolve-{action}"), input, None))
             }
-            RequiredAction::EnvironmentConnection { .. } => None,
+            RequiredAction::EnvironmentConnection { .. } | RequiredAction::Approval(_) => None,
         });
         let mut owed = owed.filter(|(key, _, _)| !self.said.contains(key));
         owed.next()
@@ -303,10 +310,10 @@ impl Sim {
         let idempotency = Some(Idempotency { scope: "sim".into(), key: key.to_owned(), digest: [1; 32] });
         let acknowledged: Arc<Mutex<Option<Result<Submitted, String>>>> = Arc::default();
         let (tenant, session, handle, slot) = (self.tenant, self.session, handle.clone(), Arc::clone(&acknowledged));
-        let laid_in = self.laid_in;
+        let (laid_in, seed) = (self.laid_in, self.seed);
         let work = async move {
             let done = if create {
-                let created = created(laid_in);
+                let created = created(laid_in, seed);
                 handle.create(NewSession { tenant, session, created, input: Some(envelope), idempotency }).await
             } else {
                 handle.submit(tenant, session, vec![envelope], idempotency).await
@@ -471,7 +478,7 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     futures_util::FutureExt::now_or_never(future)
 }
 
-fn created(laid_in: FileId) -> SessionCreated {
+fn created(laid_in: FileId, seed: u64) -> SessionCreated {
     let function = FunctionTool {
         name: "ask_application".into(),
         description: "Asks the application.".into(),
@@ -502,5 +509,8 @@ fn created(laid_in: FileId) -> SessionCreated {
         environment: EnvironmentSpec::Hosted(hosted),
         metadata: BTreeMap::new(),
         creator: Principal::Service { key: KeyId::from_u128(1) },
+        spend_limit: money::session_limit(seed),
+        auto_review: false,
+        label: Default::default(),
     }
 }

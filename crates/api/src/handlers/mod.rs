@@ -24,6 +24,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod stops;
 pub(crate) mod teams;
+pub(crate) mod tokens;
 pub(crate) mod spend;
 pub(crate) mod unbuilt;
 

@@ -123,6 +123,7 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
     fields.insert("turn_id".into(), json!(decided.turn));
     fields.insert("call_id".into(), json!(decided.call_id));
     fields.insert("principal".into(), json!(decided.principal));
+    fields.insert("label".into(), json!(decided.label));
     fields.insert("policy_version".into(), json!(decided.policy_version));
     insert_spending(&mut fields, &decided.spending);
     if let Some(answered) = &decided.answered {

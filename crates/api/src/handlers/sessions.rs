@@ -8,14 +8,17 @@ use crate::{
     routes::Answer,
     types::{
         agent::Deleted,
+        extra::ReleaseParam,
         page::Page,
         session::{
-            AgentUpdate, CACHE_KEY, MICROS_PER_CENT, PromptCacheOptions, RESERVED, ROLE_KEY, Review, Session, SessionCreate,
-            SessionUpdate, SpendControlParam,
+            AgentUpdate, CACHE_KEY, MICROS_PER_CENT, PromptCacheOptions, RESERVED, ROLE_KEY, Review, Session,
+            SessionCreate, SessionUpdate, SpendControlParam,
         },
     },
 };
 use bailiwick_core::{
+    Confidentiality, Label,
+    approval::MAX_REASON,
     item::{SessionStatus, SessionView},
     record::{Input, InputEnvelope, Resolution, SessionCreated, SessionPatch, SpendLimit},
     session::{OWNER_LABEL, PROGRAMS},
@@ -26,7 +29,7 @@ use bailiwick_ports::{
     Caller, Reach, Scope,
     store::{Accepted, Idempotency, RowKind, RowQuery, StreamHead},
 };
-use bailiwick_types::{ActionId, AgentId, Millis, Money, SessionId};
+use bailiwick_types::{ActionId, AgentId, Millis, Money, Principal, SessionId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -50,7 +53,11 @@ pub(crate) struct Known {
 impl Known {
     /// Refuses whoever may see this session and not give it work.
     pub fn check_change(&self, caller: &Caller) -> Result<(), ApiError> {
-        if caller.may_change(&self.view.creator) { Ok(()) } else { Err(somebody_elses("cancel it and settle what is open")) }
+        if caller.may_change(&self.view.creator) {
+            Ok(())
+        } else {
+            Err(somebody_elses("cancel it and settle what is open"))
+        }
     }
 
     /// Refuses whoever may see this session and not even stop it.
@@ -142,7 +149,6 @@ async fn began(call: &Call, session: SessionId, stream: Option<OwnedSemaphorePer
 
 fn check_create(param: &SessionCreate) -> Result<(), ApiError> {
     use crate::types::environment::EnvironmentParam;
-    refuse_unbuilt(param.review)?;
     if param.vault_ids.as_ref().is_some_and(|ids| !ids.is_empty()) {
         return Err(ApiError::not_built("vault_ids"));
     }
@@ -170,13 +176,6 @@ fn check_create(param: &SessionCreate) -> Result<(), ApiError> {
         }
     }
     agent_config::check_metadata(param.metadata.as_ref().unwrap_or(&BTreeMap::new()))
-}
-
-fn refuse_unbuilt(review: Option<Review>) -> Result<(), ApiError> {
-    if review == Some(Review::AutoReview) {
-        return Err(ApiError::not_built("review"));
-    }
-    Ok(())
 }
 
 /// The limit in micro-units. It is in US cents whatever the server's currency is, so that it needs one of dollars.
@@ -233,6 +232,9 @@ async fn new_session(
     agent_config::apply(app, param.agent.unwrap_or_default(), "agent", &mut agent)?;
     let input = inputs::first(app, param.input)?;
     let spend_limit = spend_limit(app, param.spend_control.as_ref())?;
+    let auto_review = param.review == Some(Review::AutoReview);
+    let label = param.bailiwick.and_then(|extras| extras.label).unwrap_or_default();
+    check_label(&label, "bailiwick.label")?;
     let mut metadata = param.metadata.unwrap_or_default();
     if let Some(role) = param.role_arn {
         metadata.insert(ROLE_KEY.into(), role);
@@ -246,7 +248,7 @@ async fn new_session(
     Ok(NewSession {
         tenant: caller.tenant,
         session: SessionId::new(app.now(), app.random()),
-        created: SessionCreated { agent, environment, metadata, creator, spend_limit },
+        created: SessionCreated { agent, environment, metadata, creator, spend_limit, auto_review, label },
         input,
         idempotency,
     })
@@ -310,7 +312,6 @@ pub(crate) async fn update(mut call: Call) -> Answer {
     let (param, body): (SessionUpdate, _) = call.json().await?;
     let idempotency = call.idempotency(&body).await?;
     let (app, caller) = (&*call.app, &call.caller);
-    refuse_unbuilt(param.review)?;
     let patch = patch_of(app, param, &known.view)?;
     if patch != SessionPatch::default() {
         submit(app, caller, session, Input::Update(patch), idempotency).await?;
@@ -341,6 +342,7 @@ fn patch_of(app: &App, param: SessionUpdate, view: &SessionView) -> Result<Sessi
         let limit = spend_limit(app, control.as_ref())?;
         patch.spend_limit = Some(SpendLimit { limit });
     }
+    patch.auto_review = param.review.map(|review| review == Review::AutoReview);
     patch.metadata = metadata_of(param.metadata, param.prompt_cache_options, view);
     Ok(patch)
 }
@@ -398,6 +400,43 @@ pub(crate) async fn submit(
             )),
         },
     }
+}
+
+/// Groups of one label, and bytes of a group's name.
+const MAX_GROUPS: usize = 32;
+const MAX_GROUP: usize = 128;
+
+fn check_label(label: &Label, path: &str) -> Result<(), ApiError> {
+    let Confidentiality::Groups(groups) = &label.confidentiality else { return Ok(()) };
+    let plain = |name: &String| !name.is_empty() && name.len() <= MAX_GROUP && !name.chars().any(char::is_control);
+    if groups.is_empty() || groups.len() > MAX_GROUPS || !groups.iter().all(plain) {
+        let message =
+            format!("`{path}.confidentiality.groups` must be 1 to {MAX_GROUPS} names of at most {MAX_GROUP} bytes.");
+        return Err(ApiError::invalid(format!("{path}.confidentiality.groups"), message));
+    }
+    Ok(())
+}
+
+/// Takes a label off, or part of it: the only way down, by a person who is named in the receipt.
+pub(crate) async fn release(mut call: Call) -> Answer {
+    call.query()?.finish()?;
+    let session = call.id("session_id", "session")?;
+    let known = find(&call.app, &call.caller, session).await?;
+    let (ReleaseParam { label, reason }, _) = call.json::<ReleaseParam>().await?;
+    let (app, caller) = (&*call.app, &call.caller);
+    check_label(&label, "label")?;
+    if reason.trim().is_empty() || reason.len() > MAX_REASON {
+        return Err(ApiError::invalid("reason", format!("`reason` must say why, in at most {MAX_REASON} bytes.")));
+    }
+    if matches!(caller.principal, Principal::Agent { .. }) {
+        return Err(ApiError::forbidden("A label is taken off by a person, never by an agent."));
+    }
+    if !label.is_at_most(&known.view.label) {
+        let message = "`label` must be part of the label that the session has: a release takes off, it adds nothing.";
+        return Err(ApiError::invalid("label", message));
+    }
+    submit(app, caller, session, Input::Release { label, reason: Some(reason) }, None).await?;
+    ok(find(app, caller, session).await?.show(&call.base_url))
 }
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -3,6 +3,7 @@
 use super::approval::Approval;
 use crate::body::nullable;
 use bailiwick_core as core;
+use bailiwick_core::Label;
 use bailiwick_types::Millis;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -170,8 +171,32 @@ pub struct SessionExtras {
     pub unresolved: Vec<Unresolved>,
     /// Calls of the running turn that are held because the same effect is unresolved.
     pub held_by: Vec<String>,
+    /// Where what is in it came from, and who may see it.
+    #[schema(value_type = Object)]
+    pub label: Label,
     /// Actions that wait for a person's word (`POST /bailiwick/v1/approvals/{approval_id}`).
     pub approvals: Vec<Approval>,
+}
+
+/// What a new session may be given beyond the API.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionParamExtras {
+    /// `{"integrity": "trusted" | "untrusted", "confidentiality": "public" | "internal" | {"groups": […]}}`: of what the
+    /// session is begun with. What enters later can only raise it.
+    #[schema(value_type = Object)]
+    pub label: Option<Label>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReleaseParam)]
+pub struct ReleaseParam {
+    /// What is left of the session's label.
+    #[schema(value_type = Object)]
+    pub label: Label,
+    /// Why; the receipt keeps it.
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]

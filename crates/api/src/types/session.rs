@@ -4,7 +4,7 @@ use super::{
     agent::{AgentParam, AgentSettings, Effort, Metadata, ServiceTier, SessionAgent, ToolParam},
     approval::{self, Approval},
     environment::{self, Environment, EnvironmentParam},
-    extra::{EnvironmentExtras, EnvironmentFacts, SessionExtras, Unresolved},
+    extra::{EnvironmentExtras, EnvironmentFacts, SessionExtras, SessionParamExtras, Unresolved},
     input::FirstInput,
     item::ENVIRONMENT_LABEL,
     turn::Usage,
@@ -47,12 +47,14 @@ pub struct SessionCreate {
     pub metadata: Option<Metadata>,
     #[serde(default)]
     pub prompt_cache_options: Option<PromptCacheOptions>,
-    /// `auto_review` is not built and answers 501.
+    /// `auto_review` asks nobody: what a rule would ask a person about is denied.
     #[serde(default)]
     pub review: Option<Review>,
     /// What the session's model calls may cost. Needs a server whose currency is USD.
     #[serde(default)]
     pub spend_control: Option<SpendControlParam>,
+    #[serde(default)]
+    pub bailiwick: Option<SessionParamExtras>,
     #[serde(default)]
     pub stream: Option<bool>,
     #[serde(default)]
@@ -183,6 +185,9 @@ pub struct Session {
     pub vault_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// Left out where it is `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
     /// Left out where there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spend_control: Option<SpendControl>,
@@ -242,6 +247,7 @@ impl Session {
             prompt_cache_options: view.metadata.get(CACHE_KEY).map(|ttl| PromptCacheOptions {
                 ttl: if ttl == CacheTtl::HalfDay.as_str() { CacheTtl::HalfDay } else { CacheTtl::HalfHour },
             }),
+            review: view.auto_review.then_some(Review::AutoReview),
             spend_control: view.spend_limit.map(|limit| SpendControl {
                 limit: limit.as_micros() / MICROS_PER_CENT,
                 consumed: view.spent.as_micros() / MICROS_PER_CENT,
@@ -318,6 +324,7 @@ fn extras(view: &SessionView) -> SessionExtras {
         role_arn: view.metadata.get(ROLE_KEY).cloned(),
         environment: environment_extras(view),
         unresolved: unresolved.collect(),
+        label: view.label.clone(),
         held_by: held.collect(),
         approvals: approvals(view),
     }

@@ -25,7 +25,8 @@ use bailiwick_gate::{
     Administrator, Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Live, Model, Permit, Settled,
 };
 use bailiwick_identity::{
-    Credentials, Lives, LogKeys, NewAccessKey, NewApiKey, PasswordCost, Reception, Roster, SignInOptions, SignIns,
+    Credentials, Issuer, Lives, LogKeys, NewAccessKey, NewApiKey, PasswordCost, Reception, Roster, SignInOptions,
+    SignIns, TokenOptions,
 };
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::{BoxFuture, Clock, ModelCard, ModelCards, Policy, Prices, Scope, Store, TaskHandle, Tasks};
@@ -266,6 +267,7 @@ pub struct House {
     pub credentials: Arc<Credentials>,
     pub roster: Arc<Roster>,
     pub sign_ins: Arc<SignIns>,
+    pub issuer: Arc<Issuer>,
     pub model: ScriptedModel,
     pub executor: FakeExecutor,
     pub tenant: TenantId,
@@ -323,7 +325,16 @@ impl House {
             provider: None,
         };
         let sign_ins = Arc::new(sign_ins.build());
-        let reception = Reception { credentials: credentials.clone(), sign_ins: sign_ins.clone() };
+        let tokens = TokenOptions {
+            tenant,
+            issuer: "http://house.test".into(),
+            audiences: vec!["https://erp.example".into()],
+            roster: roster.clone(),
+            sign_ins: sign_ins.clone(),
+        };
+        let issuer = Arc::new(tokens.build().await.unwrap());
+        let reception =
+            Reception { credentials: credentials.clone(), sign_ins: sign_ins.clone(), issuer: Some(issuer.clone()) };
         let archive = Archive::new(ports.clone(), keys.clone(), Arc::new(objects.clone()));
         let model = ScriptedModel::default();
         let (closed, was_closed) = mpsc::unbounded_channel();
@@ -384,6 +395,7 @@ impl House {
             people: roster.clone(),
             colleagues: roster.clone(),
             sign_in: sign_ins.clone(),
+            tokens: Some(issuer.clone()),
             policy_desk: Some(Arc::new(desk)),
             executor_door: Some(Arc::new(Door(door))),
             clock,
@@ -406,6 +418,7 @@ impl House {
             credentials,
             roster,
             sign_ins,
+            issuer,
             model,
             executor,
             tenant,
@@ -448,6 +461,36 @@ impl House {
         let body = json!({"login": login, "password": PASSWORD, "medium": "bearer"});
         let signed = self.send(request("", "POST", "/bailiwick/v1/sign-in", Some(&body))).await.ok();
         signed["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A session of this person with a saved agent.
+    pub async fn session_with(&self, person: &str, agent: &str) -> String {
+        self.script([say("Done.")]);
+        let body = json!({"agent_id": agent, "agent": {}, "environment": {"type": "none"}, "input": "Hi"});
+        let made = self.send(request(person, "POST", "/v1/agents/sessions", Some(&body))).await.ok();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A saved agent's token on behalf of a person.
+    pub async fn token(&self, person: &str, agent: &str) -> String {
+        let session = self.session_with(person, agent).await;
+        let more = [("subject_token", person), ("actor_agent", agent), ("actor_session", session.as_str())];
+        self.exchange(&more).await.ok()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A request for a token (RFC 8693).
+    pub async fn exchange(&self, fields: &[(&str, &str)]) -> Answer {
+        let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
+        let body: Vec<String> = [grant]
+            .iter()
+            .chain(fields)
+            .map(|(name, value)| {
+                format!("{name}={}", value.replace('%', "%25").replace('&', "%26").replace('+', "%2B"))
+            })
+            .collect();
+        let request = Request::builder().method("POST").uri("/bailiwick/v1/token").header("host", "house.test");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(body.join("&"))).unwrap()).await
     }
 
     pub async fn access_key(&self, environment: Option<EnvironmentId>, scopes: Vec<Scope>) -> (String, Secret) {

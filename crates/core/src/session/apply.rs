@@ -6,8 +6,8 @@
 use super::booking::Closing;
 use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, ToolMemo, Turn, UnknownAction, describe};
 use crate::{
-    Action, ActionResult, Answer, CommandEnd, CommandOutput, Content, Ending, Entry, EntryBody,
-    EnvironmentStatus, Exceeded, Failure, FailureCode, ModelAnswer, Outcome, Purpose, Stop,
+    Action, ActionResult, Answer, CommandEnd, CommandOutput, Content, Ending, Entry, EntryBody, EnvironmentStatus,
+    Exceeded, Failure, FailureCode, Label, ModelAnswer, Outcome, Purpose, Stop,
     item::{ArtifactView, Change, EffectNote, GivenOutcome, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
     joined_text,
     record::{
@@ -42,6 +42,8 @@ impl State {
             usage: TokenUsage::default(),
             spent: Money::ZERO,
             spend_limit: created.spend_limit,
+            auto_review: created.auto_review,
+            label: created.label.clone(),
             deleted: false,
             position: 1,
             inbox_through: 0,
@@ -144,6 +146,12 @@ impl State {
                 let (by, approve, reason) = (orderer.clone(), *approve, reason.clone());
                 self.take_answer_to(*action, Answer { by, approve, reason });
             }
+            Input::Release { label, .. } => {
+                if label.is_at_most(&self.label) {
+                    self.label = label.clone();
+                    changes.push(Change::SessionUpdated(Box::new(self.view())));
+                }
+            }
             Input::Environment { status } => self.environment(*status, None, changes),
             Input::AddFile { file } => self.add_file(received.sequence, orderer, file, changes),
             Input::RemoveArtifact { artifact } => changes.push(Change::ArtifactRemoved(*artifact)),
@@ -183,7 +191,8 @@ impl State {
     }
 
     fn patch(&mut self, patch: &SessionPatch) {
-        let SessionPatch { model, reasoning, text, service_tier, tools, metadata, spend_limit } = patch.clone();
+        let SessionPatch { model, reasoning, text, service_tier, tools, metadata, spend_limit, auto_review } =
+            patch.clone();
         if model.is_some() || tools.is_some() {
             // What was measured says nothing about another model, or other tools.
             self.measured_tokens = 0;
@@ -199,6 +208,7 @@ impl State {
             self.tools = ToolMemo::default();
         }
         self.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
+        self.auto_review = auto_review.unwrap_or(self.auto_review);
         self.spend_limit = spend_limit.map_or(self.spend_limit, |changed| changed.limit);
     }
 
@@ -265,6 +275,7 @@ impl State {
             failure: None,
             overflow: Overflow::No,
             lost_calls: 0,
+            auto_review: self.auto_review,
             waited: Millis(0),
         };
         self.turn = Some(turn);
@@ -463,6 +474,9 @@ impl State {
         let Some(open) = self.open.get(&settled.action) else { return };
         let closing = Closing::of(open, &settled.outcome, settled.cost);
         let Some(open) = self.close(at, settled.action, &closing, changes) else { return };
+        if matches!(settled.outcome, Outcome::Confirmed { .. } | Outcome::Failed { .. }) {
+            self.label.join(&Label::of_result(&open.action, &self.environment));
+        }
         match &*open.action {
             Action::ModelCall(call) if call.purpose == Purpose::Compaction => self.compacted(settled, changes),
             Action::ModelCall(_) => self.answered(settled, changes),
@@ -733,6 +747,7 @@ impl State {
     ) {
         let ending = if result.is_ok() { Ending::Happened } else { Ending::DidNot };
         let Some(open) = self.close(at, id, &Closing::without_cost(ending), changes) else { return };
+        self.label.join(&Label::of_result(&open.action, &self.environment));
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
         let end = match result {
             Ok(content) => CallEnd { content: content.clone(), ..CallEnd::done(String::new()) },

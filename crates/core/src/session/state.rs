@@ -3,7 +3,7 @@
 use super::approvals::AskedAction;
 use super::given::GivenFile;
 use crate::{
-    Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Quote, Reservation,
+    Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Quote, Reservation,
     item::{
         EffectNote, Item, ItemBody, ItemStatus, RequiredAction, SessionStatus, SessionView, TurnStatus, TurnView,
         Unresolved,
@@ -45,6 +45,12 @@ pub struct State {
     /// What they may cost.
     #[serde(default)]
     pub spend_limit: Option<Money>,
+    /// Where what is in it came from, and who may see it.
+    #[serde(default)]
+    pub label: Label,
+    /// For the turns to come; a running turn keeps its own.
+    #[serde(default)]
+    pub auto_review: bool,
     pub deleted: bool,
 
     /// Position of the last record in it.
@@ -137,6 +143,9 @@ pub(crate) struct Turn {
     pub overflow: Overflow,
     /// Model calls in a row that left nothing behind.
     pub lost_calls: u32,
+    /// What would need a person's word is denied in it.
+    #[serde(default)]
+    pub auto_review: bool,
     /// For how long it waited for people's words, which does not count.
     #[serde(default)]
     pub waited: Millis,
@@ -221,6 +230,11 @@ impl State {
         &self.open
     }
 
+    /// What would need a person's word is denied in the running turn.
+    pub fn reviews_automatically(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.auto_review)
+    }
+
     /// The running turn is to end as soon as what runs has stopped.
     pub fn is_cancelling(&self) -> bool {
         self.turn.as_ref().is_some_and(|turn| turn.cancel)
@@ -290,11 +304,12 @@ impl State {
     pub(crate) fn waits_for_connection(&self) -> bool {
         let dials_in = self.environment.dials_in();
         let away = matches!(self.environment_status, EnvironmentStatus::Pending | EnvironmentStatus::Disconnected);
-        let wanted = self.has_files() || self.turn.as_ref().is_some_and(|turn| {
-            turn.calls
-                .iter()
-                .any(|call| call.status == CallStatus::Waiting && crate::tools::BUILT_IN.contains(&call.name.as_str()))
-        });
+        let wanted = self.has_files()
+            || self.turn.as_ref().is_some_and(|turn| {
+                turn.calls.iter().any(|call| {
+                    call.status == CallStatus::Waiting && crate::tools::BUILT_IN.contains(&call.name.as_str())
+                })
+            });
         let running = self.open.values().any(|open| !matches!(*open.action, Action::FunctionCall { .. }));
         dials_in && away && wanted && !running
     }
@@ -347,6 +362,8 @@ impl State {
             usage: self.usage,
             spent: self.spent,
             spend_limit: self.spend_limit,
+            auto_review: self.auto_review,
+            label: self.label.clone(),
             turn: self.turn_id(),
             error: None,
         }

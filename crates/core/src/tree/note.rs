@@ -1,8 +1,8 @@
 //! Checkpoints as C2SP writes them: a signed note (<https://c2sp.org/signed-note>) over origin, size and root of a tree
 //! (<https://c2sp.org/tlog-checkpoint>). The signature itself is made and checked elsewhere; here is only text.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bailiwick_types::TenantId;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 type Hash = [u8; 32];

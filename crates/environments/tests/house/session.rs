@@ -105,6 +105,8 @@ impl Durable {
             metadata: BTreeMap::new(),
             creator: orderer.clone(),
             spend_limit: None,
+            auto_review: false,
+            label: Default::default(),
         };
         let message = UserMessage { item: ItemId::new(now, id_bytes(4)), content: vec![Content::text("go")] };
         let input = Some(InputEnvelope { orderer, input: Input::Message { messages: vec![message] } });
