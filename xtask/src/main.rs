@@ -64,8 +64,10 @@ fn main() -> ExitCode {
 
 /// Builds the binary and the load generator as they ship, and runs one against the other.
 fn bench(root: &Path, arguments: &[String]) -> Result<()> {
-    let build = ["build", "--release", "--package", "bailiwick-server", "--package", "bailiwick-bench"];
+    let build = ["build", "--release", "--package", "bailiwick-server", "--package", "bailiwick-verifier"];
     cargo(root, build)?;
+    cargo(root, ["build", "--release", "--package", "bailiwick-bench"])?;
+    cargo(root, ["bench", "--quiet", "--package", "bailiwick-policy", "--bench", "decide"])?;
     let run = ["run", "--quiet", "--release", "--package", "bailiwick-bench", "--"];
     cargo(root, run.into_iter().chain(arguments.iter().map(String::as_str)))
 }

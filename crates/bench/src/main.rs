@@ -14,6 +14,7 @@ mod client;
 mod disk;
 mod plain;
 mod process;
+mod receipts;
 mod report;
 
 use anyhow::{Context as _, Result};
@@ -29,6 +30,12 @@ struct Arguments {
     /// The binary to measure.
     #[arg(long, default_value = "target/release/bailiwick")]
     server: PathBuf,
+    /// The verifier to measure.
+    #[arg(long, default_value = "target/release/bailiwick-verify")]
+    verifier: PathBuf,
+    /// Receipts that it verifies.
+    #[arg(long, default_value_t = 1_000_000)]
+    receipts: u64,
     /// Where data folders are made: the disk that is measured.
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
@@ -64,6 +71,7 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
     steps(arguments, &model, fsync, &mut report).await?;
     throughput(arguments, &model, &mut report).await?;
     idle(arguments, &model, &mut report).await?;
+    receipts::measure(&arguments.verifier, &arguments.folder, arguments.receipts, &mut report)?;
     Ok(report)
 }
 
