@@ -3,7 +3,9 @@
 import json
 import subprocess
 
+import pytest
 from conftest import BINARY, KEY
+from openai.lib.beta.agents._result import AgentTurnResultError
 
 NONE = {"type": "none"}
 
@@ -14,8 +16,10 @@ def begin(sessions, text, **more):
 
 
 def test_a_session_is_refused_by_its_limit_and_goes_on_when_it_is_raised(sessions, server):
-    refused = begin(sessions, "greet", spend_control={"limit": 100})
-    assert refused.turn.status == "failed"
+    with pytest.raises(AgentTurnResultError) as raised:
+        begin(sessions, "greet", spend_control={"limit": 100})
+    refused = raised.value
+    assert (refused.reason, refused.turn.status) == ("failed", "failed")
     assert refused.turn.error.code == "session_budget_exceeded"
     assert "1.000000 USD in all" in refused.turn.error.message
     session = sessions.retrieve(refused.session_id)

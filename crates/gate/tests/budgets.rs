@@ -248,7 +248,15 @@ fn created(spend_limit: Option<Money>) -> SessionCreated {
         limits: Limits::default(),
     };
     let (environment, metadata) = (EnvironmentSpec::None, BTreeMap::new());
-    SessionCreated { agent, environment, metadata, creator: ASKED_BY, spend_limit, auto_review: false, label: Default::default() }
+    SessionCreated {
+        agent,
+        environment,
+        metadata,
+        creator: ASKED_BY,
+        spend_limit,
+        auto_review: false,
+        label: Default::default(),
+    }
 }
 
 fn permit(committed: Committed) -> Permit {

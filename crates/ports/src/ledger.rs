@@ -45,7 +45,10 @@ pub struct BalanceChange {
 pub enum SpendEntry {
     Call(Box<Spend>),
     /// Every call of this turn belonged to work that ended so.
-    TurnEnded { turn: bailiwick_types::TurnId, outcome: TurnOutcome },
+    TurnEnded {
+        turn: bailiwick_types::TurnId,
+        outcome: TurnOutcome,
+    },
 }
 
 /// What sums are made by.

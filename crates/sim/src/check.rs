@@ -1,6 +1,6 @@
 //! What must hold after every run, whatever crashed.
 
-use crate::world::World;
+use crate::{money, world::World};
 use bailiwick_core::{
     Action, Class, Outcome,
     item::{Change, Item, SessionStatus, SessionView, TurnView},
@@ -51,6 +51,7 @@ pub async fn check(
     }
     actions(&bodies, world, &mut wrong);
     messages(&changes, sent, &mut wrong);
+    money::check(store, tenant, &changes, &bodies, world, &mut wrong).await;
     if replay.state().is_none_or(|state| !state.deleted) {
         projections(store, journal, tenant, session, &changes, &mut wrong).await;
     }

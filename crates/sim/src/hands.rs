@@ -303,7 +303,7 @@ impl ModelCards for SimCards {
             context_tokens: 120,
             max_output_tokens: None,
             scripted: true,
-            prices: None,
+            prices: Some(crate::money::PRICES),
             residency: bailiwick_ports::Residency::Outside,
             clearance: Vec::new(),
         })

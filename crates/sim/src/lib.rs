@@ -5,6 +5,7 @@
 
 mod check;
 mod hands;
+mod money;
 mod objects;
 mod run;
 mod runtime;

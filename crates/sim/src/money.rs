@@ -134,6 +134,15 @@ pub async fn check(
         wrong.push(format!("{made} model calls were made, and {} are in the book", books.calls));
     }
     bounds(bodies, wrong);
+    world.lock().refused = bodies.iter().filter(|body| is_refused(body)).count() as u64;
+}
+
+fn is_refused(body: &Body) -> bool {
+    match body {
+        Body::ActionDecided(decided) => decided.spending.exceeded.is_some(),
+        Body::ActionResumed(resumed) => resumed.spending.exceeded.is_some(),
+        _ => false,
+    }
 }
 
 /// What a provider reported is never above what was held for the call.

@@ -23,6 +23,8 @@ pub struct Inner {
     pub processes: HashMap<ActionId, String>,
     pub files: BTreeMap<String, String>,
     pub model_calls: u64,
+    /// Actions that did not fit a limit, as the records say in the end.
+    pub refused: u64,
     /// How often the environment was closed for good.
     pub closed: u32,
     pub complaints: Vec<String>,

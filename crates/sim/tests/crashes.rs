@@ -45,6 +45,14 @@ fn a_plan_replays_to_the_letter() {
 }
 
 #[test]
+fn budgets_are_met_by_some_sessions_and_not_by_others() {
+    let refused = |seed| run(&Plan { seed, ..Plan::default() }).refused > 0;
+    let met = (0..84).filter(|seed| refused(*seed)).count();
+    assert!((5..60).contains(&met), "{met} of 84 sessions met a limit");
+    assert!((0..84).filter(|seed| seed % 3 != 0 && seed % 7 != 0).all(|seed| !refused(seed)));
+}
+
+#[test]
 fn sessions_survive_a_crash_at_every_step_first_share() {
     share(0);
 }

@@ -67,7 +67,6 @@ pub struct Payer {
 pub enum Per {
     Day,
     Month,
-    /// In all
     Total,
 }
 
