@@ -22,6 +22,7 @@ mod scope;
 mod sealing;
 mod sign_in;
 mod sigv4;
+mod tokens;
 mod web;
 
 pub use access_key::{AccessKey, NewAccessKey};
@@ -36,4 +37,5 @@ pub use roster::Roster;
 pub use scope::{UnknownScope, parse_scope, parse_scopes};
 pub use sealing::{KeyEncryption, Sealing};
 pub use sign_in::{Lives, Mapping, Provider, ProviderError, ProviderOptions, SignInOptions, SignIns};
+pub use tokens::{Issuer, TokenOptions};
 pub use web::{Web, WebAnswer, WebRequest};

@@ -3,6 +3,7 @@
 use crate::{
     credentials::Credentials,
     sign_in::{PREFIX, SignIns},
+    tokens::Issuer,
 };
 use async_trait::async_trait;
 use bailiwick_ports::{AuthError, Authenticator, Caller, RequestParts, sign_in::Medium};
@@ -15,6 +16,8 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 pub struct Reception {
     pub credentials: Arc<Credentials>,
     pub sign_ins: Arc<SignIns>,
+    /// `None` while this server has no URL under which it issues tokens.
+    pub issuer: Option<Arc<Issuer>>,
 }
 
 #[async_trait]
@@ -25,6 +28,10 @@ impl Authenticator for Reception {
         }
         if token.starts_with(PREFIX) {
             return self.sign_ins.authenticate(token, Medium::Bearer).await;
+        }
+        // A signed token has three parts; a key of ours has one.
+        if let Some(issuer) = self.issuer.as_ref().filter(|_| token.matches('.').count() == 2) {
+            return issuer.authenticate(token);
         }
         self.credentials.authenticate_bearer(token).await
     }

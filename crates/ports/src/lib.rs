@@ -16,6 +16,7 @@ pub mod policy_desk;
 mod runtime;
 pub mod sign_in;
 pub mod store;
+pub mod tokens;
 
 pub use access::{
     AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, Reach, RequestParts, Scope,

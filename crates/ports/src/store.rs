@@ -385,6 +385,8 @@ pub enum DocumentKind {
     SignIn,
     /// A key with which tokens are signed.
     SigningKey,
+    /// A token of ours that was ended before its time.
+    RevokedToken,
     /// A limit on what may be spent.
     Budget,
     /// Nothing is begun by whom it covers. Under the number of what it covers.
@@ -408,6 +410,7 @@ impl DocumentKind {
             Self::Password => "password",
             Self::SignIn => "sign_in",
             Self::SigningKey => "signing_key",
+            Self::RevokedToken => "revoked_token",
             Self::Budget => "budget",
             Self::Stop => "stop",
             Self::Policy => "policy",

@@ -181,6 +181,10 @@ pub(crate) async fn reach(call: Call) -> Answer {
     call.query()?.finish()?;
     let agent: AgentId = call.id("agent_id", "agent")?;
     let found = call.app.options.receipts.tally(call.caller.tenant, agent).await?;
+    // One that is not of this organisation has done nothing here and is not known here.
+    if found.is_empty() && call.app.options.colleagues.charge(call.caller.tenant, agent).is_none() {
+        return Err(ApiError::not_found("agent", &agent.to_string()));
+    }
     let operations = found.iter().map(Reached::of).collect();
     ok(AgentReach { object: "bailiwick.audit.reach", agent_id: agent.to_string(), operations })
 }

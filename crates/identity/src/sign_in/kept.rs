@@ -104,7 +104,7 @@ impl SignIns {
         Ok(same.then(|| Arc::new(Kept { id: document.id, created: document.created, body })))
     }
 
-    pub(super) async fn end(&self, token: &str) -> Result<(), SignInError> {
+    pub(crate) async fn end(&self, token: &str) -> Result<(), SignInError> {
         let found = self.find(&api_key::handle(token)).await.map_err(unavailable)?;
         let Some(kept) = found else { return Ok(()) };
         let change = Change {

@@ -12,12 +12,14 @@ pub struct Identity {
     pub browser_hours: u32,
     /// Days until a command line's sign-in ends.
     pub bearer_days: u32,
+    /// Other systems that agents' tokens may be for.
+    pub token_audiences: Vec<String>,
     pub oidc: Option<OpenId>,
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { browser_hours: 12, bearer_days: 30, oidc: None }
+        Self { browser_hours: 12, bearer_days: 30, token_audiences: Vec::new(), oidc: None }
     }
 }
 
@@ -69,7 +71,8 @@ fn yes() -> bool {
     true
 }
 
-pub(super) const IDENTITY: Known = Table(&[("browser_hours", Value), ("bearer_days", Value), ("oidc", OPEN_ID)]);
+pub(super) const IDENTITY: Known =
+    Table(&[("browser_hours", Value), ("bearer_days", Value), ("token_audiences", Value), ("oidc", OPEN_ID)]);
 
 pub(super) const OPEN_ID: Known = Table(&[
     ("issuer", Value),

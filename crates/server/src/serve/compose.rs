@@ -23,6 +23,7 @@ use bailiwick_identity::{Bootstrapped, Credentials, FileKek, LogKeys, OsRandom, 
 use bailiwick_models::Models;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::{Administration, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks};
+use bailiwick_ports::tokens::Tokens;
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -108,7 +109,7 @@ impl House {
             clock: Arc::clone(&world.clock),
             random: Arc::clone(&world.random),
         };
-        let (roster, sign_ins) = identity::build(loaded, secrets, tenant, ground).await?;
+        let (roster, sign_ins, issuer) = identity::build(loaded, secrets, tenant, ground).await?;
         let node =
             node::id(folder.path(), &*world.clock, &*world.random).doing(|| "learn this node's id".to_owned())?;
         metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
@@ -156,12 +157,17 @@ impl House {
             archive,
             cards,
             policy,
-            authenticator: Arc::new(Reception { credentials: Arc::clone(&credentials), sign_ins: Arc::clone(&sign_ins) }),
+            authenticator: Arc::new(Reception {
+                credentials: Arc::clone(&credentials),
+                sign_ins: Arc::clone(&sign_ins),
+                issuer: issuer.clone(),
+            }),
             key_desk: credentials as Arc<dyn KeyDesk>,
             directory: roster.clone(),
             people: roster.clone(),
             colleagues: roster,
             sign_in: sign_ins,
+            tokens: issuer.map(|issuer| issuer as Arc<dyn Tokens>),
             administration,
             auditor: Arc::new(audit.clone()),
             receipts: Arc::new(store.clone()),

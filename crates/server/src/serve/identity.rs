@@ -5,7 +5,9 @@ use crate::{
     config::{Identity, Loaded, OpenId},
     failure::{Doing as _, Failure, Outcome},
 };
-use bailiwick_identity::{Lives, Mapping, PasswordCost, Provider, ProviderOptions, Roster, SignInOptions, SignIns};
+use bailiwick_identity::{
+    Issuer, Lives, Mapping, PasswordCost, Provider, ProviderOptions, Roster, SignInOptions, SignIns, TokenOptions,
+};
 use bailiwick_ports::{Administration, Clock, Keys, Random, Store};
 use bailiwick_types::{Millis, TenantId};
 use std::sync::Arc;
@@ -25,7 +27,7 @@ pub(super) async fn build(
     secrets: &Secrets,
     tenant: TenantId,
     ground: Ground,
-) -> Outcome<(Arc<Roster>, Arc<SignIns>)> {
+) -> Outcome<(Arc<Roster>, Arc<SignIns>, Option<Arc<Issuer>>)> {
     let Ground { store, keys, administration, clock, random } = ground;
     let identity = &loaded.config.identity;
     let provider = match &identity.oidc {
@@ -36,7 +38,17 @@ pub(super) async fn build(
     let roster = Arc::new(roster.await.doing(|| "read the directory".to_owned())?);
     let cost = PasswordCost::default();
     let options = SignInOptions { tenant, roster: Arc::clone(&roster), cost, lives: lives(identity), provider };
-    Ok((roster, Arc::new(options.build())))
+    let sign_ins = Arc::new(options.build());
+    let Some(url) = &loaded.config.server.public_url else { return Ok((roster, sign_ins, None)) };
+    let options = TokenOptions {
+        tenant,
+        issuer: url.trim_end_matches('/').to_owned(),
+        audiences: identity.token_audiences.clone(),
+        roster: Arc::clone(&roster),
+        sign_ins: Arc::clone(&sign_ins),
+    };
+    let issuer = options.build().await.doing(|| "read the keys of tokens".to_owned())?;
+    Ok((roster, sign_ins, Some(Arc::new(issuer))))
 }
 
 fn lives(identity: &Identity) -> Lives {

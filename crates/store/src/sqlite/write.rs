@@ -51,6 +51,7 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::Password => 9,
         DocumentKind::SignIn => 10,
         DocumentKind::SigningKey => 11,
+        DocumentKind::RevokedToken => 15,
         DocumentKind::Budget => 12,
         DocumentKind::Stop => 14,
         DocumentKind::Policy => 13,

@@ -1,0 +1,160 @@
+//! What a token says, and what it must say to be believed.
+
+use bailiwick_ports::{
+    Scope,
+    tokens::{Actor, MAX_ACTORS},
+};
+use bailiwick_types::{AgentId, KeyId, Principal, SessionId, TenantId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+const ID_PREFIX: &str = "jti";
+const USER: &str = "user";
+const AGENT: &str = "ai_agent";
+const AGENT_INSTANCE: &str = "ai_agent client_instance";
+/// By how much clocks may differ.
+const LEEWAY_SECONDS: i64 = 60;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Claims {
+    pub iss: String,
+    /// One, always.
+    pub aud: String,
+    pub exp: i64,
+    pub iat: i64,
+    pub jti: String,
+    sub: String,
+    sub_profile: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    act: Option<Box<Act>>,
+    scope: String,
+    tenant: TenantId,
+    /// The session of an agent that acts for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent_instance_id: Option<SessionId>,
+}
+
+/// Who acts, and inside it who delegated to it (RFC 8693, section 4.1).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Act {
+    iss: String,
+    sub: AgentId,
+    sub_profile: String,
+    agent_instance_id: SessionId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    act: Option<Box<Act>>,
+}
+
+/// What a token is called: `jti_` and a UUIDv7.
+pub(super) fn id(now: Timestamp, random: [u8; 10]) -> String {
+    KeyId::new(now, random).to_string().replace(KeyId::PREFIX, ID_PREFIX)
+}
+
+impl Claims {
+    #[allow(clippy::too_many_arguments, reason = "each is one claim")]
+    pub fn of(
+        issuer: &str,
+        tenant: TenantId,
+        subject: Option<UserId>,
+        actors: &[Actor],
+        audience: String,
+        scopes: &[Scope],
+        (now, expires): (Timestamp, Timestamp),
+        id: &str,
+    ) -> Self {
+        // The last one stands first in the order of who began.
+        let (root, acting) = match (subject, actors.split_last()) {
+            (None, Some((root, acting))) => (Some(*root), acting),
+            _ => (None, actors),
+        };
+        let act = acting.iter().rev().fold(None, |inner, actor| {
+            Some(Box::new(Act {
+                iss: issuer.to_owned(),
+                sub: actor.agent,
+                sub_profile: AGENT_INSTANCE.into(),
+                agent_instance_id: actor.session,
+                act: inner,
+            }))
+        });
+        let (sub, sub_profile) = match (subject, root) {
+            (Some(person), _) => (person.to_string(), USER),
+            (None, Some(root)) => (root.agent.to_string(), AGENT),
+            (None, None) => (String::new(), AGENT),
+        };
+        Self {
+            iss: issuer.to_owned(),
+            aud: audience,
+            exp: expires.as_seconds(),
+            iat: now.as_seconds(),
+            jti: id.to_owned(),
+            sub,
+            sub_profile: sub_profile.to_owned(),
+            act,
+            scope: scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" "),
+            tenant,
+            agent_instance_id: root.map(|root| root.session),
+        }
+    }
+
+    /// The millisecond in which it was made; `iat` has whole seconds.
+    pub fn made(&self) -> Option<Timestamp> {
+        let digits = self.jti.strip_prefix(ID_PREFIX)?;
+        format!("{}{digits}", KeyId::PREFIX).parse::<KeyId>().ok().map(KeyId::made_at)
+    }
+
+    /// Who acts now first.
+    pub fn actors(&self) -> Vec<Actor> {
+        let mut actors = Vec::new();
+        let mut next = self.act.as_deref();
+        while let Some(act) = next {
+            actors.push(Actor { agent: act.sub, session: act.agent_instance_id });
+            next = act.act.as_deref();
+        }
+        if let (AGENT, Ok(agent), Some(session)) = (self.sub_profile.as_str(), self.sub.parse(), self.agent_instance_id)
+        {
+            actors.push(Actor { agent, session });
+        }
+        actors
+    }
+
+    /// The person through the agents, or the agent itself.
+    pub fn principal(&self) -> Option<Principal> {
+        let person = match self.sub_profile.as_str() {
+            USER => Some(Principal::User { id: self.sub.parse().ok()? }),
+            _ => None,
+        };
+        self.actors().into_iter().rev().fold(person, |for_whom, actor| {
+            Some(Principal::Agent { id: actor.agent, session: actor.session, on_behalf_of: for_whom.map(Box::new) })
+        })
+    }
+
+    pub fn scopes(&self) -> Vec<Scope> {
+        Scope::ALL.into_iter().filter(|scope| self.scope.split(' ').any(|name| name == scope.name())).collect()
+    }
+}
+
+/// Refuses what we would never have said. Whether a token has expired is for whoever uses it.
+pub(super) fn checked(claims: Claims, issuer: &str, tenant: TenantId, now: Timestamp) -> Result<Claims, &'static str> {
+    if claims.iss != issuer || claims.tenant != tenant {
+        return Err("it is of another issuer");
+    }
+    if claims.iat > now.as_seconds() + LEEWAY_SECONDS || claims.exp <= claims.iat {
+        return Err("its times make no sense");
+    }
+    let mut depth = 0;
+    let mut next = claims.act.as_deref();
+    while let Some(act) = next {
+        depth += 1;
+        if act.iss != issuer || act.sub_profile != AGENT_INSTANCE || depth > MAX_ACTORS {
+            return Err("its actors cannot be believed");
+        }
+        next = act.act.as_deref();
+    }
+    match claims.sub_profile.as_str() {
+        // Nobody but an agent gets a token of ours: without its actor it was stripped.
+        USER if depth > 0 && claims.sub.parse::<UserId>().is_ok() => Ok(claims),
+        AGENT if depth < MAX_ACTORS && claims.sub.parse::<AgentId>().is_ok() && claims.agent_instance_id.is_some() => {
+            Ok(claims)
+        }
+        _ => Err("it does not say who acts for whom"),
+    }
+}

@@ -1,0 +1,271 @@
+//! Tokens that we issue: an agent's, on behalf of a person, for one system and a short time.
+//!
+//! (RFC 9068 tokens, RFC 8693 exchange.) `sub` is the person and `act` the agent, with whoever delegated to it inside;
+//! neither is ever left out, and the chain is never cut. A token that comes back to us opens what agent and person both
+//! may at that moment, and never more.
+
+mod claims;
+mod issuer_key;
+
+use crate::{
+    jwt::Unverified,
+    roster::Roster,
+    sign_in::{PREFIX, SignIns},
+};
+use async_trait::async_trait;
+use bailiwick_ports::{
+    AuthError, Caller, Change, ColleagueStatus, Directory, DocumentWrite, Scope,
+    people::Colleagues,
+    sign_in::Medium,
+    store::{Document, DocumentKind},
+    tokens::{Actor, Exchange, IssuedToken, MAX_ACTORS, TokenError, TokenRequest, Tokens},
+};
+use bailiwick_types::{KeyId, Millis, Principal, TenantId, Timestamp, UserId};
+use claims::{Claims, checked};
+use issuer_key::{IssuerKey, IssuerKeys};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// How long a token is good.
+const LIFE: Millis = Millis::from_secs(600);
+/// Tokens that are ended early and remembered until they would have ended by themselves.
+const MAX_REVOKED: usize = 100_000;
+/// RFC 9068, section 2.1.
+const TYPE: &str = "at+jwt";
+/// The most that an agent may do with the API, whoever it works for.
+const AGENTS_MAY: [Scope; 5] =
+    [Scope::AgentsRead, Scope::SessionsRead, Scope::SessionsWrite, Scope::FilesRead, Scope::FilesWrite];
+
+/// What tokens are made of.
+pub struct TokenOptions {
+    pub tenant: TenantId,
+    /// The URL of this server: the `iss` of every token, and the `aud` of those for ourselves.
+    pub issuer: String,
+    /// Other systems that tokens may be for.
+    pub audiences: Vec<String>,
+    pub roster: Arc<Roster>,
+    pub sign_ins: Arc<SignIns>,
+}
+
+/// Issues tokens and reads them back.
+pub struct Issuer {
+    options: TokenOptions,
+    keys: IssuerKeys,
+    /// When each token that was ended early would have ended.
+    revoked: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// The sealed body of a revoked token's document.
+#[derive(Serialize, Deserialize)]
+struct Revoked {
+    jti: String,
+    expires: Timestamp,
+}
+
+impl TokenOptions {
+    /// Reads the keys, or makes the first, and what was revoked.
+    pub async fn build(self) -> Result<Issuer, TokenError> {
+        let keys = IssuerKeys::load(self.tenant, &self.roster).await?;
+        let mut revoked = HashMap::new();
+        let documents = &self.roster.documents;
+        for document in documents.sealed(self.tenant, DocumentKind::RevokedToken).await.map_err(unavailable)? {
+            let body: Revoked = documents.unseal(self.tenant, &document).await.map_err(unavailable)?;
+            revoked.insert(body.jti, body.expires);
+        }
+        Ok(Issuer { options: self, keys, revoked: Mutex::new(revoked) })
+    }
+}
+
+#[async_trait]
+impl Tokens for Issuer {
+    async fn issue(&self, request: TokenRequest) -> Result<IssuedToken, TokenError> {
+        let TokenRequest { tenant, subject, actors, audience, scopes, not_after } = request;
+        if tenant != self.options.tenant {
+            return Err(TokenError::InvalidRequest("this organisation has another issuer".into()));
+        }
+        if actors.is_empty() || actors.len() > MAX_ACTORS {
+            let text = format!("a token has 1 to {MAX_ACTORS} actors, and none is ever left out");
+            return Err(TokenError::InvalidRequest(text));
+        }
+        if audience != self.options.issuer && !self.options.audiences.contains(&audience) {
+            return Err(TokenError::InvalidRequest("`audience`: tokens are not made for this system".into()));
+        }
+        let roster = &self.options.roster;
+        let now = roster.clock.now();
+        let expires = not_after.map_or(now + LIFE, |limit| limit.min(now + LIFE));
+        let id = claims::id(now, roster.random.id_bytes());
+        let claims = Claims::of(&self.options.issuer, tenant, subject, &actors, audience, &scopes, (now, expires), &id);
+        let token = self.keys.newest().sign(TYPE, &claims)?;
+        Ok(IssuedToken { token, id, expires })
+    }
+
+    async fn exchange(&self, exchange: Exchange) -> Result<(IssuedToken, Vec<Scope>), TokenError> {
+        let missing = |field: &str| TokenError::InvalidRequest(format!("`{field}` is missing"));
+        let subject_token = exchange.subject_token.ok_or_else(|| missing("subject_token"))?;
+        let actor = exchange.actor.ok_or_else(|| missing("actor_agent"))?;
+        let text = subject_token.expose();
+        let (caller, mut actors, limit) = if text.starts_with(PREFIX) {
+            let caller = self.options.sign_ins.authenticate(text, Medium::Bearer).await.map_err(grant)?;
+            (caller, Vec::new(), None)
+        } else {
+            let (claims, caller) = self.read(text).map_err(grant)?;
+            (caller, claims.actors(), Some(Timestamp::from_millis(claims.exp * 1000)))
+        };
+        let person = caller.principal.person();
+        let person = person.ok_or_else(|| TokenError::InvalidGrant("it names no person".into()))?;
+        self.check_actor(&actor)?;
+        actors.insert(0, actor);
+        let may: Vec<Scope> = AGENTS_MAY.into_iter().filter(|scope| caller.may(*scope)).collect();
+        let scopes = match exchange.scopes {
+            None => may,
+            Some(wanted) => match wanted.iter().find(|scope| !may.contains(scope)) {
+                None => wanted,
+                Some(scope) => {
+                    let text = format!("an agent of this person cannot have the scope `{scope}`");
+                    return Err(TokenError::InvalidScope(text));
+                }
+            },
+        };
+        let request = TokenRequest {
+            tenant: caller.tenant,
+            subject: Some(person),
+            actors,
+            audience: exchange.audience.unwrap_or_else(|| self.options.issuer.clone()),
+            scopes: scopes.clone(),
+            not_after: limit,
+        };
+        Ok((self.issue(request).await?, scopes))
+    }
+
+    async fn revoke(&self, token: &str) -> Result<(), TokenError> {
+        if token.starts_with(PREFIX) {
+            return self.options.sign_ins.end(token).await.map_err(unavailable);
+        }
+        let Ok(claims) = self.verified(token) else { return Ok(()) };
+        let roster = &self.options.roster;
+        let now = roster.clock.now();
+        let expires = Timestamp::from_millis(claims.exp.saturating_mul(1000));
+        {
+            let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+            revoked.retain(|_, until| now < *until);
+            if revoked.len() >= MAX_REVOKED {
+                return Err(TokenError::Unavailable("too many tokens were ended early: wait ten minutes".into()));
+            }
+            // At once, whatever becomes of the write.
+            if revoked.insert(claims.jti.clone(), expires).is_some() {
+                return Ok(());
+            }
+        }
+        let kind = DocumentKind::RevokedToken;
+        let id = KeyId::new(now, roster.random.id_bytes()).to_u128();
+        let body = Revoked { jti: claims.jti.clone(), expires };
+        let sealed = roster.documents.seal(self.options.tenant, (kind, id, 1), &body).await.map_err(unavailable)?;
+        let document = Document { kind, id, version: 1, created: now, updated: now, handle: None, sealed };
+        let change = Change {
+            tenant: self.options.tenant,
+            by: claims.principal().unwrap_or(Principal::Operator),
+            kind: "token.revoked".into(),
+            target: claims.jti,
+            reason: None,
+            details: json!({}),
+            documents: vec![DocumentWrite::Put(document)],
+        };
+        roster.documents.administration.change(change).await.map_err(unavailable)
+    }
+
+    fn metadata(&self) -> Value {
+        let issuer = self.options.issuer.trim_end_matches('/');
+        json!({
+            "issuer": self.options.issuer,
+            "jwks_uri": format!("{issuer}/bailiwick/v1/jwks"),
+            "token_endpoint": format!("{issuer}/bailiwick/v1/token"),
+            "revocation_endpoint": format!("{issuer}/bailiwick/v1/token/revoke"),
+            "grant_types_supported": ["urn:ietf:params:oauth:grant-type:token-exchange"],
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "scopes_supported": AGENTS_MAY.map(Scope::name),
+        })
+    }
+
+    async fn keys(&self) -> Result<Value, TokenError> {
+        Ok(json!({"keys": self.keys.all().iter().map(IssuerKey::public).collect::<Vec<_>>()}))
+    }
+}
+
+impl Issuer {
+    /// Tells who shows a token of ours that is for ourselves.
+    pub(crate) fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
+        self.read(token).map(|(_, caller)| caller)
+    }
+
+    /// What a token says once its signature, its time and its shape are proven.
+    fn verified(&self, token: &str) -> Result<Claims, &'static str> {
+        let unverified = Unverified::read(token).map_err(|_| "it is no token of ours")?;
+        if unverified.header.typ.as_deref() != Some(TYPE) {
+            return Err("it is no access token");
+        }
+        let claims: Claims = unverified.verify(self.keys.set()).map_err(|_| "it is no token of ours")?;
+        checked(claims, &self.options.issuer, self.options.tenant, self.options.roster.clock.now())
+    }
+
+    fn read(&self, token: &str) -> Result<(Claims, Caller), AuthError> {
+        let refuse = |text: &str| AuthError::Malformed(text.to_owned());
+        let claims = self.verified(token).map_err(refuse)?;
+        if claims.aud != self.options.issuer {
+            return Err(refuse("it is for another system"));
+        }
+        let expires = Timestamp::from_millis(claims.exp.saturating_mul(1000));
+        if self.options.roster.clock.now() >= expires {
+            return Err(AuthError::SignInExpired(expires));
+        }
+        if self.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&claims.jti) {
+            return Err(AuthError::Unknown);
+        }
+        for actor in claims.actors() {
+            self.check_actor(&actor).map_err(|error| refuse(&error.to_string()))?;
+        }
+        let principal = claims.principal().ok_or_else(|| refuse("it names nobody"))?;
+        let scopes = match principal.person() {
+            Some(person) => self.scopes(person, &claims)?,
+            // What an agent may for itself is a matter of its sessions, not of this interface.
+            None => Vec::new(),
+        };
+        let caller = Caller { tenant: self.options.tenant, principal, scopes, bound_environment: None };
+        Ok((claims, caller))
+    }
+
+    /// What the person may now, the agent may at all, and the token says.
+    fn scopes(&self, person: UserId, claims: &Claims) -> Result<Vec<Scope>, AuthError> {
+        let theirs = self.options.sign_ins.caller(person, claims.made().ok_or(AuthError::Unknown)?)?;
+        let said = claims.scopes();
+        Ok(AGENTS_MAY.into_iter().filter(|scope| theirs.may(*scope) && said.contains(scope)).collect())
+    }
+
+    /// Only a saved agent that may work can act.
+    fn check_actor(&self, actor: &Actor) -> Result<(), TokenError> {
+        let roster = &self.options.roster;
+        let known = roster.colleague(self.options.tenant, actor.agent);
+        let deleted = roster.charge(self.options.tenant, actor.agent).is_none_or(|charge| charge.deleted.is_some());
+        match known {
+            Some(colleague) if colleague.status == ColleagueStatus::Active && !deleted => Ok(()),
+            _ => Err(TokenError::InvalidGrant(format!("the agent `{}` may not act", actor.agent))),
+        }
+    }
+}
+
+fn grant(error: AuthError) -> TokenError {
+    match error {
+        AuthError::Unavailable(problem) => TokenError::Unavailable(problem),
+        other => TokenError::InvalidGrant(format!("`subject_token`: {other}")),
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> TokenError {
+    tracing::error!(%error, "a token failed by a fault of the server");
+    TokenError::Unavailable("what is kept of tokens cannot be read or written".into())
+}
