@@ -1,0 +1,186 @@
+//! The sequencer over a store in memory: what is written becomes leaves, whatever happens in between, and what was
+//! signed is never contradicted.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+use bailiwick_audit::{Audit, Options};
+use bailiwick_core::tree::{
+    Edge,
+    note::{Checkpoint, Note},
+    verify_consistency, verify_inclusion,
+};
+use bailiwick_gate::Administrator;
+use bailiwick_identity::{LogKeys, OsRandom};
+use bailiwick_ports::{
+    Administration, AuditError, Auditor, Change, Clock as _, Keys as _, LogStore, ModelCard, ModelCards, Store,
+    log::{Advance, ExportOf, LoggedCheckpoint, ReceiptQuery, TileWrite},
+    store::Tenant,
+};
+use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
+use bailiwick_types::{Millis, Principal, TenantId, Timestamp};
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc};
+
+struct NoCards;
+
+impl ModelCards for NoCards {
+    fn card(&self, _: &str) -> Option<ModelCard> {
+        None
+    }
+
+    fn cards(&self) -> Vec<ModelCard> {
+        Vec::new()
+    }
+}
+
+struct House {
+    store: MemoryStore,
+    clock: ManualClock,
+    tenant: TenantId,
+    administrator: Arc<Administrator>,
+}
+
+impl House {
+    async fn new() -> Self {
+        let clock = ManualClock::new(Timestamp::from_millis(1_795_260_645_000));
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let tenant = TenantId::from_u128(7);
+        let (key, _) = PlainKeys.create(tenant, tenant.into());
+        store.put_tenant(Tenant { id: tenant, name: "t".into(), key }).await.unwrap();
+        let administrator = Administrator::new(Arc::new(store.clone()), Arc::new(PlainKeys), Arc::new(clock.clone()));
+        Self { store, clock, tenant, administrator: Arc::new(administrator) }
+    }
+
+    /// The log as a process opens it.
+    fn audit(&self) -> Audit {
+        Options {
+            store: Arc::new(self.store.clone()),
+            log: Arc::new(self.store.clone()),
+            keys: Arc::new(PlainKeys),
+            signers: Arc::new(LogKeys::new(Arc::new(OsRandom))),
+            cards: Arc::new(NoCards),
+            clock: Arc::new(self.clock.clone()),
+            second_place: None,
+        }
+        .build()
+    }
+
+    async fn change(&self, target: &str) {
+        let change = Change {
+            tenant: self.tenant,
+            by: Principal::Operator,
+            kind: "thing.changed".into(),
+            target: target.into(),
+            reason: None,
+            details: json!({}),
+            documents: Vec::new(),
+        };
+        self.administrator.change(change).await.unwrap();
+    }
+
+    async fn leaves(&self) -> Vec<[u8; 32]> {
+        let records = self.store.records(self.tenant.into(), 0, 10_000).await.unwrap();
+        records.iter().map(|record| record.leaf).collect()
+    }
+}
+
+fn said(checkpoint: &LoggedCheckpoint) -> Checkpoint {
+    Checkpoint::parse(Note::parse(&checkpoint.note).unwrap().text).unwrap()
+}
+
+#[tokio::test]
+async fn every_record_becomes_a_leaf_and_every_tree_is_the_beginning_of_the_next() {
+    let house = House::new().await;
+    let mut before: Option<Checkpoint> = None;
+    // Across the edges of tiles, and by another process each time.
+    for count in [1, 1, 254, 1, 300, 700] {
+        for at in 0..count {
+            house.change(&format!("{at}")).await;
+        }
+        let audit = house.audit();
+        let status = audit.status(house.tenant).await.unwrap();
+        let leaves = house.leaves().await;
+        let now = said(&status.checkpoint);
+        assert_eq!((status.size, now.size), (leaves.len() as u64, leaves.len() as u64));
+        let mut edge = Edge::default();
+        leaves.iter().for_each(|leaf| edge.push(*leaf, &mut BTreeMap::new()));
+        assert_eq!(now.root, edge.root());
+        for position in [1, leaves.len() as u64 / 2 + 1, leaves.len() as u64] {
+            let included = audit.inclusion(house.tenant, house.tenant.into(), position).await.unwrap().unwrap();
+            let leaf = &leaves[position as usize - 1];
+            assert_eq!(verify_inclusion(leaf, included.index, now.size, &now.root, &included.proof), Ok(()));
+        }
+        if let Some(before) = before {
+            let proof = audit.consistency(house.tenant, before.size, now.size).await.unwrap();
+            assert_eq!(verify_consistency(before.size, now.size, &before.root, &now.root, &proof), Ok(()));
+        }
+        before = Some(now);
+    }
+    let found = house.store.receipts(house.tenant, &ReceiptQuery { limit: 1000, ..ReceiptQuery::default() }).await;
+    let (receipts, more) = found.unwrap().unwrap();
+    assert!(more && receipts.iter().all(|row| row.orderer.as_deref() == Some("operator")));
+}
+
+/// Two processes at one log: one of them wins, the other finds out, and no leaf is lost or doubled.
+#[tokio::test]
+async fn two_sequencers_do_not_harm_each_other() {
+    let house = House::new().await;
+    let (one, two) = (house.audit(), house.audit());
+    for round in 0..20 {
+        house.change(&format!("{round}")).await;
+        let audit = if round % 3 == 0 { &two } else { &one };
+        audit.work(Millis(0)).await;
+        audit.work(Millis(0)).await;
+    }
+    let status = house.audit().status(house.tenant).await.unwrap();
+    assert_eq!(status.size, 20);
+    let checkpoints = house.store.checkpoints(house.tenant, 0, 100).await.unwrap();
+    assert!(checkpoints.windows(2).all(|pair| pair[0].size < pair[1].size));
+}
+
+#[tokio::test]
+async fn a_tree_is_signed_at_least_every_minute_and_only_when_it_grew() {
+    let house = House::new().await;
+    let audit = house.audit();
+    let every = Millis::from_secs(30);
+    let signed = async || house.store.checkpoints(house.tenant, 0, 100).await.unwrap().len();
+    house.change("a").await;
+    audit.work(every).await;
+    assert_eq!(signed().await, 1);
+    house.change("b").await;
+    audit.work(every).await;
+    assert_eq!(signed().await, 1, "it was signed a moment ago");
+    house.clock.advance(Millis::from_secs(59));
+    audit.work(every).await;
+    assert_eq!(signed().await, 2);
+    house.clock.advance(Millis::from_secs(600));
+    audit.work(every).await;
+    assert_eq!(signed().await, 2, "nothing is new");
+    let now = house.clock.now();
+    assert_eq!(
+        house.store.newest_checkpoint(house.tenant).await.unwrap().unwrap().time,
+        Timestamp::from_millis(now.as_millis() - 600_000)
+    );
+}
+
+/// A tree that somebody changed on disk is not signed under our name.
+#[tokio::test]
+async fn a_tree_that_contradicts_what_was_signed_is_not_signed() {
+    let house = House::new().await;
+    house.change("a").await;
+    house.change("b").await;
+    house.audit().status(house.tenant).await.unwrap();
+    let forged = TileWrite { level: 0, index: 0, hashes: vec![7; 64].into() };
+    let (runs, receipts, outcomes) = Default::default();
+    let advance = Advance { tenant: house.tenant, size: 2, runs, tiles: vec![forged], receipts, outcomes };
+    house.store.advance(advance).await.unwrap();
+    house.change("c").await;
+    let refused = house.audit().status(house.tenant).await;
+    assert!(
+        matches!(&refused, Err(AuditError::Damaged(text)) if text.contains("checkpoint of 2 leaves")),
+        "{refused:?}"
+    );
+    let export = house.audit().export(house.tenant, ExportOf::Everything, false).await;
+    assert!(export.is_err(), "nothing is proven with it");
+    assert_eq!(house.store.checkpoints(house.tenant, 0, 10).await.unwrap().len(), 1);
+}
