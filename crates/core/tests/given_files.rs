@@ -1,5 +1,7 @@
 //! A file that a client gives to an environment that was started becomes an action, in a turn of whoever gave it.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
 use bailiwick_core::{
     Action, EnvironmentStatus, FailureCode,
     item::{Change, GivenOutcome, TurnStatus},
