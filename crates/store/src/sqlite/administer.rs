@@ -14,7 +14,7 @@ use bailiwick_ports::{
 };
 use bailiwick_types::StreamId;
 use sqlx::Row as _;
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 pub struct Write(pub Administer);
 
@@ -67,10 +67,10 @@ impl Write {
                 DocumentWrite::Put(document) => (document.kind, document.id),
                 DocumentWrite::Remove { kind, id } => (*kind, *id),
             };
-            if !known.contains_key(&key) {
+            if let Entry::Vacant(place) = known.entry(key) {
                 let found = find_document(transaction, self.0.tenant, key.0, key.1).await?;
                 newest.insert(key, found.map_or(0, |(_, version)| u64::from(version)));
-                known.insert(key, found);
+                place.insert(found);
             }
             let version = newest.entry(key).or_default();
             *version = match write {

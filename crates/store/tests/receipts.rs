@@ -1,0 +1,116 @@
+//! Questions over very many receipts. Not timed in CI: `cargo nextest run -p bailiwick-store --run-ignored all
+//! --no-capture receipts` prints what each takes.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr, reason = "it measures, and prints")]
+
+use bailiwick_ports::{
+    LogStore as _, Store as _, WrappedKey,
+    log::{
+        Advance, MAX_ADVANCE, ReceiptFilter, ReceiptKind, ReceiptOutcome, ReceiptQuery, ReceiptRow, Run, Settlement,
+    },
+    store::{NewStream, SealedRecord},
+};
+use bailiwick_store::{DataFolder, Options, SqliteStore};
+use bailiwick_types::{ActionId, AgentId, StreamId, TenantId, Timestamp, UserId};
+use bytes::Bytes;
+use std::time::Instant;
+
+const RECEIPTS: u64 = 1_000_000;
+/// Receipts of one stream, which has one record for each.
+const PER_STREAM: u64 = MAX_ADVANCE as u64;
+
+fn receipt(stream: StreamId, index: u64) -> ReceiptRow {
+    let settled = Settlement { position: index % PER_STREAM + 1, effect: "confirmed".into(), cost: Some(7) };
+    ReceiptRow {
+        index,
+        stream,
+        position: index % PER_STREAM + 1,
+        kind: ReceiptKind::Action,
+        action: Some(ActionId::from_u128(u128::from(index) + 1)),
+        operation: ["model.call", "command.run", "file.read", "file.write"][index as usize % 4].into(),
+        decision: if index.is_multiple_of(1000) { "denied" } else { "allowed" }.into(),
+        orderer: Some(format!("user_{:032x}", index % 100)),
+        person: Some(UserId::from_u128(u128::from(index) % 100)),
+        // One agent did half of everything.
+        agent: Some(AgentId::from_u128(if index.is_multiple_of(2) { 0 } else { u128::from(index) % 50 + 1 })),
+        time: Timestamp::from_millis(index as i64 * 100),
+        leaves: index.is_multiple_of(4),
+        outcome: Some(settled),
+    }
+}
+
+#[tokio::test]
+#[ignore = "makes a million receipts"]
+async fn questions_over_a_million_receipts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(Options::new(DataFolder::open(folder.path()).unwrap())).await.unwrap();
+    let tenant = TenantId::from_u128(1);
+    store.create_log(tenant, Bytes::new()).await.unwrap();
+    let begun = Instant::now();
+    let mut advancing = 0.0;
+    let mut size = 0;
+    while size < RECEIPTS {
+        let stream = StreamId::from_u128(u128::from(size) + (1 << 80));
+        let record = |position| SealedRecord {
+            position,
+            epoch: 0,
+            kind: "action.decided".into(),
+            version: 1,
+            time: Timestamp::default(),
+            cause: None,
+            key_id: 1,
+            checksum: 0,
+            sealed: Bytes::from_static(b"sealed"),
+            leaf: [1; 32],
+            chain: [2; 32],
+        };
+        let new = NewStream {
+            tenant,
+            stream,
+            key: WrappedKey { key_id: 1, bytes: vec![1] },
+            records: (1..=PER_STREAM).map(record).collect(),
+            rows: Vec::new(),
+            inputs: Vec::new(),
+            idempotency: None,
+        };
+        store.create_stream(new).await.unwrap();
+        let advance = Advance {
+            tenant,
+            size,
+            runs: vec![Run { stream, position: 1, index: size, count: PER_STREAM }],
+            tiles: Vec::new(),
+            receipts: (size..size + PER_STREAM).map(|index| receipt(stream, index)).collect(),
+            outcomes: Vec::<ReceiptOutcome>::new(),
+        };
+        let one = Instant::now();
+        store.advance(advance).await.unwrap();
+        advancing += one.elapsed().as_secs_f64();
+        size += PER_STREAM;
+    }
+    eprintln!("made {size} receipts in {:.1} s, {advancing:.1} s of it the log's", begun.elapsed().as_secs_f64());
+    let newest = |filter| ReceiptQuery { filter, descending: true, after: None, limit: 100 };
+    let all = ReceiptFilter::default;
+    let agent = Some(AgentId::from_u128(0));
+    let day = (Some(Timestamp::from_millis(40_000_000)), Some(Timestamp::from_millis(50_000_000)));
+    for (what, filter) in [
+        ("newest", all()),
+        ("of a person", ReceiptFilter { person: Some(UserId::from_u128(7)), ..all() }),
+        ("of an orderer", ReceiptFilter { orderer: Some(format!("user_{:032x}", 7)), ..all() }),
+        ("of an agent and operation", ReceiptFilter { agent, operation: Some("file.read".into()), ..all() }),
+        ("of an agent, on a day", ReceiptFilter { agent, from: day.0, until: day.1, ..all() }),
+        ("what left the walls", ReceiptFilter { leaves: true, ..all() }),
+        ("denied", ReceiptFilter { decision: Some("denied".into()), ..all() }),
+        ("of a session", ReceiptFilter { session: Some(StreamId::from_u128(1 << 80).into()), ..all() }),
+        ("none at all", ReceiptFilter { effect: Some("unknown".into()), ..all() }),
+    ] {
+        let begun = Instant::now();
+        let (found, _) = store.receipts(tenant, &newest(filter)).await.unwrap().unwrap();
+        eprintln!("{what}: {} in {:.1} ms", found.len(), begun.elapsed().as_secs_f64() * 1e3);
+    }
+    let begun = Instant::now();
+    store.receipt(tenant, ActionId::from_u128(500_000)).await.unwrap().unwrap();
+    eprintln!("one action: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    let begun = Instant::now();
+    let reach = store.tally(tenant, AgentId::from_u128(0)).await.unwrap();
+    eprintln!("reach of the busiest agent: {} in {:.1} ms", reach.len(), begun.elapsed().as_secs_f64() * 1e3);
+}
