@@ -37,7 +37,7 @@ fn asked(place: &Place, arguments: &[&str], answers: &str) -> Ended {
 
 #[test]
 fn a_person_is_added_chooses_a_password_and_works_at_the_command_line() {
-    let place = Place::with_scenario("[[turn]]\nsay = \"Hello.\"\n");
+    let place = Place::with_scenario("[[turn]]\n[[turn.step]]\nsay = \"Hello.\"\n");
     let server = place.serve();
     let url = server.url.as_str();
     place.client(&["team", "create", "Ledger"]).good();

@@ -127,11 +127,11 @@ async fn check_session(visit: &Visit, subject: &str, actor: Actor) -> Result<(),
 
 /// RFC 6749, section 5.2.
 fn refused(error: &TokenError) -> Response {
-    let (status, code) = match error {
-        TokenError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
-        TokenError::InvalidGrant(_) => (StatusCode::BAD_REQUEST, "invalid_grant"),
-        TokenError::InvalidScope(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
-        TokenError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+    let (code, status) = match error {
+        TokenError::InvalidRequest(_) => ("invalid_request", StatusCode::BAD_REQUEST),
+        TokenError::InvalidGrant(_) => ("invalid_grant", StatusCode::BAD_REQUEST),
+        TokenError::InvalidScope(_) => ("invalid_scope", StatusCode::BAD_REQUEST),
+        TokenError::Unavailable(_) => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
     };
     (status, Json(json!({"error": code, "error_description": error.to_string()}))).into_response()
 }

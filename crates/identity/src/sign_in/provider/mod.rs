@@ -165,11 +165,16 @@ impl Provider {
         };
         let tokens = self.exchange(&code, &ticket).await?;
         let mut claims = self.discovery.verify(&tokens.id_token, &self.options.client_id, &ticket.nonce).await?;
-        // Some providers say only there who belongs to what.
-        if claims.lacks(&self.options.mapping.groups_claim)
-            && let Some(access) = tokens.access_token
-        {
-            self.discovery.user_info(&mut claims, &access).await?;
+        // Some providers say only there who belongs to what, or what somebody is called.
+        if let Some(access) = tokens.access_token {
+            if claims.lacks(&self.options.mapping.groups_claim) {
+                self.discovery.user_info(&mut claims, &access).await?;
+            } else if claims.lacks("name") || claims.lacks("email") {
+                let asked = self.discovery.user_info(&mut claims, &access).await;
+                if let Err(error) = asked {
+                    tracing::warn!(%error, "somebody signed in without a name or an address");
+                }
+            }
         }
         Ok((claims, ticket.next))
     }
