@@ -4,6 +4,7 @@
 
 mod access;
 mod administration;
+mod around;
 mod directory;
 mod keys;
 mod ledger;
@@ -24,6 +25,7 @@ pub use access::{
 pub use administration::{Administration, Change, DocumentWrite};
 pub use bailiwick_core::Approver;
 pub use bailiwick_types::Role;
+pub use around::{Around, Fronted};
 pub use directory::{Colleague, ColleagueStatus, Directory, Person, Strangers};
 pub use keys::{Keys, KeysError, StreamKey, WrappedKey};
 pub use ledger::{

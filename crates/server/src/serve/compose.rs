@@ -22,7 +22,7 @@ use bailiwick_gate::{Administrator, Archive, Gate, Model, MoneyRules, Unpriced};
 use bailiwick_identity::{Bootstrapped, Credentials, FileKek, LogKeys, OsRandom, Reception, Sealing};
 use bailiwick_models::Models;
 use bailiwick_policy::{Desk, DeskParts, Policies};
-use bailiwick_ports::{Administration, Clock, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks};
+use bailiwick_ports::{Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
@@ -76,7 +76,7 @@ impl Kept {
         let objects: Arc<dyn Objects> = Arc::new(FolderObjects::open(folder.clone()).map_err(failed)?);
         let store = SqliteStore::open(bailiwick_store::Options::new(folder.clone())).await.map_err(failed)?;
         let metrics = Arc::new(Metrics::default());
-        let metered: Arc<dyn Store> = Arc::new(Metered::new(Arc::new(store.clone()), Arc::clone(&metrics)));
+        let metered: Arc<dyn Store> = Arc::new(Fronted::new(Arc::new(store.clone()), Metered(Arc::clone(&metrics))));
         Ok(Self { folder, store, metered, metrics, keys, objects })
     }
 }

@@ -1,180 +1,34 @@
-//! A store that counts what goes through it. It changes nothing.
+//! Counts what goes through a store. It changes nothing.
 
 use super::metrics::Metrics;
-use async_trait::async_trait;
-use bailiwick_ports::{AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError, store::*};
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_ports::{Around, StoreError};
 use std::{
     future::Future,
     sync::{Arc, atomic::Ordering},
 };
 
-pub struct Metered {
-    store: Arc<dyn Store>,
-    metrics: Arc<Metrics>,
-}
+/// Stands around a store's writes.
+pub struct Metered(pub Arc<Metrics>);
 
-impl Metered {
-    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
-        Self { store, metrics }
-    }
-
-    /// A write: it waits for the disk until it is answered.
-    async fn write<T>(&self, write: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
-        let _waits = self.metrics.write_waits();
-        write.await
-    }
-}
-
-#[async_trait]
-impl Store for Metered {
-    async fn create_stream(&self, new: NewStream) -> Result<Accepted, StoreError> {
-        let records = new.records.len() as u64;
-        let done = self.write(self.store.create_stream(new)).await;
-        self.count(records, done)
-    }
-
-    async fn submit(&self, submission: Submission) -> Result<Accepted, StoreError> {
-        self.write(self.store.submit(submission)).await
-    }
-
-    async fn accepted(&self, tenant: TenantId, idempotency: &Idempotency) -> Result<Option<Accepted>, StoreError> {
-        self.store.accepted(tenant, idempotency).await
-    }
-
-    async fn inbox(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {
-        self.store.inbox(stream, after, limit).await
-    }
-
-    async fn head(&self, stream: StreamId) -> Result<Option<StreamHead>, StoreError> {
-        self.store.head(stream).await
-    }
-
-    async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<SealedRecord>, StoreError> {
-        self.store.records(stream, after, limit).await
-    }
-
-    async fn snapshot_up_to(&self, stream: StreamId, position: u64) -> Result<Option<Snapshot>, StoreError> {
-        self.store.snapshot_up_to(stream, position).await
-    }
-
-    async fn put_snapshot(&self, stream: StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.write(self.store.put_snapshot(stream, snapshot)).await
-    }
-
-    async fn lease(&self, stream: StreamId, node: NodeId, span: Millis) -> Result<Option<LeaseGrant>, StoreError> {
-        self.write(self.store.lease(stream, node, span)).await
-    }
-
-    async fn renew(&self, stream: StreamId, epoch: u64, span: Millis) -> Result<LeaseGrant, StoreError> {
-        self.write(self.store.renew(stream, epoch, span)).await
-    }
-
-    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        let records = append.records.len() as u64;
-        let done = self.write(self.store.append(append)).await;
-        self.count(records, done)
-    }
-
-    async fn release_node(&self, node: NodeId) -> Result<(), StoreError> {
-        self.write(self.store.release_node(node)).await
-    }
-
-    async fn ready(&self, limit: u32) -> Result<Vec<Ready>, StoreError> {
-        self.store.ready(limit).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.store.next_due().await
-    }
-
-    async fn row(&self, tenant: TenantId, kind: RowKind, id: u128) -> Result<Option<StoredRow>, StoreError> {
-        self.store.row(tenant, kind, id).await
-    }
-
-    async fn rows(&self, query: RowQuery) -> Result<Option<(Vec<StoredRow>, bool)>, StoreError> {
-        self.store.rows(query).await
-    }
-
-    async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
-        self.write(self.store.clear_rows(stream, limit)).await
-    }
-
-    async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {
-        self.write(self.store.put_tenant(tenant)).await
-    }
-
-    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
-        self.store.tenants().await
-    }
-
-    async fn put_document(&self, tenant: TenantId, document: Document) -> Result<(), StoreError> {
-        self.write(self.store.put_document(tenant, document)).await
-    }
-
-    async fn document(
+impl Around for Metered {
+    async fn write<T: Send>(
         &self,
-        tenant: TenantId,
-        kind: DocumentKind,
-        id: u128,
-        version: Option<u32>,
-    ) -> Result<Option<Document>, StoreError> {
-        self.store.document(tenant, kind, id, version).await
-    }
-
-    async fn document_by_handle(
-        &self,
-        kind: DocumentKind,
-        handle: &str,
-    ) -> Result<Option<(TenantId, Document)>, StoreError> {
-        self.store.document_by_handle(kind, handle).await
-    }
-
-    async fn documents(
-        &self,
-        tenant: TenantId,
-        kind: DocumentKind,
-        page: Page,
-    ) -> Result<Option<(Vec<Document>, bool)>, StoreError> {
-        self.store.documents(tenant, kind, page).await
-    }
-
-    async fn document_versions(
-        &self,
-        tenant: TenantId,
-        kind: DocumentKind,
-        id: u128,
-    ) -> Result<Vec<Document>, StoreError> {
-        self.store.document_versions(tenant, kind, id).await
-    }
-
-    async fn administer(&self, change: Administer) -> Result<(), StoreError> {
-        let done = self.write(self.store.administer(change)).await;
-        self.count(1, done)
-    }
-
-    async fn balance(&self, tenant: TenantId, key: &AccountKey) -> Result<Balance, StoreError> {
-        self.store.balance(tenant, key).await
-    }
-
-    async fn spend(&self, query: SpendQuery) -> Result<Vec<SpendSum>, StoreError> {
-        self.store.spend(query).await
-    }
-
-    async fn remove_document(&self, tenant: TenantId, kind: DocumentKind, id: u128) -> Result<bool, StoreError> {
-        self.write(self.store.remove_document(tenant, kind, id)).await
-    }
-}
-
-impl Metered {
-    fn count<T>(&self, records: u64, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        match &done {
-            Ok(_) => {
-                self.metrics.commits.fetch_add(1, Ordering::Relaxed);
-                self.metrics.records.fetch_add(records, Ordering::Relaxed);
-            }
-            Err(_) => {
-                self.metrics.commit_failures.fetch_add(1, Ordering::Relaxed);
+        records: Option<u64>,
+        write: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let waits = self.0.write_waits();
+        let done = write.await;
+        // It waited for the disk until it was answered.
+        drop(waits);
+        if let Some(records) = records {
+            match &done {
+                Ok(_) => {
+                    self.0.commits.fetch_add(1, Ordering::Relaxed);
+                    self.0.records.fetch_add(records, Ordering::Relaxed);
+                }
+                Err(_) => {
+                    self.0.commit_failures.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         done
