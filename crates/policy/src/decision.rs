@@ -11,10 +11,11 @@ use crate::{
 use bailiwick_core::Action;
 use bailiwick_ports::{Approver, Explanation, Meter, PolicyRequest, Side, Unit, Verdict};
 use bailiwick_types::Principal;
-use cedar_policy::{AuthorizationError, Authorizer};
-use std::sync::LazyLock;
-
-static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
+use cedar_policy_core::{
+    ast::{Literal, SlotEnv, ValueKind},
+    evaluator::Evaluator,
+    extensions::Extensions,
+};
 
 /// Rules that a text names at most.
 const MAX_NAMED: usize = 5;
@@ -63,7 +64,8 @@ struct Tally<'a> {
 impl<'a> Sides<'a> {
     fn ask(rules: &'a Rules, request: &PolicyRequest<'_>) -> Result<Self, String> {
         let question = Question::new(request, false)?.ok_or("there is no such question")?;
-        let folded = Question::new(request, true)?;
+        let folds = rules.index().folds(question.kind);
+        let folded = if folds { Question::new(request, true)? } else { None };
         let mut sides = Vec::with_capacity(2);
         for asked in std::iter::once(&question.agent).chain(&question.person) {
             let mut tally = Tally::new(asked);
@@ -193,23 +195,20 @@ impl<'a> Tally<'a> {
         Self { name: asked.name.clone(), evaluated: 0, permits, forbids, asks, errors }
     }
 
-    /// Puts one question to the rules that can match it. Each rule is evaluated for itself, so that asking part by part
-    /// says the same as asking all at once; permits and forbids apart, because Cedar does not name the permits beside a
-    /// forbid, and one that asks can be lifted.
+    /// Puts one question to the rules that can match it. Each is evaluated for itself, as Cedar's own authorizer does;
+    /// what follows from them together is said in [`Sides::verdict`].
     fn take(&mut self, rules: &'a Rules, question: &Question, asked: &Asked, folded: bool) -> Result<(), String> {
-        let request = question.request(asked)?;
-        for slice in rules.index().slices(question.kind, &asked.keys, &question.resource_keys) {
-            let parts =
-                if folded { [None, Some(&slice.folding)] } else { [Some(&slice.permits), Some(&slice.forbids)] };
-            for policies in parts.into_iter().flatten().filter(|policies| !policies.is_empty()) {
-                self.evaluated += policies.num_of_policies();
-                let response = AUTHORIZER.is_authorized(&request, policies, question.entities());
-                for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
-                    let id: &str = error.policy_id().as_ref();
-                    self.errors.push((id.to_owned(), error.inner().to_string()));
-                }
-                for id in response.diagnostics().reason() {
-                    self.add(rules.rule(id).ok_or("a rule decided that is not there")?);
+        let evaluator = Evaluator::new(question.request(asked), question.entities(), Extensions::all_available());
+        let no_slots = SlotEnv::new();
+        for slice in rules.index().slices(question.kind, &asked.ids, &question.resource_ids) {
+            for condition in if folded { &slice.folding } else { &slice.all } {
+                self.evaluated += 1;
+                let rule = rules.rule(condition.rule).ok_or("a rule was found that is not there")?;
+                match evaluator.interpret(&condition.whole, &no_slots).map(|value| value.value) {
+                    Ok(ValueKind::Lit(Literal::Bool(true))) => self.add(rule),
+                    Ok(ValueKind::Lit(Literal::Bool(false))) => {}
+                    Ok(_) => self.errors.push((rule.id.clone(), "its condition is neither true nor false".into())),
+                    Err(error) => self.errors.push((rule.id.clone(), error.to_string())),
                 }
             }
         }

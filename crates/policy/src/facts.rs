@@ -5,16 +5,21 @@
 
 use crate::{
     arguments::Arguments,
-    rules::{self, KINDS, Key},
+    rules::{self, KINDS},
     shell,
 };
 use bailiwick_core::{Action, ActionKind, Confidentiality, Integrity, Label, ModelCall, Purpose, canonical};
 use bailiwick_ports::{Colleague, ModelCard, Person, PolicyRequest, Residency};
 use bailiwick_types::{EnvironmentId, Principal, Timestamp};
-use cedar_policy::{
-    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
+use cedar_policy_core::{
+    ast::{Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, Request, Value},
+    entities::{Entities, NoEntitiesSchema, TCComputation},
+    extensions::Extensions,
 };
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, LazyLock},
+};
 
 /// Deepest path that rules are asked about.
 const MAX_DEPTH: usize = 128;
@@ -22,156 +27,197 @@ const MAX_DEPTH: usize = 128;
 /// Why a question cannot be put. It is a denial.
 pub(crate) type Unclear = String;
 
-type Value = RestrictedExpression;
-
 macro_rules! types {
-    ($($name:ident)*) => {$(
-        static $name: LazyLock<EntityTypeName> = LazyLock::new(|| {
+    ($($name:ident = $written:literal)*) => {$(
+        static $name: LazyLock<EntityType> = LazyLock::new(|| {
             // INVARIANT: a word is a type name.
-            type_name(stringify!($name)).parse().expect("a type name")
+            $written.parse().expect("a type name")
         });
     )*};
 }
 
-types! { ACTION ROLE TEAM USER AGENT MODEL ENVIRONMENT FOLDER FILE COMMAND TOOL TEXTS NUMBERS FLAGS LISTS }
-
-/// `ROLE` is written `Role`.
-fn type_name(constant: &str) -> String {
-    let (first, rest) = constant.split_at(1);
-    format!("{first}{}", rest.to_lowercase())
+types! {
+    ACTION = "Action" ROLE = "Role" TEAM = "Team" USER = "User" AGENT = "Agent" MODEL = "Model"
+    ENVIRONMENT = "Environment" FOLDER = "Folder" FILE = "File" COMMAND = "Command" TOOL = "Tool"
+    TEXTS = "Texts" NUMBERS = "Numbers" FLAGS = "Flags" LISTS = "Lists"
 }
 
-fn uid(kind: &EntityTypeName, id: impl AsRef<str>) -> EntityUid {
-    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+/// Names and values that belong together.
+type Pairs = Vec<(&'static str, Value)>;
+
+fn uid(kind: &EntityType, id: &str) -> EntityUID {
+    EntityUID::from_components(kind.clone(), Eid::new(id), None)
 }
 
-fn text(value: impl Into<String>) -> Value {
-    Value::new_string(value.into())
+fn reference(kind: &EntityType, id: &str) -> Value {
+    Value::from(uid(kind, id))
+}
+
+fn record(pairs: Pairs) -> Value {
+    Value::record_arc(Arc::new(named(pairs)), None)
+}
+
+fn named<N: From<&'static str> + Ord>(pairs: Pairs) -> BTreeMap<N, Value> {
+    pairs.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}
+
+fn texts<'a>(all: impl IntoIterator<Item = &'a String>) -> Value {
+    Value::set(all.into_iter().map(|text| Value::from(text.as_str())), None)
+}
+
+/// An entity that is in each of `within`, and in nothing that these are in: there is nothing above them.
+fn entity(own: EntityUID, attributes: Pairs, within: Vec<EntityUID>) -> Entity {
+    let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value.into()));
+    Entity::new_with_attr_partial_value(own, attributes, HashSet::new(), within.into_iter().collect(), [])
 }
 
 /// One question: the same for everybody who must be allowed.
 pub(crate) struct Question {
     pub kind: ActionKind,
-    action: EntityUid,
+    action: EntityUIDEntry,
     context: Context,
     entities: Entities,
-    resource: EntityUid,
-    pub resource_keys: Vec<Key>,
+    resource: EntityUIDEntry,
+    /// The resource and everything that it is in.
+    pub resource_ids: Vec<String>,
     pub agent: Asked,
     pub person: Option<Asked>,
 }
 
 /// Somebody who must be allowed.
 pub(crate) struct Asked {
-    uid: EntityUid,
+    uid: EntityUID,
     pub name: String,
-    pub keys: Vec<Key>,
+    /// Theirs, and everything that they are in.
+    pub ids: Vec<String>,
 }
 
 impl Question {
     /// The question about the action as it is, or, where that differs, as a system would read it that takes letters of
     /// another case or width for the same.
     pub fn new(request: &PolicyRequest<'_>, folded: bool) -> Result<Option<Self>, Unclear> {
-        let mut resource = match Resource::of(request, folded)? {
-            Some(resource) => resource,
-            None => return Ok(None),
-        };
-        let (agent_entity, agent) = agent(request)?;
+        let Some(mut resource) = Resource::of(request, folded)? else { return Ok(None) };
+        let (agent_entity, agent) = agent(request);
         let mut entities = vec![agent_entity];
         let mut person = None;
         if let Some(one) = request.person {
-            let (entity, asked) = user(one)?;
+            let (entity, asked) = user(one);
             entities.push(entity);
             person = Some(asked);
         }
         let kind = request.action.kind();
         let name = KINDS.into_iter().find(|(known, _)| *known == kind).map_or("", |(_, name)| name);
-        let mut pairs = circumstances(request, &agent.uid, person.as_ref().map(|asked| &asked.uid))?;
-        pairs.append(&mut resource.context);
+        let mut context = circumstances(request, &agent.uid, person.as_ref().map(|asked| &asked.uid));
+        context.append(&mut resource.context);
         entities.append(&mut resource.entities);
-        let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-        let entities = Entities::from_entities(entities, conformity()).map_err(|error| error.to_string())?;
-        let (action, resource_keys, resource) = (uid(&ACTION, name), resource.keys, resource.uid);
-        Ok(Some(Self { kind, action, context, entities, resource, resource_keys, agent, person }))
+        let known = |uid: EntityUID| EntityUIDEntry::known(uid, None);
+        let question = Self {
+            kind,
+            action: known(uid(&ACTION, name)),
+            context: Context::Value(Arc::new(named(context))),
+            entities: gathered(entities)?,
+            resource: known(resource.uid),
+            resource_ids: resource.ids,
+            agent,
+            person,
+        };
+        if cfg!(debug_assertions) {
+            question.check()?;
+        }
+        Ok(Some(question))
     }
 
     /// As Cedar is asked.
-    pub fn request(&self, asked: &Asked) -> Result<Request, Unclear> {
-        let (principal, action, resource) = (asked.uid.clone(), self.action.clone(), self.resource.clone());
-        Request::new(principal, action, resource, self.context.clone(), conformity()).map_err(|error| error.to_string())
+    pub fn request(&self, asked: &Asked) -> Request {
+        let principal = EntityUIDEntry::known(asked.uid.clone(), None);
+        Request::new_unchecked(principal, self.action.clone(), self.resource.clone(), Some(self.context.clone()))
     }
 
     pub fn entities(&self) -> &Entities {
         &self.entities
     }
+
+    /// In builds that check themselves every question is held against the schema that rules were validated against:
+    /// strict validation means something only for questions that conform to it.
+    fn check(&self) -> Result<(), Unclear> {
+        let schema = rules::schema();
+        let all = self.entities.iter().cloned().map(cedar_policy::Entity::from);
+        cedar_policy::Entities::from_entities(all, Some(schema)).map_err(|error| format!("{error:?}"))?;
+        let known = |entry: &EntityUIDEntry| match entry {
+            EntityUIDEntry::Known { euid, .. } => Ok(cedar_policy::EntityUid::from(EntityUID::clone(euid))),
+            EntityUIDEntry::Unknown { .. } => Err("an unknown entity"),
+        };
+        for asked in std::iter::once(&self.agent).chain(&self.person) {
+            let (principal, action, resource) =
+                (asked.uid.clone().into(), known(&self.action)?, known(&self.resource)?);
+            let context = cedar_policy::Context::from(self.context.clone());
+            cedar_policy::Request::new(principal, action, resource, context, Some(schema))
+                .map_err(|error| format!("{error:?}"))?;
+        }
+        Ok(())
+    }
 }
 
-/// In builds that check themselves every question is held against the schema that rules were validated against: strict
-/// validation means something only for questions that conform to it.
-fn conformity() -> Option<&'static Schema> {
-    cfg!(debug_assertions).then(rules::schema)
+/// Ancestors are complete as they are given.
+fn gathered(entities: Vec<Entity>) -> Result<Entities, Unclear> {
+    let (ready, extensions) = (TCComputation::AssumeAlreadyComputed, Extensions::all_available());
+    Entities::from_entities(entities, None::<&NoEntitiesSchema>, ready, extensions).map_err(|error| error.to_string())
 }
 
-/// The keys under which rules about this principal or resource lie.
-fn keys(kind: &EntityTypeName, own: &EntityUid, within: &[EntityUid]) -> Vec<Key> {
-    let named = std::iter::once(own).chain(within).cloned().map(Key::One);
-    [Key::Anything, Key::OfType(kind.clone())].into_iter().chain(named).collect()
+fn ids(own: &str, within: &[EntityUID]) -> Vec<String> {
+    let mut ids: Vec<String> = vec![own.to_owned()];
+    for uid in within {
+        let id: &str = uid.eid().as_ref();
+        if !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
 }
 
-fn entity(own: EntityUid, attributes: Vec<(&str, Value)>, within: Vec<EntityUid>) -> Result<Entity, Unclear> {
-    let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Entity::new_with_tags(own, attributes, within, []).map_err(|error| error.to_string())
-}
-
-fn agent(request: &PolicyRequest<'_>) -> Result<(Entity, Asked), Unclear> {
+fn agent(request: &PolicyRequest<'_>) -> (Entity, Asked) {
     let config = request.agent;
-    let own = uid(&AGENT, config.id.to_string());
+    let id = config.id.to_string();
+    let own = uid(&AGENT, &id);
     let mut attributes =
-        vec![("model", text(config.model.clone())), ("saved", Value::new_bool(request.colleague.is_some()))];
-    attributes.extend(config.name.as_ref().map(|name| ("name", text(name.clone()))));
+        vec![("model", Value::from(config.model.as_str())), ("saved", Value::from(request.colleague.is_some()))];
+    attributes.extend(config.name.as_ref().map(|name| ("name", Value::from(name.as_str()))));
     let mut within = Vec::new();
     if let Some(Colleague { owner, deputy, team, .. }) = request.colleague {
-        let person = |id: &bailiwick_types::UserId| Value::new_entity_uid(uid(&USER, id.to_string()));
-        attributes.extend(owner.as_ref().map(|id| ("owner", person(id))));
-        attributes.extend(deputy.as_ref().map(|id| ("deputy", person(id))));
-        within.extend(team.map(|team| uid(&TEAM, team.to_string())));
+        attributes.extend(owner.as_ref().map(|id| ("owner", reference(&USER, &id.to_string()))));
+        attributes.extend(deputy.as_ref().map(|id| ("deputy", reference(&USER, &id.to_string()))));
+        within.extend(team.map(|team| uid(&TEAM, &team.to_string())));
     }
-    let asked = Asked { keys: keys(&AGENT, &own, &within), uid: own.clone(), name: format!("the agent {}", config.id) };
-    Ok((entity(own, attributes, within)?, asked))
+    let asked = Asked { ids: ids(&id, &within), uid: own.clone(), name: format!("the agent {id}") };
+    (entity(own, attributes, within), asked)
 }
 
-fn user(person: &Person) -> Result<(Entity, Asked), Unclear> {
-    let own = uid(&USER, person.id.to_string());
-    let mut attributes = vec![("name", text(person.name.clone()))];
-    attributes.extend(person.email.as_ref().map(|email| ("email", text(email.clone()))));
-    let teams = person.teams.iter().map(|team| uid(&TEAM, team.to_string()));
-    let within: Vec<EntityUid> = teams.chain(person.roles.iter().map(|role| uid(&ROLE, role.name()))).collect();
-    let asked = Asked { keys: keys(&USER, &own, &within), uid: own.clone(), name: format!("the person {}", person.id) };
-    Ok((entity(own, attributes, within)?, asked))
+fn user(person: &Person) -> (Entity, Asked) {
+    let id = person.id.to_string();
+    let own = uid(&USER, &id);
+    let mut attributes = vec![("name", Value::from(person.name.as_str()))];
+    attributes.extend(person.email.as_ref().map(|email| ("email", Value::from(email.as_str()))));
+    let teams = person.teams.iter().map(|team| uid(&TEAM, &team.to_string()));
+    let within: Vec<EntityUID> = teams.chain(person.roles.iter().map(|role| uid(&ROLE, role.name()))).collect();
+    let asked = Asked { ids: ids(&id, &within), uid: own.clone(), name: format!("the person {id}") };
+    (entity(own, attributes, within), asked)
 }
 
-type Pairs = Vec<(String, Value)>;
-
-fn record(pairs: Vec<(&str, Value)>) -> Result<Value, Unclear> {
-    let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Value::new_record(pairs).map_err(|error| error.to_string())
-}
-
-fn circumstances(request: &PolicyRequest<'_>, agent: &EntityUid, person: Option<&EntityUid>) -> Result<Pairs, Unclear> {
+fn circumstances(request: &PolicyRequest<'_>, agent: &EntityUID, person: Option<&EntityUID>) -> Pairs {
     let mut turn = vec![
-        ("session", text(request.session.to_string())),
-        ("agent", Value::new_entity_uid(agent.clone())),
-        ("attended", Value::new_bool(person.is_some())),
-        ("orderer", text(orderer(request.principal))),
+        ("session", Value::from(request.session.to_string())),
+        ("agent", Value::from(agent.clone())),
+        ("attended", Value::from(person.is_some())),
+        ("orderer", Value::from(orderer(request.principal))),
     ];
-    turn.extend(person.map(|uid| ("person", Value::new_entity_uid(uid.clone()))));
-    Ok(vec![
-        ("operation".to_owned(), text(request.action.operation())),
-        ("turn".to_owned(), record(turn)?),
-        ("label".to_owned(), label(request.label)?),
-        ("time".to_owned(), time(request.now)?),
-        ("leaves_walls".to_owned(), Value::new_bool(leaves_walls(request))),
-    ])
+    turn.extend(person.map(|uid| ("person", Value::from(uid.clone()))));
+    vec![
+        ("operation", Value::from(request.action.operation())),
+        ("turn", record(turn)),
+        ("label", label(request.label)),
+        ("time", time(request.now)),
+        ("leaves_walls", Value::from(leaves_walls(request))),
+    ]
 }
 
 fn orderer(principal: &Principal) -> &'static str {
@@ -200,23 +246,23 @@ fn groups(label: &Label) -> impl Iterator<Item = &String> {
     .flatten()
 }
 
-fn label(label: &Label) -> Result<Value, Unclear> {
+fn label(label: &Label) -> Value {
     record(vec![
-        ("untrusted", Value::new_bool(label.integrity == Integrity::Untrusted)),
-        ("confidential", Value::new_bool(matches!(label.confidentiality, Confidentiality::Groups(_)))),
-        ("public", Value::new_bool(label.confidentiality == Confidentiality::Public)),
-        ("groups", Value::new_set(groups(label).map(text))),
+        ("untrusted", Value::from(label.integrity == Integrity::Untrusted)),
+        ("confidential", Value::from(matches!(label.confidentiality, Confidentiality::Groups(_)))),
+        ("public", Value::from(label.confidentiality == Confidentiality::Public)),
+        ("groups", texts(groups(label))),
     ])
 }
 
-fn time(now: Timestamp) -> Result<Value, Unclear> {
+fn time(now: Timestamp) -> Value {
     let hours = now.as_millis().div_euclid(3_600_000);
     // The epoch began on a Thursday.
     let weekday = (hours.div_euclid(24) + 3).rem_euclid(7) + 1;
     record(vec![
-        ("hour", Value::new_long(hours.rem_euclid(24))),
-        ("weekday", Value::new_long(weekday)),
-        ("now", Value::new_long(now.as_millis())),
+        ("hour", Value::from(hours.rem_euclid(24))),
+        ("weekday", Value::from(weekday)),
+        ("now", Value::from(now.as_millis())),
     ])
 }
 
@@ -241,8 +287,9 @@ fn leaves_walls(request: &PolicyRequest<'_>) -> bool {
 
 /// What an action is done to.
 struct Resource {
-    uid: EntityUid,
-    keys: Vec<Key>,
+    uid: EntityUID,
+    /// Its own, and of everything that it is in.
+    ids: Vec<String>,
     entities: Vec<Entity>,
     context: Pairs,
 }
@@ -251,119 +298,118 @@ impl Resource {
     /// `None` when the folded spelling is the spelling itself.
     fn of(request: &PolicyRequest<'_>, folded: bool) -> Result<Option<Self>, Unclear> {
         let fold = |text: &str| if folded { canonical::folded(text) } else { text.to_owned() };
-        match request.action {
-            Action::ModelCall(_) | Action::EnvironmentStart { .. } if folded => Ok(None),
-            Action::ModelCall(call) => model(call, request.model).map(Some),
+        Ok(match request.action {
+            Action::ModelCall(_)
+            | Action::EnvironmentStart { .. }
+            | Action::CommandPoll { .. }
+            | Action::CommandStop { .. }
+                if folded =>
+            {
+                None
+            }
+            Action::ModelCall(call) => Some(model(call, request.model)),
             Action::EnvironmentStart { environment } => {
-                Self::new(&ENVIRONMENT, environment.to_string(), Vec::new(), Vec::new(), Vec::new()).map(Some)
+                Some(Self::new(&ENVIRONMENT, &environment.to_string(), Vec::new(), Vec::new(), Vec::new()))
             }
             Action::CommandRun(run) => {
+                let (text, directory) = (fold(&run.command), fold(&run.cwd));
+                if folded && text == run.command && directory == run.cwd {
+                    return Ok(None);
+                }
                 let timeout = i64::try_from(run.timeout_ms.0).unwrap_or(i64::MAX);
-                let more = vec![("timeout_ms", Value::new_long(timeout))];
-                let (command, directory) = (fold(&run.command), fold(&run.cwd));
-                let changed = command != run.command || directory != run.cwd;
-                command_resource(command.clone(), command, directory, run.background, run.environment, more)
-                    .map(|resource| (changed || !folded).then_some(resource))
+                let more = ("timeout_ms", Value::from(timeout));
+                let command = Command { text: &text, directory: &directory, background: run.background };
+                Some(command.resource(&text, run.environment, Some(more)))
             }
             Action::CommandPoll { process, environment, .. } | Action::CommandStop { process, environment } => {
-                let id = process.to_string();
-                let resource = command_resource(id, String::new(), "/".into(), true, *environment, Vec::new())?;
-                Ok((!folded).then_some(resource))
+                Some(Command::RUNNING.resource(&process.to_string(), *environment, None))
             }
             Action::CommandWrite { environment, process, input } => {
                 let typed = fold(input);
-                let changed = typed != *input;
-                let more = vec![("input", text(typed))];
-                command_resource(process.to_string(), String::new(), "/".into(), true, *environment, more)
-                    .map(|resource| (changed || !folded).then_some(resource))
+                if folded && typed == *input {
+                    return Ok(None);
+                }
+                let more = ("input", Value::from(typed));
+                Some(Command::RUNNING.resource(&process.to_string(), *environment, Some(more)))
             }
             Action::FunctionCall { name, arguments } => {
                 let arguments = Arguments::read(arguments, folded)?;
-                if folded && !arguments.changed {
-                    return Ok(None);
-                }
-                tool(name, arguments).map(Some)
+                (!folded || arguments.changed).then(|| tool(name, arguments))
             }
-            file => file_resource(file, folded),
-        }
+            file => return file_resource(file, folded),
+        })
     }
 
-    fn new(
-        kind: &EntityTypeName,
-        id: String,
-        attributes: Vec<(&str, Value)>,
-        within: Vec<EntityUid>,
-        context: Pairs,
-    ) -> Result<Self, Unclear> {
+    fn new(kind: &EntityType, id: &str, attributes: Pairs, within: Vec<EntityUID>, context: Pairs) -> Self {
         let own = uid(kind, id);
-        let keys = keys(kind, &own, &within);
-        Ok(Self { entities: vec![entity(own.clone(), attributes, within)?], uid: own, keys, context })
+        let ids = ids(id, &within);
+        Self { entities: vec![entity(own.clone(), attributes, within)], uid: own, ids, context }
     }
 }
 
-fn model(call: &ModelCall, card: Option<&ModelCard>) -> Result<Resource, Unclear> {
+fn model(call: &ModelCall, card: Option<&ModelCard>) -> Resource {
     let purpose = match call.purpose {
         Purpose::Step => "step",
         Purpose::Compaction => "compaction",
     };
     let clearance = card.map(|card| card.clearance.as_slice()).unwrap_or_default();
     let attributes = vec![
-        ("provider", text(card.map_or("", |card| &card.provider))),
-        ("upstream", text(card.map_or("", |card| &card.model))),
-        ("inside", Value::new_bool(card.is_some_and(|card| card.residency == Residency::Inside))),
-        ("clearance", Value::new_set(clearance.iter().map(text))),
+        ("provider", Value::from(card.map_or("", |card| &card.provider))),
+        ("upstream", Value::from(card.map_or("", |card| &card.model))),
+        ("inside", Value::from(card.is_some_and(|card| card.residency == Residency::Inside))),
+        ("clearance", texts(clearance)),
     ];
-    let context = vec![("purpose".to_owned(), text(purpose))];
-    Resource::new(&MODEL, call.model.clone(), attributes, Vec::new(), context)
+    let context = vec![("purpose", Value::from(purpose))];
+    Resource::new(&MODEL, &call.model, attributes, Vec::new(), context)
 }
 
-fn environment_of(environment: EnvironmentId) -> (String, Value) {
-    ("environment".to_owned(), Value::new_entity_uid(uid(&ENVIRONMENT, environment.to_string())))
+fn environment_of(environment: EnvironmentId) -> (&'static str, Value) {
+    ("environment", reference(&ENVIRONMENT, &environment.to_string()))
 }
 
-fn command_resource(
-    id: String,
-    command: String,
-    directory: String,
+/// What a command's rules are asked about.
+struct Command<'a> {
+    text: &'a str,
+    directory: &'a str,
     background: bool,
-    environment: EnvironmentId,
-    more: Vec<(&str, Value)>,
-) -> Result<Resource, Unclear> {
-    let plain = shell::plain(&command);
-    let mut attributes =
-        vec![("text", text(command)), ("directory", text(directory)), ("background", Value::new_bool(background))];
-    if let Some((program, arguments)) = plain.as_deref().and_then(<[String]>::split_first) {
-        let line = [program].into_iter().chain(arguments).map(String::as_str).collect::<Vec<_>>().join(" ");
-        let plain = record(vec![
-            ("program", text(program)),
-            ("arguments", Value::new_set(arguments.iter().map(text))),
-            ("line", text(line)),
-        ])?;
-        attributes.push(("plain", plain));
+}
+
+impl Command<'static> {
+    /// One that runs already: its text was asked about when it began.
+    const RUNNING: Self = Self { text: "", directory: "/", background: true };
+}
+
+impl Command<'_> {
+    fn resource(&self, id: &str, environment: EnvironmentId, more: Option<(&'static str, Value)>) -> Resource {
+        let plain = shell::plain(self.text);
+        let mut attributes = vec![
+            ("text", Value::from(self.text)),
+            ("directory", Value::from(self.directory)),
+            ("background", Value::from(self.background)),
+        ];
+        if let Some((program, arguments)) = plain.as_deref().and_then(<[String]>::split_first) {
+            let line = [program].into_iter().chain(arguments).map(String::as_str).collect::<Vec<_>>().join(" ");
+            let plain = record(vec![
+                ("program", Value::from(program.as_str())),
+                ("arguments", texts(arguments)),
+                ("line", Value::from(line)),
+            ]);
+            attributes.push(("plain", plain));
+        }
+        let context = std::iter::once(environment_of(environment)).chain(more).collect();
+        Resource::new(&COMMAND, id, attributes, Vec::new(), context)
     }
-    let mut context = vec![environment_of(environment)];
-    context.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    Resource::new(&COMMAND, id, attributes, Vec::new(), context)
 }
 
 fn file_resource(action: &Action, folded: bool) -> Result<Option<Resource>, Unclear> {
-    let size =
-        |bytes: usize| vec![("size_bytes".to_owned(), Value::new_long(i64::try_from(bytes).unwrap_or(i64::MAX)))];
-    let (environment, path, mut context) = match action {
-        Action::FileWrite { environment, path, content } => (environment, path, size(content.len())),
-        Action::FileAdd { environment, path, size_bytes, .. } => {
-            (environment, path, size(usize::try_from(*size_bytes).unwrap_or(usize::MAX)))
-        }
-        Action::FileEdit { environment, path, new, .. } => (environment, path, size(new.len())),
-        Action::FileSearch { environment, path, pattern, glob } => {
-            let mut context = vec![("pattern".to_owned(), text(pattern))];
-            context.extend(glob.as_ref().map(|glob| ("glob".to_owned(), text(glob))));
-            (environment, path, context)
-        }
-        Action::FileRead { environment, path, .. }
+    let (environment, path) = match action {
+        Action::FileWrite { environment, path, .. }
+        | Action::FileEdit { environment, path, .. }
+        | Action::FileSearch { environment, path, .. }
+        | Action::FileRead { environment, path, .. }
         | Action::FileList { environment, path, .. }
         | Action::ImageView { environment, path }
-        | Action::ArtifactPublish { environment, directory: path } => (environment, path, Vec::new()),
+        | Action::ArtifactPublish { environment, directory: path } => (*environment, path),
         other => return Err(format!("`{}` reaches no file", other.operation())),
     };
     // What is not canonical here would be another file to a rule than to the system.
@@ -374,15 +420,25 @@ fn file_resource(action: &Action, folded: bool) -> Result<Option<Resource>, Uncl
     if folded && spelt == *path {
         return Ok(None);
     }
-    context.push(environment_of(*environment));
+    let mut context = vec![environment_of(environment)];
+    let size = |bytes: usize| Value::from(i64::try_from(bytes).unwrap_or(i64::MAX));
+    match action {
+        Action::FileWrite { content, .. } => context.push(("size_bytes", size(content.len()))),
+        Action::FileEdit { new, .. } => context.push(("size_bytes", size(new.len()))),
+        Action::FileSearch { pattern, glob, .. } => {
+            context.push(("pattern", Value::from(pattern.as_str())));
+            context.extend(glob.as_ref().map(|glob| ("glob", Value::from(glob.as_str()))));
+        }
+        _ => {}
+    }
     let within = folders(&spelt)?;
-    let name = spelt.rsplit('/').next().unwrap_or_default().to_owned();
-    let attributes = vec![("path", text(spelt.clone())), ("name", text(name))];
-    Resource::new(&FILE, spelt, attributes, within, context).map(Some)
+    let name = spelt.rsplit('/').next().unwrap_or_default();
+    let attributes = vec![("path", Value::from(spelt.as_str())), ("name", Value::from(name))];
+    Ok(Some(Resource::new(&FILE, &spelt, attributes, within, context)))
 }
 
 /// Every folder that a path is in, the root and the path itself among them.
-fn folders(path: &str) -> Result<Vec<EntityUid>, Unclear> {
+fn folders(path: &str) -> Result<Vec<EntityUID>, Unclear> {
     let mut within = vec![uid(&FOLDER, "/")];
     let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
     for end in ends.filter(|end| *end > 1) {
@@ -394,23 +450,24 @@ fn folders(path: &str) -> Result<Vec<EntityUid>, Unclear> {
     Ok(within)
 }
 
-fn tool(name: &str, arguments: Arguments) -> Result<Resource, Unclear> {
-    let Arguments { texts, numbers, flags, lists, places, opaque, .. } = arguments;
-    let mut resource = Resource::new(&TOOL, name.to_owned(), Vec::new(), Vec::new(), Vec::new())?;
-    let mut tagged = |kind: &EntityTypeName, name: &str, tags: HashMap<String, Value>| {
+fn tool(name: &str, arguments: Arguments) -> Resource {
+    let mut resource = Resource::new(&TOOL, name, Vec::new(), Vec::new(), Vec::new());
+    let list = |values: Vec<String>| Value::set(values.into_iter().map(Value::from), None);
+    resource.add_tags(&TEXTS, "text", arguments.texts.into_iter().map(|(place, text)| (place, Value::from(text))));
+    resource.add_tags(&NUMBERS, "number", arguments.numbers.into_iter().map(|(place, of)| (place, Value::from(of))));
+    resource.add_tags(&FLAGS, "flag", arguments.flags.into_iter().map(|(place, flag)| (place, Value::from(flag))));
+    resource.add_tags(&LISTS, "list", arguments.lists.into_iter().map(|(place, values)| (place, list(values))));
+    resource.context.push(("arguments", list(arguments.places)));
+    resource.context.push(("opaque", list(arguments.opaque)));
+    resource
+}
+
+impl Resource {
+    /// Arguments of one type, as the tags of an entity that the context leads to.
+    fn add_tags(&mut self, kind: &EntityType, name: &'static str, tags: impl Iterator<Item = (String, Value)>) {
         let own = uid(kind, "call");
-        let entity = Entity::new_with_tags(own.clone(), [], [], tags).map_err(|error| error.to_string())?;
-        resource.entities.push(entity);
-        resource.context.push((name.to_owned(), Value::new_entity_uid(own)));
-        Ok::<_, Unclear>(())
-    };
-    tagged(&TEXTS, "text", texts.into_iter().map(|(place, value)| (place, text(value))).collect())?;
-    tagged(&NUMBERS, "number", numbers.into_iter().map(|(place, value)| (place, Value::new_long(value))).collect())?;
-    tagged(&FLAGS, "flag", flags.into_iter().map(|(place, value)| (place, Value::new_bool(value))).collect())?;
-    let list = |values: Vec<String>| Value::new_set(values.into_iter().map(text));
-    tagged(&LISTS, "list", lists.into_iter().map(|(place, values)| (place, list(values))).collect())?;
-    let set = |places: Vec<String>| Value::new_set(places.into_iter().map(text));
-    resource.context.push(("arguments".to_owned(), set(places)));
-    resource.context.push(("opaque".to_owned(), set(opaque)));
-    Ok(resource)
+        let tags = tags.map(|(place, value)| (place.into(), value.into()));
+        self.entities.push(Entity::new_with_attr_partial_value(own.clone(), [], HashSet::new(), HashSet::new(), tags));
+        self.context.push((name, Value::from(own)));
+    }
 }

@@ -2,7 +2,17 @@
 //!
 //! References to other documents are never fetched: a schema that needs one cannot be used.
 
+use jsonschema::Validator;
 use serde_json::Value;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, PoisonError, RwLock},
+};
+
+/// Compiled schemas that are kept: compiling one takes far longer than a decision may.
+const MAX_COMPILED: usize = 4096;
+/// Longest schema that is kept compiled, counted in values.
+const MAX_VALUES: usize = 2000;
 
 /// Most complaints about one call that the model is told.
 const MAX_COMPLAINTS: usize = 5;
@@ -14,8 +24,8 @@ pub(crate) fn check(schema: &Value) -> Result<(), String> {
 
 /// Says where the arguments do not fit.
 pub(crate) fn must_match(schema: &Value, arguments: &Value) -> Result<(), String> {
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|error| format!("the function's parameters are not a usable JSON Schema: {error}"))?;
+    let validator =
+        compiled(schema).map_err(|error| format!("the function's parameters are not a usable JSON Schema: {error}"))?;
     let complaints: Vec<String> = validator
         .iter_errors(arguments)
         .take(MAX_COMPLAINTS)
@@ -25,6 +35,31 @@ pub(crate) fn must_match(schema: &Value, arguments: &Value) -> Result<(), String
         })
         .collect();
     if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
+}
+
+/// The validator of a schema. What is kept is a function of the schema alone, so that forgetting it changes nothing.
+fn compiled(schema: &Value) -> Result<Arc<Validator>, String> {
+    static KNOWN: LazyLock<RwLock<HashMap<Value, Arc<Validator>>>> = LazyLock::new(RwLock::default);
+    if let Some(known) = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(schema) {
+        return Ok(Arc::clone(known));
+    }
+    let made = Arc::new(jsonschema::validator_for(schema).map_err(|error| error.to_string())?);
+    if values(schema) <= MAX_VALUES {
+        let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_COMPILED {
+            known.clear();
+        }
+        known.insert(schema.clone(), Arc::clone(&made));
+    }
+    Ok(made)
+}
+
+fn values(schema: &Value) -> usize {
+    match schema {
+        Value::Array(all) => 1 + all.iter().map(values).sum::<usize>(),
+        Value::Object(all) => 1 + all.values().map(values).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 #[cfg(test)]

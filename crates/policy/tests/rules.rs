@@ -368,5 +368,5 @@ fn explaining_names_the_rules_of_each_side() {
     let [agent, person] = explained.sides.as_slice() else { panic!() };
     assert_eq!((agent.permits.as_slice(), agent.asks.len()), (["all".to_owned()].as_slice(), 0));
     assert_eq!(person.asks, ["ask"]);
-    assert_eq!(agent.evaluated, 1, "rules of another scope are not evaluated");
+    assert_eq!(agent.evaluated, 2, "rules about another function are not evaluated");
 }

@@ -4,7 +4,7 @@ mod annotation;
 mod index;
 
 pub(crate) use annotation::{Limit, Per, Rule, RuleEffect, shown};
-pub(crate) use index::{Index, KINDS, Key};
+pub(crate) use index::{Index, KINDS};
 
 use bailiwick_core::canonical;
 use bailiwick_ports::{PolicyProblem, RuleSummary};
@@ -37,7 +37,6 @@ pub struct Rules {
     text: String,
     /// In the order of the text.
     rules: Vec<Rule>,
-    by_id: HashMap<String, usize>,
     index: Index,
 }
 
@@ -116,9 +115,9 @@ impl Rules {
         &self.index
     }
 
-    pub(crate) fn rule(&self, id: &PolicyId) -> Option<&Rule> {
-        let id: &str = id.as_ref();
-        self.by_id.get(id).map(|at| &self.rules[*at])
+    /// The rule at a place of the text's order, as the index says it.
+    pub(crate) fn rule(&self, at: usize) -> Option<&Rule> {
+        self.rules.get(at)
     }
 }
 
@@ -177,17 +176,14 @@ impl Reading {
     fn finish(mut self, text: &str) -> Result<Rules, Vec<PolicyProblem>> {
         self.validate(text);
         let mut index = Index::default();
-        for (policy, rule) in self.policies.iter().zip(&self.rules) {
-            let folds = rule.effect != RuleEffect::Permit && !rule.exact;
-            if let Err(error) = index.add(policy, folds) {
-                self.problems.push(problem(Some(rule.line), Some(rule.id.clone()), error.to_string(), None));
-            }
+        for (at, (policy, rule)) in self.policies.iter().zip(&self.rules).enumerate() {
+            index.add(policy, at, rule.exact);
         }
         if !self.problems.is_empty() {
             self.problems.truncate(MAX_PROBLEMS);
             return Err(self.problems);
         }
-        Ok(Rules { text: text.to_owned(), rules: self.rules, by_id: self.by_id, index })
+        Ok(Rules { text: text.to_owned(), rules: self.rules, index })
     }
 
     /// Strictly, and what Cedar only warns of is refused too: a rule that can never match, or that is written with
