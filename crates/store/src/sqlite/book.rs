@@ -115,7 +115,7 @@ const fn column(by: SpendBy) -> &'static str {
 
 /// A value of a dimension as it is shown.
 fn value_at(row: &SqliteRow, at: usize, by: SpendBy) -> Result<String, sqlx::Error> {
-    let id = || Ok::<_, sqlx::Error>(row.try_get::<Option<&[u8]>, _>(at)?.map(|_| id_at(row, at)).transpose()?);
+    let id = || row.try_get::<Option<&[u8]>, _>(at)?.map(|_| id_at(row, at)).transpose();
     Ok(match by {
         SpendBy::Day => {
             let day: i64 = row.try_get(at)?;

@@ -5,7 +5,10 @@ use bailiwick_ports::{
     TurnOutcome,
 };
 use bailiwick_types::{Money, TenantId, TurnId};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 #[derive(Default)]
 pub struct Book {
@@ -62,7 +65,7 @@ impl Book {
             }
         }
         let mut sums: Vec<SpendSum> = sums.into_values().collect();
-        sums.sort_by(|one, other| (other.cost, other.calls).cmp(&(one.cost, one.calls)));
+        sums.sort_by_key(|sum| Reverse((sum.cost, sum.calls)));
         sums.truncate(query.limit.min(MAX_SPEND_SUMS) as usize);
         Ok(sums)
     }
