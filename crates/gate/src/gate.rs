@@ -352,10 +352,12 @@ impl Gate {
         let judgement: Judgement = match state.unknown_like(&digest) {
             Some(by) if !repeatable => Ruling::Held { by }.into(),
             _ => {
-                let (action, answered, at) = (&ask.action, ask.answered.as_ref(), writing.at);
-                self.judge.judge(state, &Case { id: ask.id, action, principal: &principal, answered, at })
+                let (action, answers, at) = (&ask.action, &ask.answers[..], writing.at);
+                let case = Case { id: ask.id, action, principal: &principal, answers, expired: ask.expired, at };
+                self.judge.judge(state, &case)
             }
         };
+        let answered = judgement.answered.clone();
         let (ruling, spending) = self.afford(writing, judgement, &principal, &ask.action).await?;
         let pending = match &ruling {
             Ruling::Allowed { .. } if ask.action.class() == Class::Awaited => Pending::Awaited(ask.id),
@@ -375,7 +377,7 @@ impl Gate {
             policy_version,
             decision: ruling,
             label: writing.lease.state.label.clone(),
-            answered: ask.answered,
+            answered,
             spending,
         }));
         writing.pending.push(pending);
@@ -391,8 +393,8 @@ impl Gate {
             Class::Lookup => Mode::Lookup,
             _ => Mode::Again,
         };
-        let case =
-            Case { id: action, action: &open.action, principal: &open.principal, answered: None, at: writing.at };
+        let (principal, at) = (&open.principal, writing.at);
+        let case = Case { id: action, action: &open.action, principal, answers: &[], expired: false, at };
         let judgement = self.judge.resume(state, &case).into();
         let (decision, spending) = match &*open.action {
             // The call before it may have been paid for, so this one has to fit too.
@@ -420,7 +422,7 @@ impl Gate {
         principal: &Principal,
         action: &Action,
     ) -> Result<(Ruling, Spending), GateError> {
-        let Judgement { ruling: allowed, meters } = judgement;
+        let Judgement { ruling: allowed, meters, .. } = judgement;
         if !matches!(allowed, Ruling::Allowed { .. }) {
             return Ok((allowed, Spending::default()));
         }

@@ -4,7 +4,7 @@
 
 use crate::Stops;
 use bailiwick_core::{
-    Action, Answered, Approver, Question, StopScope, approval::QUESTION_EXPIRES, record::Ruling, session::State,
+    Action, Answer, Answered, Approver, Question, StopScope, approval::QUESTION_EXPIRES, record::Ruling, session::State,
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Verdict,
@@ -25,8 +25,10 @@ pub(crate) struct Case<'a> {
     pub id: ActionId,
     pub action: &'a Action,
     pub principal: &'a Principal,
-    /// It was asked about, and this came of it.
-    pub answered: Option<&'a Answered>,
+    /// It was asked about, and this was answered.
+    pub answers: &'a [Answer],
+    /// It was asked about, and its time is over.
+    pub expired: bool,
     pub at: Timestamp,
 }
 
@@ -34,11 +36,13 @@ pub(crate) struct Case<'a> {
 pub(crate) struct Judgement {
     pub ruling: Ruling,
     pub meters: Vec<Meter>,
+    /// The answer that counted.
+    pub answered: Option<Answered>,
 }
 
 impl From<Ruling> for Judgement {
     fn from(ruling: Ruling) -> Self {
-        Self { ruling, meters: Vec::new() }
+        Self { ruling, meters: Vec::new(), answered: None }
     }
 }
 
@@ -60,7 +64,7 @@ impl Judge {
             return denied.into();
         }
         match self.ask_policy(state, case, &facts, false) {
-            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters },
+            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters, answered: None },
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
             Verdict::Ask { rule, reason, approver } => self.asked(state, case, &facts, rule, reason, approver),
         }
@@ -111,33 +115,34 @@ impl Judge {
             let expires = asked.map_or(case.at + QUESTION_EXPIRES, |(_, asked)| asked.question.expires);
             Ruling::Asked(Question { rule: rule.clone(), reason: reason.clone(), approver, expires })
         };
-        let answer = match case.answered {
-            None if state.reviews_automatically() => {
-                let reason = format!("it needs a person's word ({reason}), and this session asks nobody");
-                return deny(&rule, reason, "Run it in a session with `review` set to `none`.".into()).into();
-            }
-            None => return question(approver).into(),
-            Some(Answered::Expired) => {
-                return deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into()).into();
-            }
-            Some(Answered::By(answer)) => answer,
-        };
-        // An answer of somebody who may not give it does not use the question up.
-        if !self.may_answer(state.tenant, &approver, case.principal, &answer.by) {
-            return question(approver).into();
+        if state.reviews_automatically() {
+            let reason = format!("it needs a person's word ({reason}), and this session asks nobody");
+            return deny(&rule, reason, "Run it in a session with `review` set to `none`.".into()).into();
         }
+        // An answer of somebody who may not give it does not use the question up.
+        let counts = |answer: &&Answer| self.may_answer(state.tenant, &approver, case.principal, &answer.by);
+        let Some(answer) = case.answers.iter().find(counts) else {
+            if !case.expired {
+                return question(approver).into();
+            }
+            let ruling = deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into());
+            return Judgement { answered: Some(Answered::Expired), ..ruling.into() };
+        };
+        let answered = Some(Answered::By(answer.clone()));
         if !answer.approve {
             let why = answer.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
             let reason = format!("{} said no{why}", answer.by);
-            return deny(&rule, reason, "Do not try again unless the person asks for it.".into()).into();
+            let ruling = deny(&rule, reason, "Do not try again unless the person asks for it.".into());
+            return Judgement { answered, ..ruling.into() };
         }
-        match self.ask_policy(state, case, facts, true) {
-            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters },
+        let judgement = match self.ask_policy(state, case, facts, true) {
+            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters, answered: None },
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
             Verdict::Ask { rule, .. } => {
                 deny(&rule, "it asks again for what was answered".into(), "Change the policy.".into()).into()
             }
-        }
+        };
+        Judgement { answered, ..judgement }
     }
 
     fn facts(&self, state: &State, case: &Case<'_>) -> Facts {

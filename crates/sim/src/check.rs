@@ -2,7 +2,7 @@
 
 use crate::{money, world::World};
 use bailiwick_core::{
-    Action, Class, Outcome,
+    Action, Answered, Class, Outcome,
     item::{Change, Item, SessionStatus, SessionView, TurnView},
     record::{Body, Ruling},
     session::{RowBody, rows},
@@ -13,7 +13,7 @@ use bailiwick_ports::{
     Store,
     store::{Page, RowKind, RowQuery, SealedRecord},
 };
-use bailiwick_types::{ActionId, SessionId, TenantId};
+use bailiwick_types::{ActionId, Principal, SessionId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One broken promise, in words.
@@ -78,12 +78,27 @@ fn chain(records: &[SealedRecord], wrong: &mut Vec<Violation>) {
 fn actions(bodies: &[Body], world: &World, wrong: &mut Vec<Violation>) {
     let mut intents: BTreeMap<ActionId, &Action> = BTreeMap::new();
     let mut outcomes: BTreeMap<ActionId, &Outcome> = BTreeMap::new();
+    let mut asked: BTreeSet<ActionId> = BTreeSet::new();
     for body in bodies {
         match body {
             Body::ActionDecided(decided) => {
+                if matches!(decided.decision, Ruling::Asked(_)) {
+                    asked.insert(decided.action);
+                }
                 let allowed = matches!(decided.decision, Ruling::Allowed { .. });
                 if allowed && intents.insert(decided.action, &decided.arguments).is_some() {
                     wrong.push(format!("{} has two intents", decided.action));
+                }
+                let by = match &decided.answered {
+                    Some(Answered::By(answer)) if answer.approve => Some(&answer.by),
+                    _ => None,
+                };
+                if allowed && asked.contains(&decided.action) && by.is_none() {
+                    wrong.push(format!("{} was asked about and done without a word", decided.action));
+                }
+                let command = matches!(decided.arguments, Action::CommandRun(_));
+                if allowed && command && by.is_some_and(|by| *by != Principal::Operator) {
+                    wrong.push(format!("{} was done on the word of who ordered it", decided.action));
                 }
             }
             Body::ActionSettled(settled) if outcomes.insert(settled.action, &settled.outcome).is_some() => {

@@ -3,6 +3,7 @@
 //!
 //! One thread, a virtual clock and one random number generator, so that a seed and a crash point replay any failure.
 
+mod asking;
 mod check;
 mod hands;
 mod money;

@@ -1,6 +1,7 @@
 //! One run: a session from its first message to its last answer, through as many lives of the process as it takes.
 
 use crate::{
+    asking::Asking,
     check::{Violation, check},
     hands::{SimCards, SimExecutor, SimModel},
     money,
@@ -11,7 +12,7 @@ use crate::{
     world::World,
 };
 use bailiwick_core::{
-    AgentConfig, Content, EnvironmentSpec, FunctionTool, Limits, Remit,
+    AgentConfig, Approver, Content, EnvironmentSpec, FunctionTool, Limits, Remit,
     environment::{Hosted, HostedFile, Size},
     item::{RequiredAction, SessionView},
     model::{Reasoning, TextOptions},
@@ -19,7 +20,6 @@ use bailiwick_core::{
 };
 use bailiwick_engine::{Handle, Options, Submitted};
 use bailiwick_gate::{Archive, Gate, NewSession, ORPHAN_AGE};
-use bailiwick_policy::AllowList;
 use bailiwick_ports::{
     BoxFuture, Clock, Fronted, Keys, Objects, Random, Store, Tasks,
     store::{Document, DocumentKind, Idempotency, Page, RowKind, RowQuery, StreamHead, Tenant},
@@ -36,6 +36,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// What client, application and person say in one life at most. A model that goes round in circles is ended by its limit
+/// of 200 steps, each of which may be asked about and answered twice.
+const MOST_WORDS: usize = 2_000;
 
 /// When the process dies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -184,7 +188,7 @@ impl Sim {
         let store: Arc<dyn Store> =
             Arc::new(Fronted::new(Arc::new(self.memory.clone()), CrashPoints(self.world.clone())));
         let clock: Arc<dyn Clock> = Arc::new(self.runtime.clone());
-        let policy = Arc::new(AllowList);
+        let policy = Arc::new(Asking { seed: self.seed });
         let gate = Gate::new(Arc::clone(&store), Arc::clone(&self.keys), policy, Arc::clone(&clock));
         let gate = Arc::new(gate.with_cards(Arc::new(SimCards)));
         let node = NodeId::from_u128(7);
@@ -225,7 +229,7 @@ impl Sim {
 
     /// Plays client, application and person until nothing is left to say.
     fn serve(&mut self, handle: &Handle) -> bool {
-        for _ in 0..400 {
+        for _ in 0..MOST_WORDS {
             let view = self.view();
             // Nobody may have heard that it was deleted.
             self.deleted |= view.is_none() && self.journal().is_some();
@@ -298,15 +302,32 @@ impl Sim {
                 let input = Input::Resolve { action: *action, resolution };
                 Some((format!("resolve-{action}"), input, None))
             }
-            RequiredAction::EnvironmentConnection { .. } | RequiredAction::Approval(_) => None,
+            RequiredAction::Approval(asked) => {
+                let approve = !asked.action.to_u128().is_multiple_of(4);
+                let input = Input::Answer { action: asked.action, approve, reason: None };
+                // Where two are needed, the one who ordered it tries first, and that must not count.
+                let own = format!("own-word-{}", asked.action);
+                let second = matches!(asked.question.approver, Approver::Second { .. });
+                let key = if second && !self.said.contains(&own) { own } else { format!("word-{}", asked.action) };
+                Some((key, input, None))
+            }
+            RequiredAction::EnvironmentConnection { .. } => None,
         });
         let mut owed = owed.filter(|(key, _, _)| !self.said.contains(key));
         owed.next()
     }
 
+    /// Whether this word is about an action that the one who ordered it has spoken on in vain.
+    fn asks_a_second(&self, key: &str) -> bool {
+        self.said.contains(&format!("own-{key}"))
+    }
+
     /// Sends until acknowledged, with one idempotency key. `None` when the process died first.
     fn send(&mut self, handle: &Handle, create: bool, key: &str, input: Input) -> Option<()> {
-        let envelope = InputEnvelope { orderer: Principal::Service { key: KeyId::from_u128(1) }, input };
+        // Words that were asked of a second person come from the operator; who ordered it says no more than he may.
+        let second = key.starts_with("word-") && self.asks_a_second(key);
+        let orderer = if second { Principal::Operator } else { Principal::Service { key: KeyId::from_u128(1) } };
+        let envelope = InputEnvelope { orderer, input };
         let idempotency = Some(Idempotency { scope: "sim".into(), key: key.to_owned(), digest: [1; 32] });
         let acknowledged: Arc<Mutex<Option<Result<Submitted, String>>>> = Arc::default();
         let (tenant, session, handle, slot) = (self.tenant, self.session, handle.clone(), Arc::clone(&acknowledged));
@@ -454,7 +475,7 @@ impl Sim {
         let Some(journal) = self.journal() else { return vec!["there is no session".into()] };
         let clock: Arc<dyn Clock> = Arc::new(self.runtime.clone());
         let store: Arc<dyn Store> = Arc::new(self.memory.clone());
-        let gate = Gate::new(store, Arc::clone(&self.keys), Arc::new(AllowList), clock);
+        let gate = Gate::new(store, Arc::clone(&self.keys), Arc::new(Asking { seed: self.seed }), clock);
         let tried = now(snapshots::try_all(&self.memory, &gate, &journal, self.session));
         tried.unwrap_or_else(|| vec!["the memory store waited".into()])
     }

@@ -5,7 +5,7 @@
 
 use super::state::{CallStatus, State, describe};
 use crate::{
-    Action, Answer, Answered, Question,
+    Action, Answer, Question,
     item::{ApprovalView, Change, EffectNote, RequiredAction},
     record::ActionDecided,
     session::Ask,
@@ -13,6 +13,9 @@ use crate::{
 use bailiwick_types::{ActionId, Millis, Principal, Timestamp, TurnId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// Answers to one question that wait to be judged. Those that nobody may give do not use it up.
+const MAX_ANSWERS: usize = 16;
 
 /// An action that waits for a person's word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,16 +27,13 @@ pub struct AskedAction {
     pub principal: Principal,
     pub since: Timestamp,
     pub question: Question,
-    /// What was answered; whether it counts is for the gate to say.
-    pub answer: Option<Answer>,
+    /// What was answered; which of them counts is for the gate to say.
+    pub answers: Vec<Answer>,
 }
 
 impl AskedAction {
-    fn answered(&self, now: Timestamp) -> Option<Answered> {
-        match &self.answer {
-            Some(answer) => Some(Answered::By(answer.clone())),
-            None => (now >= self.question.expires).then_some(Answered::Expired),
-        }
+    fn expired(&self, now: Timestamp) -> bool {
+        now >= self.question.expires
     }
 }
 
@@ -60,7 +60,7 @@ impl State {
             principal: decided.principal.clone(),
             since: before.as_ref().map_or(at, |before| before.since),
             question: question.clone(),
-            answer: None,
+            answers: Vec::new(),
         };
         changes.push(Change::ApprovalAsked(Box::new(self.approval_view(decided.action, &asked))));
         self.asked.insert(decided.action, asked);
@@ -99,23 +99,24 @@ impl State {
         }
     }
 
-    /// Takes an answer in. The first counts; one to a question that is over changes nothing.
+    /// Takes an answer in. One to a question that is over changes nothing.
     pub(super) fn take_answer_to(&mut self, action: ActionId, answer: Answer) {
-        if let Some(asked) = self.asked.get_mut(&action).filter(|asked| asked.answer.is_none()) {
-            asked.answer = Some(answer);
+        if let Some(asked) = self.asked.get_mut(&action).filter(|asked| asked.answers.len() < MAX_ANSWERS) {
+            asked.answers.push(answer);
         }
     }
 
     /// Questions that have an answer, to be decided on again.
     pub(super) fn answered_questions(&self, now: Timestamp) -> Vec<Ask> {
         let ask = |(id, asked): (&ActionId, &AskedAction)| {
-            let answered = asked.answered(now)?;
-            Some(Ask {
+            let expired = asked.expired(now);
+            (expired || !asked.answers.is_empty()).then(|| Ask {
                 id: *id,
                 turn: asked.turn,
                 call_id: asked.call_id.clone(),
                 action: (*asked.action).clone(),
-                answered: Some(answered),
+                answers: asked.answers.clone(),
+                expired,
             })
         };
         self.asked.iter().filter_map(ask).collect()

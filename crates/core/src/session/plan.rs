@@ -2,7 +2,7 @@
 
 use super::state::{CallStatus, Overflow, State, Turn};
 use crate::{
-    Action, Answered, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
+    Action, Answer, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
     environment::OUTPUTS,
     record::{Body, CallRefused, TurnEnd, TurnEnded, TurnError, TurnStarted},
     tools,
@@ -16,8 +16,10 @@ pub struct Ask {
     pub turn: TurnId,
     pub call_id: Option<String>,
     pub action: Action,
-    /// It was asked about, and this came of it.
-    pub answered: Option<Answered>,
+    /// It was asked about, and this was answered.
+    pub answers: Vec<Answer>,
+    /// It was asked about, and its time is over.
+    pub expired: bool,
 }
 
 /// What to do now. Records come before asks; nothing of it has happened yet.
@@ -171,7 +173,8 @@ fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> P
             turn: turn.id,
             call_id: Some(call.call_id.clone()),
             action,
-            answered: None,
+            answers: Vec::new(),
+            expired: false,
         });
     }
     plan
@@ -181,7 +184,14 @@ fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> P
 fn lay_in(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
     let Some(action) = state.next_file() else { return };
     if state.environment_status == EnvironmentStatus::Connected {
-        plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None });
+        plan.asks.push(Ask {
+            id: mint.action(),
+            turn: turn.id,
+            call_id: None,
+            action,
+            answers: Vec::new(),
+            expired: false,
+        });
     } else {
         start_environment(state, turn, running, plan, mint);
     }
@@ -197,7 +207,14 @@ fn start_environment(state: &State, turn: &Turn, running: &[ActionId], plan: &mu
         return;
     }
     let action = Action::EnvironmentStart { environment };
-    plan.asks.push(Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None });
+    plan.asks.push(Ask {
+        id: mint.action(),
+        turn: turn.id,
+        call_id: None,
+        action,
+        answers: Vec::new(),
+        expired: false,
+    });
 }
 
 /// All results are in: the next model call, or the end.
@@ -224,7 +241,14 @@ fn step(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
     let call = ModelCall { model: state.agent.model.clone(), purpose, skipped_entries };
     let action = Action::ModelCall(call);
     Plan {
-        asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None }],
+        asks: vec![Ask {
+            id: mint.action(),
+            turn: turn.id,
+            call_id: None,
+            action,
+            answers: Vec::new(),
+            expired: false,
+        }],
         ..Plan::default()
     }
 }
@@ -260,7 +284,14 @@ fn finish(state: &State, turn: &Turn, mint: &mut Mint) -> Plan {
         }
         let action = Action::ArtifactPublish { environment: hosted.id, directory: OUTPUTS.to_owned() };
         return Plan {
-            asks: vec![Ask { id: mint.action(), turn: turn.id, call_id: None, action, answered: None }],
+            asks: vec![Ask {
+                id: mint.action(),
+                turn: turn.id,
+                call_id: None,
+                action,
+                answers: Vec::new(),
+                expired: false,
+            }],
             ..Plan::default()
         };
     }

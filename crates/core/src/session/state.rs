@@ -295,7 +295,7 @@ impl State {
             }
         }
         let awaited = |open: &OpenAction| matches!(*open.action, Action::FunctionCall { .. });
-        let answered = self.asked.values().any(|asked| asked.answer.is_some());
+        let answered = self.asked.values().any(|asked| !asked.answers.is_empty());
         let waits = waits || !self.open.is_empty() || !self.asked.is_empty();
         waits && !answered && self.open.values().all(awaited)
     }
