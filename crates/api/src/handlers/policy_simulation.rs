@@ -8,7 +8,7 @@ use crate::{
     types::policy::{PolicySimulation, PolicyVerdict, SimulateParam, SimulatedChange},
 };
 use bailiwick_core::{
-    Action, Label,
+    Action,
     record::{ActionDecided, Body, Record, Ruling},
     session::State,
 };
@@ -130,7 +130,7 @@ impl Simulation<'_> {
             session,
             principal: &decided.principal,
             agent: &state.agent,
-            label: &Label::default(),
+            label: &state.label,
             action: &decided.arguments,
             at: record.time,
             approved: false,

@@ -29,8 +29,8 @@ pub enum Policy {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Why, for whoever reads the history
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
+        #[arg(long, value_name = "TEXT", required_unless_present = "check")]
+        reason: Option<String>,
         /// Only when this version still holds
         #[arg(long, value_name = "VERSION")]
         expected: Option<u32>,

@@ -24,7 +24,7 @@ pub async fn perform(command: Policy, terminal: Terminal) -> Outcome {
         Policy::Show { version, target, .. } => show(&Client::of(&target)?, version, terminal).await,
         Policy::Apply { file, check: true, target, .. } => check(&Client::of(&target)?, &file, terminal).await,
         Policy::Apply { file, reason, expected, target, .. } => {
-            apply(&Client::of(&target)?, &file, &reason, expected, terminal).await
+            apply(&Client::of(&target)?, &file, &reason.unwrap_or_default(), expected, terminal).await
         }
         Policy::Diff { from, to, target, .. } => {
             compare::show(&Client::of(&target)?, &from, to.as_deref(), terminal).await
