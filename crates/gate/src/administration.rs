@@ -3,7 +3,7 @@
 //!
 //! It never reads or judges the documents it is given.
 
-use crate::{GateError, Journal, journal::Tip};
+use crate::{Journal, journal::Tip};
 use async_trait::async_trait;
 use bailiwick_core::record::{AdministrationChanged, Body, Record};
 use bailiwick_ports::{Administration, Change, Clock, Keys, Store, StoreError, WrappedKey, store::Administer};
@@ -47,30 +47,6 @@ impl Administrator {
         }
         known.insert(tenant, (journal.clone(), key.clone()));
         Ok((journal, key))
-    }
-
-    /// The tenant's changes after record `after`, oldest first, each with its place, at most `limit`.
-    pub async fn changes(
-        &self,
-        tenant: TenantId,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<(Record, AdministrationChanged)>, GateError> {
-        let (journal, _) = self.journal(tenant).await?;
-        let sealed = match self.store.records(tenant.into(), after, limit).await {
-            // It is made with its first record.
-            Err(StoreError::UnknownStream(_)) => return Ok(Vec::new()),
-            found => found?,
-        };
-        let mut changes = Vec::with_capacity(sealed.len());
-        for sealed in &sealed {
-            let record = journal.open_record(sealed)?;
-            if let Body::AdministrationChanged(changed) = &record.body {
-                let changed = changed.clone();
-                changes.push((record, changed));
-            }
-        }
-        Ok(changes)
     }
 }
 
