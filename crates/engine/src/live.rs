@@ -338,7 +338,9 @@ impl Watch {
         for one in replayed {
             let position = one.record.position;
             self.position = position;
-            let kind = EventKind::Changes(one.changes);
+            // As they are told live: the place of a change in its record is part of its event's id.
+            let told = one.changes.into_iter().filter(|change| !matches!(change, Change::Booked(_)));
+            let kind = EventKind::Changes(told.collect());
             self.waiting.push_back(Arc::new(Event { position, count: 0, kind }));
         }
         Ok(())
