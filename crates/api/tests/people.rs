@@ -5,9 +5,7 @@
 mod common;
 
 use axum::{body::Body, http::Request};
-use bailiwick_gate::Administrator;
 use bailiwick_ports::{Colleagues, PeopleError, Scope, people::ChargePatch};
-use bailiwick_testkit::keys::PlainKeys;
 use common::{Answer, House, PASSWORD, request, say, upload};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -40,9 +38,9 @@ async fn everyone_sees_only_their_own() {
     let file = house.send(upload(&ada, "diary.txt", b"mine")).await.ok()["id"].as_str().unwrap().to_owned();
 
     let sessions = "/v1/agents/sessions";
-    assert_eq!(listed(&house, &ada, sessions).await, [of_ada.clone()]);
-    assert_eq!(listed(&house, &bea, sessions).await, [of_bea.clone()]);
-    assert_eq!(listed(&house, &program, sessions).await, [of_program.clone()]);
+    assert_eq!(listed(&house, &ada, sessions).await, [of_ada.as_str()]);
+    assert_eq!(listed(&house, &bea, sessions).await, [of_bea.as_str()]);
+    assert_eq!(listed(&house, &program, sessions).await, [of_program.as_str()]);
     assert_eq!(listed(&house, &house.key, sessions).await.len(), 3);
     for stranger in [&bea, &program] {
         for (method, below) in [
@@ -125,9 +123,9 @@ async fn nobody_makes_more_of_themselves() {
         ask(&house, &clerk, "POST", people, body).await.error(403);
         ask(&house, &clerk, "POST", &format!("{people}/{member}"), json!({"roles": [role]})).await.error(403);
     }
-    for (path, body) in [("", json!({"disabled": true})), ("/reset-password", json!({}))] {
+    for (path, body) in [("/reset-password", json!({})), ("", json!({"disabled": true}))] {
         ask(&house, &clerk, "POST", &format!("{people}/{admin}{path}"), body.clone()).await.error(403);
-        ask(&house, &clerk, "POST", &format!("{people}/{member}{path}"), body).await.status;
+        ask(&house, &clerk, "POST", &format!("{people}/{member}{path}"), body).await.ok();
     }
     let made = ask(&house, &clerk, "POST", people, json!({"name": "New", "login": "new"})).await.ok();
     assert_eq!(made["roles"], json!(["member"]));
@@ -347,16 +345,15 @@ async fn every_change_says_who_made_it_and_holds_no_secret() {
         .await
         .ok();
     house.post(&format!("/bailiwick/v1/people/{ada}"), json!({"disabled": true})).await.ok();
-    let clock: Arc<dyn bailiwick_ports::Clock> = Arc::new(common::RealClock);
-    let administrator = Administrator::new(Arc::new(house.store.clone()), Arc::new(PlainKeys), clock);
-    let changes = administrator.changes(house.tenant, 0, 100).await.unwrap();
-    let kinds: Vec<&str> = changes.iter().map(|(_, change)| change.change.as_str()).collect();
+    let page = house.get("/bailiwick/v1/administration?limit=100").await.ok();
+    let changes = page["data"].as_array().unwrap();
+    let kinds: Vec<&str> = changes.iter().filter_map(|change| change["change"].as_str()).collect();
     for kind in ["user.created", "user.password_set", "user.signed_in", "agent.created", "user.disabled"] {
         assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
     }
-    let made = changes.iter().find(|(_, change)| change.change == "agent.created").unwrap();
-    assert_eq!(made.1.by.to_string(), ada);
-    assert_eq!(made.1.reason.as_deref(), Some("for the ledger"));
-    let text = format!("{changes:?}");
+    let made = changes.iter().find(|change| change["change"] == "agent.created").unwrap();
+    assert!(made["by"].to_string().contains(&ada), "{made}");
+    assert_eq!(made["reason"], "for the ledger");
+    let text = page.to_string();
     assert!(!text.contains(PASSWORD) && !text.contains(&token) && !text.contains("bws_"), "a secret is on a receipt");
 }
