@@ -22,6 +22,13 @@ pub struct Ask {
     pub expired: bool,
 }
 
+impl Ask {
+    /// For what was never asked for before.
+    pub fn new(id: ActionId, turn: TurnId, call_id: Option<String>, action: Action) -> Self {
+        Self { id, turn, call_id, action, answers: Vec::new(), expired: false }
+    }
+}
+
 /// What to do now. Records come before asks; nothing of it has happened yet.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
@@ -168,14 +175,7 @@ fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> P
             break;
         }
         room -= 1;
-        plan.asks.push(Ask {
-            id: mint.action(),
-            turn: turn.id,
-            call_id: Some(call.call_id.clone()),
-            action,
-            answers: Vec::new(),
-            expired: false,
-        });
+        plan.asks.push(Ask::new(mint.action(), turn.id, Some(call.call_id.clone()), action));
     }
     plan
 }
@@ -184,14 +184,7 @@ fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> P
 fn lay_in(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
     let Some(action) = state.next_file() else { return };
     if state.environment_status == EnvironmentStatus::Connected {
-        plan.asks.push(Ask {
-            id: mint.action(),
-            turn: turn.id,
-            call_id: None,
-            action,
-            answers: Vec::new(),
-            expired: false,
-        });
+        plan.asks.push(Ask::new(mint.action(), turn.id, None, action));
     } else {
         start_environment(state, turn, running, plan, mint);
     }
@@ -207,14 +200,7 @@ fn start_environment(state: &State, turn: &Turn, running: &[ActionId], plan: &mu
         return;
     }
     let action = Action::EnvironmentStart { environment };
-    plan.asks.push(Ask {
-        id: mint.action(),
-        turn: turn.id,
-        call_id: None,
-        action,
-        answers: Vec::new(),
-        expired: false,
-    });
+    plan.asks.push(Ask::new(mint.action(), turn.id, None, action));
 }
 
 /// All results are in: the next model call, or the end.
@@ -240,17 +226,7 @@ fn step(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
     let skipped_entries = if turn.overflow == Overflow::Refused { skip_to_fit(state, bounds) } else { 0 };
     let call = ModelCall { model: state.agent.model.clone(), purpose, skipped_entries };
     let action = Action::ModelCall(call);
-    Plan {
-        asks: vec![Ask {
-            id: mint.action(),
-            turn: turn.id,
-            call_id: None,
-            action,
-            answers: Vec::new(),
-            expired: false,
-        }],
-        ..Plan::default()
-    }
+    Plan { asks: vec![Ask::new(mint.action(), turn.id, None, action)], ..Plan::default() }
 }
 
 /// How many of the oldest entries to leave out so that the rest is about half the context, cut where no tool call is
@@ -283,17 +259,7 @@ fn finish(state: &State, turn: &Turn, mint: &mut Mint) -> Plan {
             return plan;
         }
         let action = Action::ArtifactPublish { environment: hosted.id, directory: OUTPUTS.to_owned() };
-        return Plan {
-            asks: vec![Ask {
-                id: mint.action(),
-                turn: turn.id,
-                call_id: None,
-                action,
-                answers: Vec::new(),
-                expired: false,
-            }],
-            ..Plan::default()
-        };
+        return Plan { asks: vec![Ask::new(mint.action(), turn.id, None, action)], ..Plan::default() };
     }
     end(turn, TurnEnd::Completed)
 }

@@ -135,7 +135,7 @@ impl Session {
             None => plan(state, Bounds { context_tokens: 100_000 }, &mut Mint::new(now, id_bytes(9))),
             Some(turn) => {
                 let asks = asks.take().unwrap_or_default();
-                let asks = asks.into_iter().map(|(id, action)| Ask { id, turn, call_id: None, action, answered: None });
+                let asks = asks.into_iter().map(|(id, action)| Ask::new(id, turn, None, action));
                 Plan { asks: asks.collect(), ..Plan::default() }
             }
         };
