@@ -336,7 +336,16 @@ impl Resource {
                 let arguments = Arguments::read(arguments, folded)?;
                 (!folded || arguments.changed).then(|| tool(name, arguments))
             }
-            file => return file_resource(file, folded),
+            Action::FileRead { environment, path, .. }
+            | Action::FileWrite { environment, path, .. }
+            | Action::FileAdd { environment, path, .. }
+            | Action::FileEdit { environment, path, .. }
+            | Action::FileList { environment, path, .. }
+            | Action::FileSearch { environment, path, .. }
+            | Action::ImageView { environment, path }
+            | Action::ArtifactPublish { environment, directory: path } => {
+                return file_resource(request.action, *environment, path, folded);
+            }
         })
     }
 
@@ -401,30 +410,26 @@ impl Command<'_> {
     }
 }
 
-fn file_resource(action: &Action, folded: bool) -> Result<Option<Resource>, Unclear> {
-    let (environment, path) = match action {
-        Action::FileWrite { environment, path, .. }
-        | Action::FileEdit { environment, path, .. }
-        | Action::FileSearch { environment, path, .. }
-        | Action::FileRead { environment, path, .. }
-        | Action::FileList { environment, path, .. }
-        | Action::ImageView { environment, path }
-        | Action::ArtifactPublish { environment, directory: path } => (*environment, path),
-        other => return Err(format!("`{}` reaches no file", other.operation())),
-    };
+fn file_resource(
+    action: &Action,
+    environment: EnvironmentId,
+    path: &str,
+    folded: bool,
+) -> Result<Option<Resource>, Unclear> {
     // What is not canonical here would be another file to a rule than to the system.
-    if canonical::path(path, "/").as_ref() != Ok(path) {
+    if canonical::path(path, "/").as_deref() != Ok(path) {
         return Err(format!("the path `{}` is not in canonical form", rules::shown(path)));
     }
-    let spelt = if folded { canonical::path(&canonical::folded(path), "/")? } else { path.clone() };
-    if folded && spelt == *path {
+    let spelt = if folded { canonical::path(&canonical::folded(path), "/")? } else { path.to_owned() };
+    if folded && spelt == path {
         return Ok(None);
     }
     let mut context = vec![environment_of(environment)];
-    let size = |bytes: usize| Value::from(i64::try_from(bytes).unwrap_or(i64::MAX));
+    let size = |bytes: u64| Value::from(i64::try_from(bytes).unwrap_or(i64::MAX));
     match action {
-        Action::FileWrite { content, .. } => context.push(("size_bytes", size(content.len()))),
-        Action::FileEdit { new, .. } => context.push(("size_bytes", size(new.len()))),
+        Action::FileWrite { content, .. } => context.push(("size_bytes", size(content.len() as u64))),
+        Action::FileEdit { new, .. } => context.push(("size_bytes", size(new.len() as u64))),
+        Action::FileAdd { size_bytes, .. } => context.push(("size_bytes", size(*size_bytes))),
         Action::FileSearch { pattern, glob, .. } => {
             context.push(("pattern", Value::from(pattern.as_str())));
             context.extend(glob.as_ref().map(|glob| ("glob", Value::from(glob.as_str()))));

@@ -5,7 +5,7 @@
 mod house;
 
 use bailiwick_core::{Action, Integrity};
-use bailiwick_policy::{MAX_RULES, Policies, Rules, STARTER};
+use bailiwick_policy::{MAX_RULES, OPERATIONS, Policies, Rules, STARTER};
 use bailiwick_ports::{
     Approver, ColleagueStatus, Meter, Policy, PolicyProblem, Residency, Role, Unit, Verdict, Window,
 };
@@ -28,6 +28,8 @@ fn the_starter_set_lets_a_new_user_work_at_once() {
             assert!(matches!(verdict, Verdict::Allow { .. }), "{}: {verdict:?}", action.operation());
         }
     }
+    let operations: Vec<&str> = all().iter().map(Action::operation).collect();
+    assert_eq!(operations, OPERATIONS, "one of each");
     let case = of(model());
     assert_eq!(Policies::new().decide_at(&case.request()), (0, Verdict::allow("own-model")));
     assert_eq!(Rules::starter().text(), STARTER);
@@ -263,7 +265,7 @@ fn commands_are_vectors_where_they_are_one() {
 fn operations_of_a_kind_can_be_told_apart() {
     let rules = "@id(\"read\") permit (principal, action == Action::\"file.read\", resource) when { context.operation == \"file.read\" };";
     assert_eq!(rule_of(&of(read("/a")).under(rules)).0, "allow");
-    assert_eq!(rule_of(&of(all()[12].clone()).under(rules)).0, "deny", "publishing is another operation");
+    assert_eq!(rule_of(&of(all()[13].clone()).under(rules)).0, "deny", "publishing is another operation");
 }
 
 fn refused(text: &str) -> Vec<PolicyProblem> {

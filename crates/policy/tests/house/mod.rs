@@ -12,7 +12,7 @@ use bailiwick_ports::{
     Verdict,
 };
 use bailiwick_types::{
-    ActionId, AgentId, EnvironmentId, KeyId, Millis, Principal, SessionId, TeamId, TenantId, Timestamp, UserId,
+    ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TeamId, TenantId, Timestamp, UserId,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -151,6 +151,7 @@ pub fn all() -> Vec<Action> {
         Action::CommandStop { environment, process },
         read("/workspace/a/B.txt"),
         write("/workspace/a"),
+        Action::FileAdd { environment, path: "/workspace/a".into(), file: FileId::from_u128(8), size_bytes: 9 },
         Action::FileEdit { environment, path: "/a".into(), old: "x".into(), new: "y".into(), all: false },
         Action::FileList { environment, path: "/".into(), depth: 1 },
         Action::FileSearch { environment, path: "/".into(), pattern: "x".into(), glob: Some("*.rs".into()) },
