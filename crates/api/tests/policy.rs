@@ -85,7 +85,7 @@ async fn a_new_policy_holds_for_the_next_action_of_a_running_session() {
             .collect()
     };
     let allowed = ("allowed".to_owned(), "own-environment".to_owned(), 0);
-    assert_eq!(decided(&house.get(&base).await.ok()), [allowed.clone()]);
+    assert_eq!(decided(&house.get(&base).await.ok()), std::slice::from_ref(&allowed));
     apply(&house, &no_commands(), "Stop").await;
     house.script([calls(vec![call("c2", "run_command", json!({"command": "ls"}))]), say("I may not.")]);
     let id = session["id"].as_str().unwrap();

@@ -7,7 +7,7 @@ use crate::{
     types::environment::{EnvironmentParam, FileParam, HostedParam, NetworkAccess, SelfHostedParam, SetupCommandParam},
 };
 use bailiwick_core::{
-    EnvironmentSpec,
+    EnvironmentSpec, canonical,
     environment::{Connection, Hosted, HostedFile, SelfHosted, WORKSPACE},
 };
 use bailiwick_ports::Caller;
@@ -215,14 +215,14 @@ fn check_destination(path: &str, laid: &[HostedFile], workspace: &str, at: &str)
     Ok(())
 }
 
-/// Absolute, with no empty, `.` or `..` part and nothing unprintable.
+/// Absolute, in the one form that rules are asked about, and nothing in it that another system would read otherwise.
 pub(crate) fn is_plain_path(path: &str) -> bool {
     path.len() <= MAX_PATH_BYTES
         && path.len() > 1
         && path.starts_with('/')
         && !path.chars().any(char::is_control)
         && !path.contains('\\')
-        && path[1..].split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && canonical::path(path, "/").as_deref() == Ok(path)
 }
 
 fn specify_self_hosted(app: &App, param: SelfHostedParam) -> Result<EnvironmentSpec, ApiError> {
