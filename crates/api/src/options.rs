@@ -4,11 +4,11 @@ use crate::{app::App, routes};
 use axum::Router;
 use bailiwick_engine::Handle;
 use bailiwick_gate::{Archive, ExecutorDoor};
-use bailiwick_ports::{
-    Administration, Auditor, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, LogStore, ModelCards, People, Policy, PolicyDesk, Random,
-    SignIn, Store, Tasks,
-};
 use bailiwick_ports::tokens::Tokens;
+use bailiwick_ports::{
+    Administration, Auditor, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, LogStore, ModelCards,
+    People, Policy, PolicyDesk, Random, SignIn, Store, Tasks,
+};
 use bailiwick_types::Millis;
 use std::sync::Arc;
 

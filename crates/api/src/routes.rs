@@ -6,8 +6,9 @@ use crate::{
     auth,
     error::ApiError,
     handlers::{
-        agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files, history,
-        keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams, tokens, unbuilt,
+        agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files,
+        history, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams,
+        tokens, unbuilt,
     },
 };
 use axum::{
@@ -173,7 +174,7 @@ routes! {
     Agents GET "/agents/sessions/{session_id}/subagents/{subagent_id}/turns/{turn_id}/items" SessionsRead list_subagent_turn_items unbuilt::answer, "Not built.";
     Agents GET "/agents/sessions/{session_id}/traces" SessionsRead list_session_traces unbuilt::answer, "Not built.";
 
-    Agents POST "/agents/environments" SessionsWrite create_environment environments::create, "Not built: environments are made with their sessions.";
+    Agents POST "/agents/environments" SessionsWrite create_environment unbuilt::environment, "Not built: environments are made with their sessions.";
     Agents GET "/agents/environments" SessionsRead list_environments environments::list, "Lists the environments of sessions.";
     Agents GET "/agents/environments/{environment_id}" SessionsRead get_environment environments::get, "Shows an environment.";
     Agents GET "/agents/environments/{environment_id}/files" SessionsRead list_environment_files environment_files::list, "Lists the files that a hosted environment starts with.";

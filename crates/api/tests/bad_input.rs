@@ -263,7 +263,7 @@ async fn wrong_states_and_unknown_things_are_named() {
     }
     let approval = json!({"events": [{"type": "agent.session.input.mcp_approval_request_result", "request_id": "r",
         "response": {"decision": "approve", "type": "mcp_tool_call"}}]});
-    assert_eq!(house.post(&events, approval).await.error(501)["param"], "events[0].type");
+    assert_eq!(house.post(&events, approval).await.error(400)["param"], "events[0].request_id");
     for key in ["", "a\tb", &"k".repeat(256)] {
         let body = json!({"events": [{"type": "agent.session.input.cancel"}]});
         let mut request = house.request("POST", &events, Some(&body));

@@ -9,8 +9,8 @@ mod driver;
 mod handle;
 mod live;
 mod scheduler;
-mod stops;
 mod snapshots;
+mod stops;
 mod sweep;
 
 pub use handle::{Engine, EngineError, Handle, Options, Submitted};

@@ -358,6 +358,7 @@ impl Gate {
             }
         };
         let answered = judgement.answered.clone();
+        let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));
         let (ruling, spending) = self.afford(writing, judgement, &principal, &ask.action).await?;
         let pending = match &ruling {
             Ruling::Allowed { .. } if ask.action.class() == Class::Awaited => Pending::Awaited(ask.id),
@@ -366,7 +367,6 @@ impl Gate {
             Ruling::Asked(_) => Pending::Asked(ask.id),
             Ruling::Held { by } => Pending::Held { action: ask.id, by: *by },
         };
-        let policy_version = self.judge.version(writing.lease.state.tenant);
         writing.add(Body::ActionDecided(ActionDecided {
             action: ask.id,
             turn: ask.turn,
@@ -395,7 +395,8 @@ impl Gate {
         };
         let (principal, at) = (&open.principal, writing.at);
         let case = Case { id: action, action: &open.action, principal, answers: &[], expired: false, at };
-        let judgement = self.judge.resume(state, &case).into();
+        let judgement = self.judge.resume(state, &case);
+        let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));
         let (decision, spending) = match &*open.action {
             // The call before it may have been paid for, so this one has to fit too.
             Action::ModelCall(_) => {
@@ -408,7 +409,6 @@ impl Gate {
             Ruling::Denied { .. } => Pending::Denied(action),
             _ => Pending::Permitted(action, mode),
         };
-        let policy_version = self.judge.version(writing.lease.state.tenant);
         writing.add(Body::ActionResumed(ActionResumed { action, policy_version, decision, spending }));
         writing.pending.push(pending);
         Ok(())

@@ -36,13 +36,15 @@ pub(crate) struct Case<'a> {
 pub(crate) struct Judgement {
     pub ruling: Ruling,
     pub meters: Vec<Meter>,
+    /// The policy that decided; `None` when it was not asked.
+    pub version: Option<u64>,
     /// The answer that counted.
     pub answered: Option<Answered>,
 }
 
 impl From<Ruling> for Judgement {
     fn from(ruling: Ruling) -> Self {
-        Self { ruling, meters: Vec::new(), answered: None }
+        Self { ruling, meters: Vec::new(), version: None, answered: None }
     }
 }
 
@@ -63,11 +65,13 @@ impl Judge {
         if let Some(denied) = before_policy(state, case, &facts).or_else(|| self.stop(state)) {
             return denied.into();
         }
-        match self.ask_policy(state, case, &facts, false) {
-            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters, answered: None },
+        let (version, verdict) = self.ask_policy(state, case, &facts, false);
+        let judgement = match verdict {
+            Verdict::Allow { rule, meters } => allow(rule, meters),
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
             Verdict::Ask { rule, reason, approver } => self.asked(state, case, &facts, rule, reason, approver),
-        }
+        };
+        Judgement { version: judgement.version.or(Some(version)), ..judgement }
     }
 
     /// A stop that covers the session. What runs already is ended by a cancel, and a crash does not change that: to be
@@ -88,16 +92,18 @@ impl Judge {
 
     /// Whether an action that was let through before a crash may go on. What a person had to say was said then, and only
     /// a denial stops it now.
-    pub fn resume(&self, state: &State, case: &Case<'_>) -> Ruling {
+    pub fn resume(&self, state: &State, case: &Case<'_>) -> Judgement {
         let facts = self.facts(state, case);
         if let Some(denied) = before_policy(state, case, &facts) {
-            return denied;
+            return denied.into();
         }
-        match self.ask_policy(state, case, &facts, true) {
+        let (version, verdict) = self.ask_policy(state, case, &facts, true);
+        let ruling = match verdict {
             Verdict::Allow { rule, .. } => Ruling::Allowed { rule },
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy),
             Verdict::Ask { rule, reason, .. } => deny(&rule, reason, "Ask a person.".into()),
-        }
+        };
+        Judgement { version: Some(version), ..ruling.into() }
     }
 
     /// Policy wants a person's word.
@@ -135,14 +141,15 @@ impl Judge {
             let ruling = deny(&rule, reason, "Do not try again unless the person asks for it.".into());
             return Judgement { answered, ..ruling.into() };
         }
-        let judgement = match self.ask_policy(state, case, facts, true) {
-            Verdict::Allow { rule, meters } => Judgement { ruling: Ruling::Allowed { rule }, meters, answered: None },
+        let (version, verdict) = self.ask_policy(state, case, facts, true);
+        let judgement = match verdict {
+            Verdict::Allow { rule, meters } => allow(rule, meters),
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
             Verdict::Ask { rule, .. } => {
                 deny(&rule, "it asks again for what was answered".into(), "Change the policy.".into()).into()
             }
         };
-        Judgement { answered, ..judgement }
+        Judgement { answered, version: Some(version), ..judgement }
     }
 
     fn facts(&self, state: &State, case: &Case<'_>) -> Facts {
@@ -154,8 +161,8 @@ impl Judge {
         Facts { colleague: self.directory.colleague(state.tenant, state.agent.id), person, model }
     }
 
-    fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> Verdict {
-        self.policy.decide(&PolicyRequest {
+    fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {
+        self.policy.decide_at(&PolicyRequest {
             tenant: state.tenant,
             session: state.session,
             principal: case.principal,
@@ -164,6 +171,7 @@ impl Judge {
             person: facts.person.as_deref(),
             label: &state.label,
             model: facts.model.as_ref(),
+            environment: Some(&state.environment),
             action: case.action,
             now: case.at,
             approved,
@@ -223,6 +231,10 @@ fn before_policy(state: &State, case: &Case<'_>, facts: &Facts) -> Option<Ruling
         ColleagueStatus::Retired => ("agent-retired", "the agent is retired", "Another agent has to do this."),
     };
     Some(deny(rule, reason.into(), remedy.into()))
+}
+
+fn allow(rule: String, meters: Vec<Meter>) -> Judgement {
+    Judgement { meters, ..Ruling::Allowed { rule }.into() }
 }
 
 fn deny(rule: &str, reason: String, remedy: String) -> Ruling {

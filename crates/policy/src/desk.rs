@@ -94,6 +94,7 @@ impl Desk {
             person: person.as_deref(),
             label,
             model: model.as_ref(),
+            environment: None,
             action,
             now: at,
             approved,

@@ -8,7 +8,9 @@ use crate::{
     rules::{self, KINDS},
     shell,
 };
-use bailiwick_core::{Action, ActionKind, Confidentiality, Integrity, Label, ModelCall, Purpose, canonical};
+use bailiwick_core::{
+    Action, ActionKind, Confidentiality, EnvironmentSpec, Integrity, Label, ModelCall, Purpose, canonical,
+};
 use bailiwick_ports::{Colleague, ModelCard, Person, PolicyRequest, Residency};
 use bailiwick_types::{EnvironmentId, Principal, Timestamp};
 use cedar_policy_core::{
@@ -275,13 +277,12 @@ fn leaves_walls(request: &PolicyRequest<'_>) -> bool {
             }
             None => true,
         },
-        // A function is the application's, and may send what it is given anywhere. Whether an environment is ours, with
-        // its closed walls, is not part of a request yet.
-        ActionKind::ToolCall
-        | ActionKind::EnvironmentStart
-        | ActionKind::CommandRun
-        | ActionKind::FileRead
-        | ActionKind::FileWrite => true,
+        // A function is the application's, and may send what it is given anywhere.
+        ActionKind::ToolCall => true,
+        // Our own sandbox has closed walls; somebody else's machine is outside.
+        ActionKind::EnvironmentStart | ActionKind::CommandRun | ActionKind::FileRead | ActionKind::FileWrite => {
+            !matches!(request.environment, Some(EnvironmentSpec::Hosted(_)))
+        }
     }
 }
 

@@ -94,6 +94,7 @@ fn request<'a>(principal: &'a Principal, agent: &'a AgentConfig, action: &'a Act
         person: None,
         label: &LABEL,
         model: None,
+        environment: None,
         action,
         now: Timestamp::from_millis(0),
         approved: false,

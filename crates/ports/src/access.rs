@@ -116,21 +116,29 @@ impl Scope {
     /// [`Self::TenantRead`] or [`Self::SessionsStop`] says more.
     pub const fn of_role(role: Role) -> &'static [Self] {
         use Scope::{
-            Admin, AgentsRead, AuditRead, AgentsWrite, FilesRead, FilesWrite, PeopleRead, SessionsRead, SessionsStop,
-            SessionsWrite, PolicyRead, SpendRead, TenantRead,
+            Admin, AgentsRead, AgentsWrite, AuditRead, FilesRead, FilesWrite, PeopleRead, PolicyRead, SessionsRead,
+            SessionsStop, SessionsWrite, SpendRead, TenantRead,
         };
         match role {
             Role::Admin => &[Admin],
-            Role::Builder => &[
-                AgentsRead, AgentsWrite, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead, PolicyRead,
-            ],
+            Role::Builder => {
+                &[AgentsRead, AgentsWrite, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead, PolicyRead]
+            }
             Role::Operator => &[
-                AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead, TenantRead, SessionsStop,
-                SpendRead, PolicyRead,
+                AgentsRead,
+                SessionsRead,
+                SessionsWrite,
+                FilesRead,
+                FilesWrite,
+                PeopleRead,
+                TenantRead,
+                SessionsStop,
+                SpendRead,
+                PolicyRead,
             ],
-            Role::Auditor => &[
-                AgentsRead, SessionsRead, FilesRead, PeopleRead, TenantRead, SpendRead, AuditRead, PolicyRead,
-            ],
+            Role::Auditor => {
+                &[AgentsRead, SessionsRead, FilesRead, PeopleRead, TenantRead, SpendRead, AuditRead, PolicyRead]
+            }
             Role::Member => &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite],
         }
     }
@@ -352,7 +360,12 @@ pub enum KeyDeskError {
 #[async_trait]
 pub trait KeyDesk: Send + Sync {
     /// `by` makes it. The secret is shown this once.
-    async fn create_key(&self, by: &Principal, tenant: TenantId, new: NewKey) -> Result<(KeyInfo, Secret), KeyDeskError>;
+    async fn create_key(
+        &self,
+        by: &Principal,
+        tenant: TenantId,
+        new: NewKey,
+    ) -> Result<(KeyInfo, Secret), KeyDeskError>;
     /// Both kinds, oldest first, revoked ones included.
     async fn list_keys(&self, tenant: TenantId) -> Result<Vec<KeyInfo>, KeyDeskError>;
     async fn revoke_key(&self, by: &Principal, tenant: TenantId, id: KeyId) -> Result<(), KeyDeskError>;

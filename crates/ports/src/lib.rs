@@ -23,9 +23,9 @@ pub use access::{
     AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, Reach, RequestParts, Scope,
 };
 pub use administration::{Administration, Change, DocumentWrite};
+pub use around::{Around, Fronted};
 pub use bailiwick_core::Approver;
 pub use bailiwick_types::Role;
-pub use around::{Around, Fronted};
 pub use directory::{Colleague, ColleagueStatus, Directory, Person, Strangers};
 pub use keys::{Keys, KeysError, StreamKey, WrappedKey};
 pub use ledger::{
@@ -38,7 +38,8 @@ pub use objects::{ObjectError, Objects};
 pub use people::{Colleagues, People, PeopleError};
 pub use policy::{Policy, PolicyRequest, Verdict};
 pub use policy_desk::{
-    Described, Draft, Explains, Explanation, PolicyDesk, PolicyDeskError, PolicyProblem, PolicyVersion, RuleSummary, Side,
+    Described, Draft, Explains, Explanation, PolicyDesk, PolicyDeskError, PolicyProblem, PolicyVersion, RuleSummary,
+    Side,
 };
 pub use runtime::{BoxFuture, Clock, Random, TaskHandle, Tasks};
 pub use sign_in::{SignIn, SignInError};

@@ -1,7 +1,7 @@
 //! The decision whether an action may be done.
 
 use crate::{Colleague, Meter, ModelCard, Person};
-use bailiwick_core::{Action, AgentConfig, Approver, FunctionTool, Label, Remit};
+use bailiwick_core::{Action, AgentConfig, Approver, EnvironmentSpec, FunctionTool, Label, Remit};
 use bailiwick_types::{Principal, SessionId, TenantId, Timestamp};
 
 /// Everything a decision may depend on.
@@ -20,6 +20,8 @@ pub struct PolicyRequest<'a> {
     pub label: &'a Label,
     /// The card of the model that a `model.call` goes to.
     pub model: Option<&'a ModelCard>,
+    /// Where the session's commands and files live; `None` where that is not known.
+    pub environment: Option<&'a EnvironmentSpec>,
     pub action: &'a Action,
     pub now: Timestamp,
     /// A person's answer or grant covers this action: rules that ask are satisfied.

@@ -97,12 +97,7 @@ pub trait SignIn: Send + Sync {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }
     /// Ends it; gives the path to go to as well.
-    async fn arrive(
-        &self,
-        _callback: &str,
-        _cookie: &str,
-        _back: Return,
-    ) -> Result<(SignedIn, String), SignInError> {
+    async fn arrive(&self, _callback: &str, _cookie: &str, _back: Return) -> Result<(SignedIn, String), SignInError> {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }
     /// Where a browser goes to sign out at the identity provider as well; `None` when it has no such place.

@@ -2,7 +2,10 @@
 //!
 //! Every acknowledged write is on disk. Time is the database's own clock, so that leases are judged by one clock.
 
-use crate::{AccountKey, Balance, BalanceChange, DocumentWrite, Keys, KeysError, SpendEntry, SpendQuery, SpendSum, StreamKey, WrappedKey};
+use crate::{
+    AccountKey, Balance, BalanceChange, DocumentWrite, Keys, KeysError, SpendEntry, SpendQuery, SpendSum, StreamKey,
+    WrappedKey,
+};
 use async_trait::async_trait;
 use bailiwick_types::{ActionId, Millis, NodeId, StreamId, TenantId, Timestamp};
 use bytes::Bytes;

@@ -22,7 +22,7 @@ impl Asking {
             Action::CommandRun(run) if run.command.len() % 2 == 0 => {
                 Some(Approver::Second { role: Some(Role::Operator), team: None })
             }
-            Action::EnvironmentStart { .. } if self.seed % 2 == 0 => Some(Approver::Person),
+            Action::EnvironmentStart { .. } if self.seed.is_multiple_of(2) => Some(Approver::Person),
             _ => None,
         }
     }

@@ -139,7 +139,8 @@ async fn lay_in(app: &App, caller: &Caller, params: Vec<FileParam>) -> Result<Ve
     let mut laid: Vec<HostedFile> = Vec::with_capacity(params.len());
     let mut contents: Vec<(FileId, Vec<u8>)> = Vec::new();
     for (index, param) in params.into_iter().enumerate() {
-        let (file, content) = place(app, caller, param, &laid, WORKSPACE, &format!("environment.files[{index}].")).await?;
+        let (file, content) =
+            place(app, caller, param, &laid, WORKSPACE, &format!("environment.files[{index}].")).await?;
         contents.extend(content.map(|content| (file.file, content)));
         laid.push(file);
     }

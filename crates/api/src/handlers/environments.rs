@@ -74,16 +74,6 @@ pub(crate) async fn get(call: Call) -> Answer {
     ok(resource(id, &known.view))
 }
 
-/// An environment that no session has, made ahead so that it is warm, would need somebody who answers for what it uses,
-/// and an end of its own. A sandbox starts in about a tenth of a second, so there is little to be had by it.
-pub(crate) async fn create(call: Call) -> Answer {
-    let mut error = ApiError::not_built(format!("{} /v1{}", call.route.method, call.route.path));
-    error.message = "Environments are made with their sessions in this version: name `environment` when a session is \
-        created. It is started by the first action that needs it."
-        .to_owned();
-    Err(error)
-}
-
 pub(crate) async fn list(call: Call) -> Answer {
     let mut query = call.query()?;
     let page = query.page(bits!(EnvironmentId))?;

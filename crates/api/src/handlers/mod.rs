@@ -22,10 +22,10 @@ pub(crate) mod policy_simulation;
 pub(crate) mod receipts;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
+pub(crate) mod spend;
 pub(crate) mod stops;
 pub(crate) mod teams;
 pub(crate) mod tokens;
-pub(crate) mod spend;
 pub(crate) mod unbuilt;
 
 use axum::{Json, response::IntoResponse};

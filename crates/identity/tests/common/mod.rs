@@ -155,7 +155,11 @@ impl Store for Documents {
         drop(change);
         other()
     }
-    async fn balance(&self, _: TenantId, _: &bailiwick_ports::AccountKey) -> Result<bailiwick_ports::Balance, StoreError> {
+    async fn balance(
+        &self,
+        _: TenantId,
+        _: &bailiwick_ports::AccountKey,
+    ) -> Result<bailiwick_ports::Balance, StoreError> {
         other()
     }
     async fn spend(&self, _: bailiwick_ports::SpendQuery) -> Result<Vec<bailiwick_ports::SpendSum>, StoreError> {

@@ -21,9 +21,12 @@ pub(super) struct History {
     entries: Vec<Arc<Entry>>,
     /// The items, separated by commas.
     pub items: Vec<u8>,
-    tools: Option<(Arc<[ToolSpec]>, Arc<[u8]>)>,
+    tools: Option<EncodedTools>,
     used: u64,
 }
+
+/// Tools, and the bytes that say them.
+type EncodedTools = (Arc<[ToolSpec]>, Arc<[u8]>);
 
 impl History {
     /// How many of these entries are encoded already. When they are others than before, none.

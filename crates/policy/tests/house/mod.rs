@@ -177,6 +177,7 @@ impl Case {
             person: self.person.as_ref(),
             label: &self.label,
             model: self.model.as_ref(),
+            environment: None,
             action: &self.action,
             now: self.now,
             approved: self.approved,

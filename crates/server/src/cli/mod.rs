@@ -2,13 +2,13 @@
 
 mod audit;
 mod money;
-mod policy;
 mod people;
+mod policy;
 
 pub use audit::{About, Audit};
 pub use money::{Budget, Format, Part, Payer, Per, Spend};
-pub use policy::{Described, Policy};
 pub use people::{Login, Logout, RoleName, Team, User, Who};
+pub use policy::{Described, Policy};
 
 use crate::logs::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -273,14 +273,11 @@ impl Client {
         };
         let failure = Failure::new(exit, said);
         match (exit, self.key.is_some()) {
-            (Exit::SignIn, false) => {
-                failure
-                    .help("sign in with `bailiwick login`, or give a key with --key or $BAILIWICK_KEY")
-                    .help("or use --data DIR on the server's own machine")
-            }
-            (Exit::SignIn, true) => {
-                failure.help("sign in again with `bailiwick login`, or make another key: bailiwick key create --data DIR")
-            }
+            (Exit::SignIn, false) => failure
+                .help("sign in with `bailiwick login`, or give a key with --key or $BAILIWICK_KEY")
+                .help("or use --data DIR on the server's own machine"),
+            (Exit::SignIn, true) => failure
+                .help("sign in again with `bailiwick login`, or make another key: bailiwick key create --data DIR"),
             _ => failure,
         }
     }

@@ -17,18 +17,21 @@ pub(super) enum Known {
 use Known::{Named, Table, Value};
 
 /// The whole file. Tests compare it with what the structs read.
-pub(super) const FILE: Known =
-    Table(&[("server", SERVER), ("limits", LIMITS), ("money", MONEY), ("identity", super::identity::IDENTITY), ("audit", AUDIT), ("models", Named(&MODEL)), ("executors", Named(&EXECUTOR))]);
+pub(super) const FILE: Known = Table(&[
+    ("server", SERVER),
+    ("limits", LIMITS),
+    ("money", MONEY),
+    ("identity", super::identity::IDENTITY),
+    ("audit", AUDIT),
+    ("models", Named(&MODEL)),
+    ("executors", Named(&EXECUTOR)),
+]);
 
 pub(super) const SERVER: Known =
     Table(&[("listen", Value), ("public_url", Value), ("log_format", Value), ("shutdown_seconds", Value)]);
 
-pub(super) const LIMITS: Known = Table(&[
-    ("driven_sessions", Value),
-    ("connections", Value),
-    ("sandboxes", Value),
-    ("sandbox_idle_ms", Value),
-]);
+pub(super) const LIMITS: Known =
+    Table(&[("driven_sessions", Value), ("connections", Value), ("sandboxes", Value), ("sandbox_idle_ms", Value)]);
 
 pub(super) const AUDIT: Known = Table(&[("checkpoints", Value)]);
 

@@ -90,11 +90,7 @@ fn wrong_types_and_values_name_their_line() {
         ("[executors.lab]\nurl = \"wss://lab\"\n", ":1:1:", "token_file"),
         ("[identity]\nbrowser_hours = 0\n", ":2:1:", "must be 1 to 720"),
         ("[identity.oidc]\nissuer = \"https://id\"\n", ":1:", "client_id"),
-        (
-            "[identity.oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\ndefault_roles = [\"boss\"]\n",
-            ":4:",
-            "boss",
-        ),
+        ("[identity.oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\ndefault_roles = [\"boss\"]\n", ":4:", "boss"),
         (
             "[identity.oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\ndefault_roles = []\n",
             ":4:1:",

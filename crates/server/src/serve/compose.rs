@@ -22,8 +22,10 @@ use bailiwick_gate::{Administrator, Archive, Gate, Model, MoneyRules, Unpriced};
 use bailiwick_identity::{Bootstrapped, Credentials, FileKek, LogKeys, OsRandom, Reception, Sealing};
 use bailiwick_models::Models;
 use bailiwick_policy::{Desk, DeskParts, Policies};
-use bailiwick_ports::{Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks};
 use bailiwick_ports::tokens::Tokens;
+use bailiwick_ports::{
+    Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks,
+};
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -127,8 +129,7 @@ impl House {
             clock: Arc::clone(&world.clock),
         };
         let desk = policy_desk(desk).await?;
-        let gate =
-            Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock));
+        let gate = Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock));
         let gate = gate.with_cards(Arc::clone(&cards)).with_directory(roster.clone()).with_money(money(loaded));
         let gate = Arc::new(gate);
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);

@@ -53,5 +53,7 @@ pub fn append(stream: StreamId, epoch: u64, position: u64, size: usize) -> Appen
         due: Due::Now,
         release: false,
         snapshot: None,
+        balances: Vec::new(),
+        spend: Vec::new(),
     }
 }

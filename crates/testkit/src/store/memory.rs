@@ -31,7 +31,13 @@ pub struct MemoryStore {
 
 impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Arc::default(), clock, faults: Faults::default(), records_read: Arc::default(), logs: Arc::default() }
+        Self {
+            state: Arc::default(),
+            clock,
+            faults: Faults::default(),
+            records_read: Arc::default(),
+            logs: Arc::default(),
+        }
     }
 
     /// Records that were handed out so far: what reading streams has cost.
