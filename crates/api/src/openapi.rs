@@ -40,6 +40,7 @@ use crate::{
     },
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -211,7 +212,7 @@ pub fn openapi() -> String {
         },
     });
     // INVARIANT: a JSON value has a text.
-    let text = serde_json::to_string_pretty(&document).expect("a document is JSON");
+    let text = serde_json::to_string_pretty(&sorted(document)).expect("a document is JSON");
     format!("{text}\n")
 }
 
@@ -307,6 +308,19 @@ fn responses(shape: Option<&Shape>) -> Value {
 
 fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// With the keys of every object in alphabetical order, whatever order maps keep in this build: another room may switch
+/// on the feature of `serde_json` that keeps them as they were written.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<String, Value> = fields.into_iter().collect();
+            Value::Object(fields.into_iter().map(|(key, value)| (key, sorted(value))).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        plain => plain,
+    }
 }
 
 /// `None` for what is not built.

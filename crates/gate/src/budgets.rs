@@ -1,34 +1,22 @@
-//! The budgets of each tenant, as the gate asks them: in memory, in step with the documents that hold them.
-//!
-//! A budget that cannot be read is an error, and then nothing of that tenant is driven: an unreadable limit is not the
-//! same as none.
+//! The budgets of each tenant, as the gate asks them.
 
-use crate::GateError;
+use crate::{GateError, shelf::Shelf};
 use bailiwick_core::Budget;
 use bailiwick_ports::{
     Administration, Change, DocumentWrite, Keys, Store, StoreError, StreamKey,
-    store::{Document, DocumentKind, Page},
+    store::{Document, DocumentKind},
 };
 use bailiwick_types::{BudgetId, Money, Principal, TenantId, Timestamp};
 use serde_json::json;
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
-use tokio::sync::Mutex;
+use std::sync::Arc;
 
 /// Budgets of one tenant.
 pub const MAX_BUDGETS: usize = 1000;
 /// Writers that meet each other try again this often.
 const MAX_CONFLICTS: usize = 4;
 
-pub struct Budgets {
-    store: Arc<dyn Store>,
-    keys: Arc<dyn Keys>,
-    kept: RwLock<HashMap<TenantId, Arc<[KnownBudget]>>>,
-    /// Who reads later must not be overtaken by who read earlier.
-    reading: Mutex<()>,
-}
+/// The budgets of each tenant.
+pub struct Budgets(Shelf<KnownBudget>);
 
 /// A budget with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,45 +48,22 @@ impl From<StoreError> for BudgetError {
 
 impl Budgets {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>) -> Self {
-        Self { store, keys, kept: RwLock::default(), reading: Mutex::default() }
+        Self(Shelf::new(store, keys, DocumentKind::Budget, MAX_BUDGETS, open))
     }
 
     /// The budgets of a tenant whose session is being driven.
     pub(crate) fn of(&self, tenant: TenantId) -> Option<Arc<[KnownBudget]>> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+        self.0.known(tenant)
     }
 
     /// All budgets of a tenant, oldest first.
     pub async fn list(&self, tenant: TenantId) -> Result<Arc<[KnownBudget]>, GateError> {
-        match self.of(tenant) {
-            Some(known) => Ok(known),
-            None => self.refresh(tenant).await,
-        }
+        self.0.list(tenant).await
     }
 
     /// Reads them again. To be called after every change, before it is answered.
     pub async fn refresh(&self, tenant: TenantId) -> Result<Arc<[KnownBudget]>, GateError> {
-        let _reading = self.reading.lock().await;
-        let page = Page { limit: MAX_BUDGETS as u32, ..Page::default() };
-        let found = self.store.documents(tenant, DocumentKind::Budget, page).await?;
-        let documents = found.map(|(documents, _)| documents).unwrap_or_default();
-        let mut known = Vec::with_capacity(documents.len());
-        if !documents.is_empty() {
-            let key = self.key(tenant).await?;
-            for document in &documents {
-                known.push(open(&*key, document)?);
-            }
-        }
-        let known: Arc<[KnownBudget]> = known.into();
-        self.kept.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, Arc::clone(&known));
-        Ok(known)
-    }
-
-    async fn key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, GateError> {
-        let tenants = self.store.tenants().await?;
-        let tenant = tenants.into_iter().find(|known| known.id == tenant);
-        let tenant = tenant.ok_or_else(|| GateError::Unreadable("budgets of a tenant that is not there".into()))?;
-        Ok(tenant.open_key(&*self.keys)?)
+        self.0.refresh(tenant).await
     }
 
     /// Sets the limit of the budget of this payer, window and kind, which is made where there is none. It counts from the
@@ -120,7 +85,7 @@ impl Budgets {
             }
             let version = before.map_or(1, |before| before.version + 1);
             let created = before.map_or(at, |before| before.created);
-            let document = seal(&*self.key(tenant).await?, id, version, created, at, &budget);
+            let document = seal(&*self.0.key(tenant).await?, id, version, created, at, &budget);
             let details = json!({"budget": budget, "limit_before": before.map(|before| before.budget.limit)});
             let change = Change {
                 tenant,

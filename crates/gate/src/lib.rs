@@ -16,6 +16,7 @@ mod ledger;
 mod orphans;
 mod permit;
 mod replay;
+mod shelf;
 mod spending;
 mod stops;
 

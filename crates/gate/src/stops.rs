@@ -1,33 +1,22 @@
-//! The stops of each tenant, as the gate asks them: in memory, in step with the documents that hold them.
-//!
-//! A stop that cannot be read is an error, and then nothing of that tenant is driven.
+//! The stops of each tenant, as the gate asks them.
 
-use crate::GateError;
+use crate::{GateError, shelf::Shelf};
 use bailiwick_core::{StopOrder, StopScope};
 use bailiwick_ports::{
     Administration, Change, DocumentWrite, Keys, Store, StoreError, StreamKey,
-    store::{Document, DocumentKind, Page},
+    store::{Document, DocumentKind},
 };
 use bailiwick_types::{AgentId, Principal, SessionId, TeamId, TenantId};
 use serde_json::json;
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
-use tokio::sync::Mutex;
+use std::sync::Arc;
 
 /// Stops of one tenant at the same time. Who needs more stops the tenant.
 pub const MAX_STOPS: usize = 1000;
 /// Writers that meet each other try again this often.
 const MAX_CONFLICTS: usize = 4;
 
-pub struct Stops {
-    store: Arc<dyn Store>,
-    keys: Arc<dyn Keys>,
-    kept: RwLock<HashMap<TenantId, Arc<[StopOrder]>>>,
-    /// Who reads later must not be overtaken by who read earlier.
-    reading: Mutex<()>,
-}
+/// The stops of each tenant.
+pub struct Stops(Shelf<StopOrder>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StopError {
@@ -47,7 +36,7 @@ impl From<StoreError> for StopError {
 
 impl Stops {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>) -> Self {
-        Self { store, keys, kept: RwLock::default(), reading: Mutex::default() }
+        Self(Shelf::new(store, keys, DocumentKind::Stop, MAX_STOPS, open))
     }
 
     /// The stop that covers a session, the widest first.
@@ -58,42 +47,14 @@ impl Stops {
         agent: AgentId,
         team: Option<TeamId>,
     ) -> Option<StopOrder> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        let covering = kept.get(&tenant)?.iter().filter(|stop| stop.scope.covers(session, agent, team));
+        let known = self.0.known(tenant)?;
+        let covering = known.iter().filter(|stop| stop.scope.covers(session, agent, team));
         covering.min_by_key(|stop| matches!(stop.scope, StopScope::Session { .. })).cloned()
     }
 
     /// All stops of a tenant, oldest first.
     pub async fn list(&self, tenant: TenantId) -> Result<Arc<[StopOrder]>, GateError> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
-        match kept {
-            Some(known) => Ok(known),
-            None => self.refresh(tenant).await,
-        }
-    }
-
-    async fn refresh(&self, tenant: TenantId) -> Result<Arc<[StopOrder]>, GateError> {
-        let _reading = self.reading.lock().await;
-        let page = Page { limit: MAX_STOPS as u32, ..Page::default() };
-        let found = self.store.documents(tenant, DocumentKind::Stop, page).await?;
-        let documents = found.map(|(documents, _)| documents).unwrap_or_default();
-        let mut known = Vec::with_capacity(documents.len());
-        if !documents.is_empty() {
-            let key = self.key(tenant).await?;
-            for document in &documents {
-                known.push(open(&*key, document)?);
-            }
-        }
-        let known: Arc<[StopOrder]> = known.into();
-        self.kept.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, Arc::clone(&known));
-        Ok(known)
-    }
-
-    async fn key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, GateError> {
-        let tenants = self.store.tenants().await?;
-        let tenant = tenants.into_iter().find(|known| known.id == tenant);
-        let tenant = tenant.ok_or_else(|| GateError::Unreadable("stops of a tenant that is not there".into()))?;
-        Ok(tenant.open_key(&*self.keys)?)
+        self.0.list(tenant).await
     }
 
     /// Nothing that it covers is begun from here on. Stopping what is stopped already changes nothing.
@@ -104,14 +65,14 @@ impl Stops {
         stop: StopOrder,
     ) -> Result<StopOrder, StopError> {
         for _ in 0..MAX_CONFLICTS {
-            let known = self.refresh(tenant).await?;
+            let known = self.0.refresh(tenant).await?;
             if let Some(there) = known.iter().find(|known| known.scope == stop.scope) {
                 return Ok(there.clone());
             }
             if known.len() >= MAX_STOPS {
                 return Err(StopError::TooMany);
             }
-            let document = seal(&*self.key(tenant).await?, tenant, &stop);
+            let document = seal(&*self.0.key(tenant).await?, tenant, &stop);
             let change = Change {
                 tenant,
                 by: stop.by.clone(),
@@ -125,7 +86,7 @@ impl Stops {
                 Err(StoreError::Conflict) => {}
                 done => {
                     done?;
-                    self.refresh(tenant).await?;
+                    self.0.refresh(tenant).await?;
                     return Ok(stop);
                 }
             }
@@ -142,7 +103,7 @@ impl Stops {
         scope: StopScope,
         reason: Option<String>,
     ) -> Result<StopOrder, StopError> {
-        let known = self.refresh(tenant).await?;
+        let known = self.0.refresh(tenant).await?;
         let stop = known.iter().find(|known| known.scope == scope).cloned().ok_or(StopError::Unknown)?;
         let change = Change {
             tenant,
@@ -154,7 +115,7 @@ impl Stops {
             documents: vec![DocumentWrite::Remove { kind: DocumentKind::Stop, id: scope.bits(tenant) }],
         };
         administration.change(change).await?;
-        self.refresh(tenant).await?;
+        self.0.refresh(tenant).await?;
         Ok(stop)
     }
 }

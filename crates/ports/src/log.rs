@@ -144,7 +144,8 @@ pub struct Settlement {
     pub cost: Option<i64>,
 }
 
-/// An outcome for a receipt of the same stream that is in the index, or comes with the same [`Advance`].
+/// An outcome for a receipt of the same stream that is in the index, or comes with the same [`Advance`]: for the last one
+/// of its action, which has several when a person was asked about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptOutcome {
     pub action: ActionId,

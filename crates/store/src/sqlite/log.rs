@@ -261,11 +261,15 @@ async fn write_receipts(
     Ok(())
 }
 
-/// An action's outcome is in the stream of its decision, so that no other stream can change its receipt.
+/// An action's outcome is in the stream of its decision, so that no other stream can change its receipt; an action that
+/// a person was asked about has several, and the outcome is of the last.
 fn outcome_script(chunk: &[ReceiptOutcome], streams: &Streams) -> Script {
     let mut script =
         Script::new("UPDATE receipts SET settled = o.column3, effect = o.column4, cost = o.column5 FROM (VALUES ");
-    script.tuples(5, chunk.len()).add(") o WHERE action = o.column1 AND place >> 32 = o.column2");
+    script
+        .tuples(5, chunk.len())
+        .add(") o WHERE action = o.column1 AND place = (SELECT max(last.place) FROM receipts last ");
+    script.add("WHERE last.action = o.column1 AND last.place >> 32 = o.column2)");
     for ReceiptOutcome { action, stream, settlement } in chunk {
         script.bind(bytes_of(action.to_u128())).bind(streams.get(stream).copied().unwrap_or_default());
         script.bind(integer(settlement.position)).bind(&settlement.effect[..]).bind(settlement.cost);
@@ -374,7 +378,7 @@ impl LogStore for SqliteStore {
     async fn receipt(&self, tenant: TenantId, action: ActionId) -> Result<Option<ReceiptRow>, StoreError> {
         let mut script = Script::new(RECEIPT);
         script
-            .add("receipts r CROSS JOIN streams s ON s.no = r.place >> 32 AND s.tenant = ? WHERE r.action = ? LIMIT 1");
+            .add("receipts r CROSS JOIN streams s ON s.no = r.place >> 32 AND s.tenant = ? WHERE r.action = ? ORDER BY r.place DESC LIMIT 1");
         script.bind_id(tenant.to_u128()).bind_id(action.to_u128());
         self.read().first(script, receipt_row).await
     }

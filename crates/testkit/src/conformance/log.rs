@@ -23,6 +23,7 @@ pub const CHECKS: &[Check] = checks![
     receipts_are_found_by_every_part_of_the_filter,
     receipts_are_listed_in_pages,
     an_outcome_is_of_its_own_stream,
+    an_outcome_is_of_its_actions_last_receipt,
     another_tenants_log_is_not_seen,
 ];
 
@@ -323,6 +324,27 @@ async fn an_outcome_is_of_its_own_stream(kit: Kit) {
     kit.log().advance(next).await.unwrap();
     let found = kit.log().receipt(tenant, ActionId::from_u128(100)).await.unwrap().unwrap();
     assert_eq!(found.outcome.unwrap().effect, "confirmed");
+}
+
+async fn an_outcome_is_of_its_actions_last_receipt(kit: Kit) {
+    let tenant = kit.tenant();
+    kit.log().create_log(tenant, Bytes::new()).await.unwrap();
+    let stream = filled(&kit, tenant, 2).await;
+    let asked = ReceiptRow { decision: "asked".into(), ..receipt(stream, 0) };
+    let allowed = ReceiptRow { action: asked.action, ..receipt(stream, 1) };
+    let (action, settlement) =
+        (asked.action.unwrap(), Settlement { position: 2, effect: "confirmed".into(), cost: None });
+    let both = Advance {
+        receipts: vec![asked, allowed],
+        outcomes: vec![ReceiptOutcome { action, stream, settlement }],
+        ..advance(tenant, 0, vec![run(stream, 1, 0, 2)])
+    };
+    kit.log().advance(both).await.unwrap();
+    let query = ReceiptQuery { filter: ReceiptFilter::default(), descending: false, after: None, limit: 9 };
+    let (found, _) = kit.log().receipts(tenant, &query).await.unwrap().unwrap();
+    let told: Vec<(&str, bool)> = found.iter().map(|row| (&row.decision[..], row.outcome.is_some())).collect();
+    assert_eq!(told, [("asked", false), ("allowed", true)]);
+    assert_eq!(kit.log().receipt(tenant, action).await.unwrap().unwrap().decision, "allowed");
 }
 
 async fn another_tenants_log_is_not_seen(kit: Kit) {

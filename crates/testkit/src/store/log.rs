@@ -114,7 +114,7 @@ impl LogStore for MemoryStore {
         log.receipts.extend(advance.receipts.into_iter().map(|row| (row.index, row)));
         for outcome in advance.outcomes {
             let of = |row: &&mut ReceiptRow| row.action == Some(outcome.action) && row.stream == outcome.stream;
-            for row in log.receipts.values_mut().filter(of) {
+            if let Some(row) = log.receipts.values_mut().filter(of).max_by_key(|row| row.position) {
                 row.outcome = Some(outcome.settlement.clone());
             }
         }
@@ -175,7 +175,8 @@ impl LogStore for MemoryStore {
     async fn receipt(&self, tenant: TenantId, action: ActionId) -> Result<Option<ReceiptRow>, StoreError> {
         let logs = self.logs();
         let rows = logs.logs.get(&tenant).into_iter().flat_map(|log| log.receipts.values());
-        Ok(rows.into_iter().find(|row| row.action == Some(action)).cloned())
+        let of = |row: &&ReceiptRow| row.action == Some(action);
+        Ok(rows.into_iter().filter(of).max_by_key(|row| row.position).cloned())
     }
 
     async fn receipts(
