@@ -206,7 +206,8 @@ impl SignIns {
         let Some((person, valid_from)) = self.roster.active(self.tenant, user) else {
             return Err(AuthError::Disabled);
         };
-        if valid_from.is_some_and(|from| since < from) {
+        // What was opened in the very millisecond in which it was closed stays closed.
+        if valid_from.is_some_and(|from| since <= from) {
             return Err(AuthError::Unknown);
         }
         Ok(Caller {
