@@ -2,14 +2,9 @@
 //! sandbox was ended while nobody used it.
 
 use crate::scheduler::Scheduler;
-use bailiwick_core::{
-    EnvironmentSpec, EnvironmentStatus,
-    record::{Input, InputEnvelope},
-    session::State,
-};
-use bailiwick_gate::{GateError, Journal};
-use bailiwick_ports::store::Submission;
-use bailiwick_types::{Principal, SessionId};
+use bailiwick_core::{EnvironmentSpec, EnvironmentStatus, record::Input, session::State};
+use bailiwick_gate::GateError;
+use bailiwick_types::SessionId;
 
 /// Before a session is driven: when it believes in an executor that has no connection here, or in a sandbox that was
 /// suspended, it is told.
@@ -38,11 +33,5 @@ pub(crate) async fn tell(scheduler: &Scheduler, session: SessionId, state: &Stat
 }
 
 async fn submit(scheduler: &Scheduler, session: SessionId, status: EnvironmentStatus) -> Result<(), GateError> {
-    let options = &scheduler.options;
-    let Some(head) = options.store.head(session.into()).await? else { return Ok(()) };
-    let journal = Journal::open(&*options.keys, head.tenant, session.into(), &head.key)?;
-    let input = InputEnvelope { orderer: Principal::Operator, input: Input::Environment { status } };
-    let inputs = vec![journal.seal_input(&input)];
-    options.store.submit(Submission { tenant: head.tenant, stream: session.into(), inputs, idempotency: None }).await?;
-    Ok(())
+    scheduler.tell(session, Input::Environment { status }).await
 }

@@ -1,7 +1,10 @@
 //! Which sessions are driven: those that were just given something, and those that the store says are due.
 
 use crate::{driver, handle::Options, live::Channels};
-use bailiwick_types::{Millis, SessionId, Timestamp};
+use bailiwick_core::record::{Input, InputEnvelope};
+use bailiwick_gate::{GateError, Journal};
+use bailiwick_ports::store::Submission;
+use bailiwick_types::{Millis, Principal, SessionId, Timestamp};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,6 +37,16 @@ impl Scheduler {
 
     pub(crate) fn driven(&self) -> usize {
         self.map().len()
+    }
+
+    /// Gives a session an input of the house's own. It is on disk when this returns.
+    pub(crate) async fn tell(&self, session: SessionId, input: Input) -> Result<(), GateError> {
+        let (store, stream) = (&self.options.store, session.into());
+        let Some(head) = store.head(stream).await? else { return Ok(()) };
+        let journal = Journal::open(&*self.options.keys, head.tenant, stream, &head.key)?;
+        let inputs = vec![journal.seal_input(&InputEnvelope { orderer: Principal::Operator, input })];
+        store.submit(Submission { tenant: head.tenant, stream, inputs, idempotency: None }).await?;
+        Ok(())
     }
 
     /// Has every driver look at what stands.

@@ -4,25 +4,16 @@
 //! input like any other: it is on disk before it is obeyed, and a crash does not lose it.
 
 use crate::scheduler::Scheduler;
-use bailiwick_core::{
-    record::{Input, InputEnvelope},
-    session::State,
-};
-use bailiwick_gate::{GateError, Journal};
-use bailiwick_ports::store::Submission;
-use bailiwick_types::{Principal, SessionId};
+use bailiwick_core::{record::Input, session::State};
+use bailiwick_gate::GateError;
+use bailiwick_types::SessionId;
 
 /// Cancels the running turn of a stopped session. `true` when there is now an input to take in.
 pub(crate) async fn obey(scheduler: &Scheduler, session: SessionId, state: &State) -> Result<bool, GateError> {
-    let options = &scheduler.options;
     let runs = state.turn_id().is_some() && !state.is_cancelling();
-    if !runs || !options.gate.is_stopped(state) {
+    if !runs || !scheduler.options.gate.is_stopped(state) {
         return Ok(false);
     }
-    let Some(head) = options.store.head(session.into()).await? else { return Ok(false) };
-    let journal = Journal::open(&*options.keys, head.tenant, session.into(), &head.key)?;
-    let cancel = InputEnvelope { orderer: Principal::Operator, input: Input::Cancel };
-    let inputs = vec![journal.seal_input(&cancel)];
-    options.store.submit(Submission { tenant: head.tenant, stream: session.into(), inputs, idempotency: None }).await?;
+    scheduler.tell(session, Input::Cancel).await?;
     Ok(true)
 }
