@@ -116,9 +116,19 @@ def test_a_file_is_staged_in_an_environment_that_waits(client, sessions):
     assert (staged.file.path, staged.file.size_bytes) == ("/workspace/input/data.csv", 6)
     with sessions.stream(session.id, input="read the upload") as stream:
         assert stream.get_final_result().output_text == "7,8,9"
-    with pytest.raises(openai.APIStatusError) as running:
-        environments.files.list(session.environment.id)
-    assert running.value.status_code == 501 and "only a turn can do" in running.value.message
+    # It is looked into, page by page, and the model is told nothing of that.
+    environments.files.upload(session.environment.id, file=("b.csv", b"1\n"), path="/workspace/b.csv")
+    for order, names in [("asc", ["b.csv", "input/data.csv"]), ("desc", ["input/data.csv", "b.csv"])]:
+        listed = list(environments.files.list(session.environment.id, limit=1, order=order))
+        assert [file.path for file in listed] == [f"/workspace/{name}" for name in names]
+        assert {file.path: file.size_bytes for file in listed} == {"/workspace/b.csv": 2, "/workspace/input/data.csv": 6}
+    below = environments.files.list(session.environment.id, path="/workspace/input")
+    assert [file.path for file in below.data] == ["/workspace/input/data.csv"] and not below.has_more
+    with sessions.stream(session.id, input="read the upload") as stream:
+        assert stream.get_final_result().output_text == "7,8,9"
+    with pytest.raises(openai.BadRequestError) as elsewhere:
+        environments.files.list(session.environment.id, path="/etc")
+    assert elsewhere.value.param == "path"
     with pytest.raises(openai.APIStatusError) as warm:
         environments.create(environment=HOSTED)
     assert warm.value.status_code == 501 and "made with their sessions" in warm.value.message

@@ -4,8 +4,12 @@
 
 mod common;
 
+use bailiwick_core::{Action, Approver};
+use bailiwick_ports::{Policy, PolicyRequest, Verdict};
+use bailiwick_types::TenantId;
 use common::{House, call, calls, say};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn id(object: &Value) -> String {
     object["id"].as_str().unwrap().to_owned()
@@ -68,8 +72,101 @@ async fn a_file_for_a_running_environment_is_laid_in_by_an_action() {
     ] {
         assert_eq!(house.post(&path, file).await.error(400)["param"], param);
     }
-    let error = house.get(&path).await.error(501);
-    assert!(error["message"].as_str().unwrap().contains("only a turn can do"), "{error}");
+}
+
+fn paths(page: &Value) -> Vec<&str> {
+    page["data"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_files_of_a_running_environment_are_looked_at_by_an_action() {
+    let house = House::new().await;
+    let (session, path) = running(&house, json!({"model": "main"})).await;
+    for name in ["a/x", "a/y", "b"] {
+        house.post(&path, inline(&format!("/workspace/{name}"))).await.ok();
+    }
+    let first = house.get(&format!("{path}?limit=2")).await.ok();
+    assert_eq!((paths(&first), &first["has_more"]), (vec!["/workspace/b", "/workspace/a/y"], &json!(true)));
+    assert_eq!(
+        (&first["data"][0]["object"], &first["data"][0]["size_bytes"]),
+        (&json!("agent.environment.file"), &json!(2))
+    );
+    let next = first["next"].as_str().unwrap();
+    let last = house.get(&format!("{path}?limit=2&page={next}")).await.ok();
+    assert_eq!((paths(&last), &last["has_more"], &last["next"]), (vec!["/workspace/a/x"], &json!(false), &Value::Null));
+    let below = house.get(&format!("{path}?order=asc&path=/workspace/a")).await.ok();
+    assert_eq!(paths(&below), ["/workspace/a/x", "/workspace/a/y"]);
+    assert_eq!(paths(&house.get(&format!("{path}?path=/workspace/none")).await.ok()), Vec::<&str>::new());
+
+    // Each look has its receipt, on behalf of whoever looked, and neither item nor history.
+    let looks = receipts(&house, &session, "file.list").await;
+    assert_eq!(looks.len(), 4);
+    assert!(looks[0].to_string().contains("key_"), "{}", looks[0]);
+    let shown = house.get(&format!("/v1/agents/sessions/{session}")).await.ok();
+    assert_eq!(shown["status"], "idle", "whoever was answered may begin the next turn");
+    assert_eq!(house.model.seen.lock().unwrap().len(), 2, "no model was asked for a look");
+    let items = house.get(&format!("/v1/agents/sessions/{session}/items?limit=100")).await.ok();
+    assert!(!items.to_string().contains("/workspace/a/x"), "{items}");
+
+    for (query, param) in [
+        ("path=/etc", "path"),
+        ("path=/workspace/../etc", "path"),
+        ("path=/workspacex", "path"),
+        ("page=zzz", "page"),
+        ("limit=0", "limit"),
+        ("order=up", "order"),
+    ] {
+        assert_eq!(house.get(&format!("{path}?{query}")).await.error(400)["param"], param, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_may_not_be_is_refused_with_the_rule() {
+    let house = House::new().await;
+    let remit = json!({"allow": ["model.call", "environment.*", "command.*", "artifact.*"]});
+    let (session, path) = running(&house, json!({"model": "main", "bailiwick": {"remit": remit}})).await;
+    let error = house.get(&path).await.error(403);
+    assert!(error["message"].as_str().unwrap().contains("file.list"), "{error}");
+    assert_eq!(receipts(&house, &session, "file.list").await.len(), 1, "a refusal is a receipt too");
+
+    // A rule that would ask a person refuses it: whoever looks does not wait for days.
+    let house = House::under(bailiwick_api::Limits::default(), Arc::new(AsksAboutLooks)).await;
+    let (_, path) = running(&house, json!({"model": "main"})).await;
+    let error = house.get(&path).await.error(403);
+    assert!(error["message"].as_str().unwrap().contains("looks-are-asked"), "{error}");
+}
+
+struct AsksAboutLooks;
+
+impl Policy for AsksAboutLooks {
+    fn version(&self, _: TenantId) -> u64 {
+        1
+    }
+
+    fn decide(&self, request: &PolicyRequest<'_>) -> Verdict {
+        let (rule, reason) = ("looks-are-asked".to_owned(), "it is private".to_owned());
+        match request.action {
+            Action::FileList { .. } => Verdict::Ask { rule, reason, approver: Approver::Person },
+            _ => Verdict::allow("all-else"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_while_the_model_thinks_joins_the_turn() {
+    let house = House::new().await;
+    let (session, path) = running(&house, json!({"model": "main"})).await;
+    house.post(&path, inline("/workspace/a")).await.ok();
+    house.script([calls(vec![call("c2", "run_command", json!({"command": "slow"}))]), say("Done.")]);
+    let message = json!({"role": "user", "content": [{"type": "input_text", "text": "Go on"}]});
+    let input = json!({"events": [{"type": "agent.session.input.message", "input": [message]}]});
+    assert_eq!(house.post(&format!("/v1/agents/sessions/{session}/events"), input).await.status, 202);
+    house.until(&session, |session| session["status"] == "in_progress").await;
+    assert_eq!(paths(&house.get(&path).await.ok()), ["/workspace/a"]);
+    house.executor.release.notify_one();
+    house.until(&session, |session| session["status"] == "idle").await;
+    let turns = house.get(&format!("/v1/agents/sessions/{session}/turns")).await.ok();
+    assert_eq!(turns["data"].as_array().unwrap().len(), 3, "the first, the file's, and this one: a look made none");
 }
 
 #[tokio::test]
@@ -95,6 +192,9 @@ async fn an_executor_that_is_not_there_gets_no_file() {
     let error = house.post(&path, inline("/w/x")).await.error(409);
     assert_eq!(error["code"], "file_not_added");
     assert!(error["message"].as_str().unwrap().contains("start its executor"), "{error}");
+    let error = house.get(&path).await.error(409);
+    assert_eq!(error["code"], "files_not_listed");
+    assert!(error["message"].as_str().unwrap().contains("list the files again"), "{error}");
 
     // One that we dial is started for it; the paths are those of its own workspace.
     let own = json!({"type": "self_hosted", "workspace_directory": "/w", "bailiwick": {"executor": "lab"}});

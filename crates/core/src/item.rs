@@ -6,6 +6,7 @@ use crate::{
 };
 use bailiwick_types::{
     ActionId, AgentId, ArtifactId, EnvironmentId, ItemId, Money, Principal, SessionId, Timestamp, TokenUsage, TurnId,
+    VaultId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -196,6 +197,11 @@ pub struct SessionView {
     pub auto_review: bool,
     #[serde(default, skip_serializing_if = "Label::is_usual")]
     pub label: Label,
+    /// Of what lies in its environment. It joins the session's with whatever is read there.
+    #[serde(default = "Label::nothing")]
+    pub environment_label: Label,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vaults: Vec<VaultId>,
     /// The turn that is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnId>,
@@ -245,15 +251,20 @@ pub struct ArtifactView {
     pub turn: TurnId,
     pub environment: EnvironmentId,
     pub created: Timestamp,
+    /// Of the session and its environment when it was published.
+    #[serde(default, skip_serializing_if = "Label::is_usual")]
+    pub label: Label,
     #[serde(flatten)]
     pub file: Published,
 }
 
-/// What became of a file that a client gave.
+/// What became of something that a client wanted of the environment itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GivenOutcome {
-    /// It is in its place, or will be there when the environment is started.
+pub enum ErrandOutcome {
+    /// The file is in its place, or will be there when the environment is started.
     Done,
+    /// What was to be seen.
+    Listed(crate::Listing),
     Denied {
         message: String,
     },
@@ -285,10 +296,10 @@ pub enum Change {
     },
     Artifacts(Vec<ArtifactView>),
     ArtifactRemoved(ArtifactId),
-    /// What became of the file that the input `sequence` gave.
-    FileGiven {
+    /// What became of what the input `sequence` wanted of the environment.
+    Errand {
         sequence: u64,
-        outcome: GivenOutcome,
+        outcome: ErrandOutcome,
     },
     /// A person is asked.
     ApprovalAsked(Box<ApprovalView>),

@@ -36,7 +36,7 @@ fn actions() -> Vec<Action> {
     let environment = EnvironmentId::from_u128(5);
     let (process, path, text) = (ActionId::from_u128(6), "/workspace/a".to_owned(), String::new);
     let all = vec![
-        Action::ModelCall(ModelCall { model: "main".into(), purpose: Purpose::Step, skipped_entries: 0 }),
+        Action::ModelCall(ModelCall { model: "main".into(), purpose: Purpose::Step, skipped_entries: 0, extract: None }),
         Action::EnvironmentStart { environment },
         Action::CommandRun(CommandRun {
             environment,
@@ -52,7 +52,7 @@ fn actions() -> Vec<Action> {
         Action::FileWrite { environment, path: path.clone(), content: text() },
         Action::FileAdd { environment, path: path.clone(), file: FileId::from_u128(3), size_bytes: 1 },
         Action::FileEdit { environment, path: path.clone(), old: text(), new: text(), all: false },
-        Action::FileList { environment, path: path.clone(), depth: 1 },
+        Action::FileList { environment, path: path.clone(), depth: 1, page: None },
         Action::FileSearch { environment, path: path.clone(), pattern: text(), glob: None },
         Action::ImageView { environment, path },
         Action::ArtifactPublish { environment, directory: "/workspace/outputs".into() },
@@ -96,6 +96,7 @@ fn request<'a>(principal: &'a Principal, agent: &'a AgentConfig, action: &'a Act
         model: None,
         environment: None,
         action,
+        credential: None,
         now: Timestamp::from_millis(0),
         approved: false,
     }
@@ -142,7 +143,7 @@ fn an_allowance_names_the_entry_that_gave_it() {
 #[test]
 fn only_the_agents_own_model_and_functions_are_reached() {
     let agent = agent(&["model.*", "tool.*"]);
-    let model = Action::ModelCall(ModelCall { model: "other".into(), purpose: Purpose::Step, skipped_entries: 0 });
+    let model = Action::ModelCall(ModelCall { model: "other".into(), purpose: Purpose::Step, skipped_entries: 0, extract: None });
     let (rule, reason, _) = denial(decide(&agent, &model));
     assert_eq!(
         (rule.as_str(), reason.as_str()),

@@ -185,7 +185,7 @@ impl Narrator {
             | Change::ApprovalAsked(_)
             | Change::ApprovalEnded(_)
             | Change::ArtifactRemoved(_)
-            | Change::FileGiven { .. }
+            | Change::Errand { .. }
             | Change::TurnUpdated(_)
             | Change::Booked(_) => {}
             Change::SessionStatus(view) => self.status(at, view),

@@ -1,7 +1,7 @@
-//! Files of an environment: those that it will start with, and one more at any time.
+//! Files of an environment: those that are there, those that it will start with, and one more at any time.
 //!
-//! Nothing here reaches into an environment. A file for one that runs goes into the session's inbox like every order, and
-//! is laid in by an action that passes the gate; what is waited for is the record of its outcome.
+//! Nothing here reaches into an environment. A file for one that runs, and a look into it, go into the session's inbox
+//! like every order and are done by an action that passes the gate; what is waited for is the record of its outcome.
 
 use super::{environment_config, environments::owner, ok, sessions};
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
     types::environment::{EnvironmentFile, EnvironmentFilePage, FileParam},
 };
 use bailiwick_core::{
-    EnvironmentSpec, EnvironmentStatus,
+    EnvironmentSpec, EnvironmentStatus, FoundFile, ListPage, Listing,
     environment::HostedFile,
-    item::{Change, GivenOutcome, SessionView},
+    item::{Change, ErrandOutcome, SessionView},
     record::{Input, InputEnvelope},
 };
 use bailiwick_engine::{EngineError, EventKind, From as WatchFrom, Submitted, Watch};
@@ -23,8 +23,10 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 /// Most files that an environment is given.
 const MAX_FILES: usize = 1000;
-/// How long an answer waits for a file to be in its place: the start of a sandbox and a large file take seconds.
-const LAY_IN: Millis = Millis::from_secs(60);
+/// How long an answer waits for what it wants: the start of a sandbox and a large file take seconds.
+const PATIENCE: Millis = Millis::from_secs(60);
+const NOT_ADDED: &str = "file_not_added";
+const NOT_LISTED: &str = "files_not_listed";
 
 pub(crate) async fn list(call: Call) -> Answer {
     let mut query = call.query()?;
@@ -34,41 +36,75 @@ pub(crate) async fn list(call: Call) -> Answer {
     query.finish()?;
     let id = call.id("environment_id", "environment")?;
     let known = owner(&call.app, &call.caller, id).await?;
-    let mut files: Vec<&HostedFile> = waiting_files(&call, &known.view)?.iter().collect();
-    if let Some(below) = &below {
-        let folder = format!("{}/", below.trim_end_matches('/'));
-        files.retain(|file| file.path.starts_with(&folder));
-    }
-    files.sort_by(|one, other| one.path.split('/').cmp(other.path.split('/')));
-    if page.descending {
-        files.reverse();
-    }
-    if let Some(token) = token {
-        let last = BASE64_URL_SAFE_NO_PAD.decode(&token).ok();
-        let at = last.and_then(|last| files.iter().position(|file| file.path.as_bytes() == last));
-        let wrong = || ApiError::invalid("page", "`page` must be the `next` of an earlier page of this list.");
-        files.drain(..=at.ok_or_else(wrong)?);
-    }
-    let has_more = files.len() > page.limit as usize;
-    files.truncate(page.limit as usize);
-    let next = files.last().filter(|_| has_more).map(|file| BASE64_URL_SAFE_NO_PAD.encode(&file.path));
-    let data = files.into_iter().map(|file| resource(id, file)).collect();
-    ok(EnvironmentFilePage { object: "list", data, has_more, next })
+    let folder = folder(below, known.view.environment.workspace())?;
+    let wrong = || ApiError::invalid("page", "`page` must be the `next` of an earlier page of this list.");
+    let after = token.map(|token| last_path(&token).ok_or_else(wrong)).transpose()?;
+    let page = ListPage { after, limit: page.limit, descending: page.descending };
+    let Listing { files, more } = match waiting_files(&known.view) {
+        Some(files) => listed(files, &folder, &page),
+        None => look(&call, &known, folder, page).await?,
+    };
+    let next = files.last().filter(|_| more).map(|file| BASE64_URL_SAFE_NO_PAD.encode(&file.path));
+    let data = files.into_iter().map(|FoundFile { path, size_bytes }| resource(id, path, size_bytes)).collect();
+    ok(EnvironmentFilePage { object: "list", data, has_more: next.is_some(), next })
 }
 
-/// The files that a hosted environment will be given when it starts. Afterwards only a look into the environment could
-/// tell what is there, and to look is an action of an agent's turn: reading must not begin one.
-fn waiting_files<'a>(call: &Call, view: &'a SessionView) -> Result<&'a [HostedFile], ApiError> {
+/// The folder to list, in the one form that rules are asked about.
+fn folder(below: Option<String>, workspace: &str) -> Result<String, ApiError> {
+    let Some(below) = below else { return Ok(workspace.to_owned()) };
+    let folder = below.trim_end_matches('/');
+    let inside = folder.strip_prefix(workspace).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if !inside || !environment_config::is_plain_path(folder) {
+        let message = format!("`path` must be `{workspace}` or an absolute path below it without `.` and `..`.");
+        return Err(ApiError::invalid("path", message));
+    }
+    Ok(folder.to_owned())
+}
+
+fn last_path(token: &str) -> Option<String> {
+    let path = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+    environment_config::is_plain_path(&path).then_some(path)
+}
+
+/// The files that a hosted environment will be given when it starts. Afterwards only a look into it tells what is there.
+fn waiting_files(view: &SessionView) -> Option<&[HostedFile]> {
     match &view.environment {
-        EnvironmentSpec::Hosted(hosted) if view.environment_facts.is_none() => Ok(&hosted.files),
-        _ => {
-            let mut error = ApiError::not_built(format!("{} /v1{}", call.route.method, call.route.path));
-            error.message = "The files of a running or self-hosted environment cannot be listed in this version: to \
-                look into it is an action, which only a turn can do. Ask the agent, and read what it publishes as \
-                artifacts."
-                .to_owned();
-            Err(error)
+        EnvironmentSpec::Hosted(hosted) if view.environment_facts.is_none() => Some(&hosted.files),
+        _ => None,
+    }
+}
+
+fn listed(files: &[HostedFile], folder: &str, page: &ListPage) -> Listing {
+    let folder = format!("{folder}/");
+    let below = files.iter().filter(|file| file.path.starts_with(&folder)).collect();
+    let (files, more) = page.cut(below, |file: &&HostedFile| &file.path);
+    let found = |file: &HostedFile| FoundFile { path: file.path.clone(), size_bytes: file.size_bytes };
+    Listing { files: files.into_iter().map(found).collect(), more }
+}
+
+/// Looks into an environment that was started: an action of the agent on behalf of the caller, with a receipt.
+async fn look(call: &Call, known: &sessions::Known, path: String, page: ListPage) -> Result<Listing, ApiError> {
+    let (app, caller) = (&*call.app, &call.caller);
+    known.check_change(caller)?;
+    if !caller.may(Scope::SessionsWrite) {
+        let scope = Scope::SessionsWrite;
+        let message = format!("To look into a running environment is an action: this key lacks the scope `{scope}`.");
+        return Err(ApiError::forbidden(message));
+    }
+    check_reachable(&known.view, NOT_LISTED, "list the files again")?;
+    let input = Input::Look { path, page, until: app.now() + PATIENCE };
+    let (outcome, _) = run(app, caller, known, input, None).await?;
+    match outcome {
+        Some(ErrandOutcome::Listed(listing)) => Ok(listing),
+        Some(ErrandOutcome::Denied { message }) => Err(ApiError::forbidden(message)),
+        Some(ErrandOutcome::Failed { failure }) => {
+            Err(ApiError::conflict(NOT_LISTED, format!("The files cannot be listed: {}", failure.message)))
         }
+        Some(ErrandOutcome::Done) => Err(ApiError::conflict(NOT_LISTED, "What came back is no listing.")),
+        None => Err(ApiError::too_slow(
+            "Nobody could look in time: another's turn is under way, or an executor is away. List the files again when \
+             the session is idle, or cancel its turn.",
+        )),
     }
 }
 
@@ -84,7 +120,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         let message = format!("`file_id`: this key lacks the scope `{}`.", Scope::FilesRead);
         return Err(ApiError::forbidden(message).with_param("file_id"));
     }
-    check_reachable(&known.view)?;
+    check_reachable(&known.view, NOT_ADDED, "give the file again")?;
     // The same path again replaces the file.
     let mut others = match &known.view.environment {
         EnvironmentSpec::Hosted(hosted) => hosted.files.clone(),
@@ -105,19 +141,17 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         app.options.archive.remove_file(caller.tenant, file.file).await?;
     }
     match given {
-        Ok(_) => ok(resource(id, &file)),
+        Ok(_) => ok(resource(id, file.path, file.size_bytes)),
         Err(NotGiven::Late(error) | NotGiven::Never(error)) => Err(error),
     }
 }
 
 /// An executor that dials in is waited for by nobody here.
-fn check_reachable(view: &SessionView) -> Result<(), ApiError> {
+fn check_reachable(view: &SessionView, code: &'static str, again: &str) -> Result<(), ApiError> {
     let there = matches!(view.environment_status, EnvironmentStatus::Ready | EnvironmentStatus::Connected);
     if view.environment.dials_in() && !there {
-        return Err(ApiError::conflict(
-            "file_not_added",
-            "The environment is not connected: start its executor, and give the file again.",
-        ));
+        let message = format!("The environment is not connected: start its executor, and {again}.");
+        return Err(ApiError::conflict(code, message));
     }
     Ok(())
 }
@@ -148,27 +182,16 @@ async fn give(
     file: HostedFile,
     idempotency: Option<Idempotency>,
 ) -> Result<Given, NotGiven> {
-    let (handle, session) = (&app.options.handle, known.view.id);
-    let mut watch = handle.watch(caller.tenant, session, WatchFrom::Now).await?;
-    let input = InputEnvelope { orderer: caller.principal.clone(), input: Input::AddFile { file } };
-    let given = match handle.submit(caller.tenant, session, vec![input], idempotency).await? {
-        Submitted::KeyReused => return Err(key_reused().into()),
-        Submitted::Accepted { sequence, repeated: false, .. } => (sequence, Given::New),
-        Submitted::Accepted { sequence, repeated: true, .. } => {
-            watch = handle.watch(caller.tenant, session, WatchFrom::Beginning).await?;
-            (sequence, Given::Before)
+    let (outcome, repeated) = run(app, caller, known, Input::AddFile { file }, idempotency).await?;
+    match outcome {
+        Some(ErrandOutcome::Done | ErrandOutcome::Listed(_)) if repeated => Ok(Given::Before),
+        Some(ErrandOutcome::Done | ErrandOutcome::Listed(_)) => Ok(Given::New),
+        Some(ErrandOutcome::Denied { message }) => Err(ApiError::forbidden(message).into()),
+        Some(ErrandOutcome::Failed { failure }) => {
+            let message = format!("The file is not in its place: {}", failure.message);
+            Err(ApiError::conflict(NOT_ADDED, message).into())
         }
-    };
-    tokio::select! {
-        outcome = outcome(&mut watch, given.0) => match outcome? {
-            GivenOutcome::Done => Ok(given.1),
-            GivenOutcome::Denied { message } => Err(ApiError::forbidden(message).into()),
-            GivenOutcome::Failed { failure } => {
-                let message = format!("The file is not in its place: {}", failure.message);
-                Err(ApiError::conflict("file_not_added", message).into())
-            }
-        },
-        () = app.options.clock.sleep_until(app.now() + LAY_IN) => {
+        None => {
             let message = "The file is accepted and will be laid in when nothing stands before it: another's turn, an \
                 approval, an executor that is away. Give it again to wait for that.";
             Err(NotGiven::Late(ApiError::too_slow(message)))
@@ -176,14 +199,39 @@ async fn give(
     }
 }
 
-/// What became of the file that the input `given` brought.
-async fn outcome(watch: &mut Watch, given: u64) -> Result<GivenOutcome, EngineError> {
+/// Puts an errand into the session's inbox and waits for what became of it; `None` when that took too long. Says whether
+/// an earlier request with the same idempotency key had brought it already.
+async fn run(
+    app: &App,
+    caller: &Caller,
+    known: &sessions::Known,
+    input: Input,
+    idempotency: Option<Idempotency>,
+) -> Result<(Option<ErrandOutcome>, bool), ApiError> {
+    let (handle, session) = (&app.options.handle, known.view.id);
+    let mut watch = handle.watch(caller.tenant, session, WatchFrom::Now).await?;
+    let input = InputEnvelope { orderer: caller.principal.clone(), input };
+    let (sequence, repeated) = match handle.submit(caller.tenant, session, vec![input], idempotency).await? {
+        Submitted::KeyReused => return Err(key_reused()),
+        Submitted::Accepted { sequence, repeated, .. } => (sequence, repeated),
+    };
+    if repeated {
+        watch = handle.watch(caller.tenant, session, WatchFrom::Beginning).await?;
+    }
+    tokio::select! {
+        outcome = outcome(&mut watch, sequence) => Ok((Some(outcome?), repeated)),
+        () = app.options.clock.sleep_until(app.now() + PATIENCE) => Ok((None, repeated)),
+    }
+}
+
+/// What became of what the input `wanted` brought.
+async fn outcome(watch: &mut Watch, wanted: u64) -> Result<ErrandOutcome, EngineError> {
     loop {
         let event = watch.next().await?;
         let EventKind::Changes(changes) = &event.kind else { continue };
         for change in changes {
-            if let Change::FileGiven { sequence, outcome } = change
-                && *sequence == given
+            if let Change::Errand { sequence, outcome } = change
+                && *sequence == wanted
             {
                 return Ok(outcome.clone());
             }
@@ -191,11 +239,6 @@ async fn outcome(watch: &mut Watch, given: u64) -> Result<GivenOutcome, EngineEr
     }
 }
 
-fn resource(id: EnvironmentId, file: &HostedFile) -> EnvironmentFile {
-    EnvironmentFile {
-        environment_id: id.to_string(),
-        object: "agent.environment.file",
-        path: file.path.clone(),
-        size_bytes: file.size_bytes,
-    }
+fn resource(id: EnvironmentId, path: String, size_bytes: u64) -> EnvironmentFile {
+    EnvironmentFile { environment_id: id.to_string(), object: "agent.environment.file", path, size_bytes }
 }

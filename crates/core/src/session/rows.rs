@@ -128,7 +128,7 @@ fn rows_of(tenant: TenantId, session: SessionId, change: &Change) -> Vec<RowData
             body: RowBody::ApprovalRemoved,
         }],
         // What was booked goes into tables of its own (`Append::balances`, `Append::spend`).
-        Change::Environment { .. } | Change::FileGiven { .. } | Change::Booked(_) => Vec::new(),
+        Change::Environment { .. } | Change::Errand { .. } | Change::Booked(_) => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod edit;
 mod idle;
+mod look;
 mod perform;
 mod probe;
 mod publish;

@@ -1,9 +1,10 @@
 //! From an opened permit to what became of it.
 
-use super::{Environments, Place, edit, start::connection_failure};
+use super::{Environments, Place, edit, look, start::connection_failure};
 use crate::{
     error::ExecutorError,
     hands::{Command, CommandError, CommandRequest, End, Hands, Polled, SearchRequest},
+    marks,
 };
 use bailiwick_core::{
     Action, ActionResult, CommandEnd, CommandOutput, CommandRun, Content, Failure, FailureCode, Outcome,
@@ -20,7 +21,7 @@ const MAX_IMAGE_BYTES: u64 = 5 * 1024 * 1024;
 /// A file may be changed by these only up to here.
 pub(super) const MAX_EDITED_BYTES: u64 = 8 * 1024 * 1024;
 
-fn tool_error(message: impl Into<String>) -> Outcome {
+pub(super) fn tool_error(message: impl Into<String>) -> Outcome {
     Outcome::Failed { failure: Failure::new(FailureCode::ToolError, message) }
 }
 
@@ -153,6 +154,7 @@ async fn run_command(opened: &Opened, run: &CommandRun, output_bytes: usize, liv
         cwd: run.cwd.clone(),
         timeout: (!run.background).then_some(run.timeout_ms),
         max_output_bytes: output_bytes,
+        variables: marks::variables(&opened.scope().principal),
     };
     let again = opened.mode() != Mode::First;
     let report = if run.background {
@@ -211,7 +213,8 @@ async fn read(action: &Action, output_bytes: usize, hands: &Hands) -> Outcome {
                 Err(error) => failed(path, &error),
             }
         }
-        Action::FileList { path, depth, .. } => match hands.list(path, *depth, MAX_LISTED).await {
+        Action::FileList { path, depth, page: Some(page), .. } => look::look(hands, path, *depth, page).await,
+        Action::FileList { path, depth, page: None, .. } => match hands.list(path, *depth, MAX_LISTED).await {
             Ok((listed, truncated)) => {
                 let mut lines: Vec<String> = listed
                     .into_iter()

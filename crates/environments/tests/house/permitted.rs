@@ -1,7 +1,10 @@
 //! What holds for every environment behind the gate.
 
 use super::house::session::Session;
-use bailiwick_core::{Action, ActionResult, CommandEnd, CommandOutput, CommandRun, Content, FailureCode, Outcome};
+use bailiwick_core::{
+    Action, ActionResult, CommandEnd, CommandOutput, CommandRun, Content, FailureCode, FoundFile, ListPage, Listing,
+    Outcome,
+};
 use bailiwick_gate::{Delta, Live};
 use bailiwick_types::{EnvironmentId, FileId, Millis};
 use std::sync::{Arc, Mutex};
@@ -79,8 +82,9 @@ pub async fn every_action(session: &mut Session, environment: EnvironmentId, cwd
     assert!(text(session.perform(edit("two", "2", true)).await).contains("2 places"));
     assert_eq!(text(session.perform(read("a/x.txt", 1, 9)).await), "1\n2\n2\n");
 
-    let list = Action::FileList { environment, path: path("a"), depth: 2 };
+    let list = Action::FileList { environment, path: path("a"), depth: 2, page: None };
     assert_eq!(text(session.perform(list).await), "x.txt");
+    look(session, environment, cwd).await;
     let search = Action::FileSearch { environment, path: cwd.to_owned(), pattern: "^2".to_owned(), glob: None };
     assert_eq!(text(session.perform(search).await), "a/x.txt:2: 2\na/x.txt:3: 2");
 
@@ -93,6 +97,37 @@ pub async fn every_action(session: &mut Session, environment: EnvironmentId, cwd
 
     background(session, environment, cwd).await;
     cancelled(session, environment, cwd).await;
+}
+
+/// What a person is shown: files all the way down, with their sizes, page by page.
+async fn look(session: &mut Session, environment: EnvironmentId, cwd: &str) {
+    command(
+        session
+            .perform(run(
+                environment,
+                cwd,
+                "mkdir -p seen/deep/er seen/none; cd seen; printf 12 > b; printf 1 > deep/er/c; ln -s b link",
+            ))
+            .await,
+    );
+    let folder = format!("{cwd}/seen");
+    let page = |after: Option<&str>, limit| {
+        let after = after.map(|name| format!("{folder}/{name}"));
+        let page = Some(ListPage { after, limit, descending: false });
+        Action::FileList { environment, path: folder.clone(), depth: 256, page }
+    };
+    let listed = |outcome| match outcome {
+        Outcome::Confirmed { result: ActionResult::Files(listing) } => listing,
+        other => panic!("{other:?}"),
+    };
+    let found = |name: &str, size_bytes| FoundFile { path: format!("{folder}/{name}"), size_bytes };
+    let first = listed(session.perform(page(None, 1)).await);
+    assert_eq!((first.files, first.more), (vec![found("b", 2)], true));
+    let second = listed(session.perform(page(Some("b"), 9)).await);
+    assert_eq!((second.files, second.more), (vec![found("deep/er/c", 1)], false));
+    let page = Some(ListPage { after: None, limit: 9, descending: true });
+    let gone = Action::FileList { environment, path: format!("{cwd}/gone"), depth: 256, page };
+    assert_eq!(listed(session.perform(gone).await), Listing::default());
 }
 
 /// A file that a client uploaded; it may be anything.

@@ -9,7 +9,7 @@ use bailiwick_core::{
 use bailiwick_policy::{Policies, Rules};
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Explains, Explanation, ModelCard, Person, Policy, PolicyRequest, Residency, Role,
-    Verdict,
+    Verdict, vault::Credential,
 };
 use bailiwick_types::{
     ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TeamId, TenantId, Timestamp, UserId,
@@ -34,6 +34,8 @@ pub struct Case {
     pub label: Label,
     pub model: Option<ModelCard>,
     pub action: Action,
+    /// Whether it may use this secret is what is asked.
+    pub credential: Option<Credential>,
     pub approved: bool,
     pub now: Timestamp,
 }
@@ -73,6 +75,7 @@ pub fn of(action: Action) -> Case {
         label: Label::default(),
         model: Some(card()),
         action,
+        credential: None,
         approved: false,
         now: Timestamp::from_millis(0),
     }
@@ -136,7 +139,7 @@ pub fn run(command: &str) -> Action {
 }
 
 pub fn model() -> Action {
-    Action::ModelCall(ModelCall { model: "main".into(), purpose: Purpose::Step, skipped_entries: 0 })
+    Action::ModelCall(ModelCall { model: "main".into(), purpose: Purpose::Step, skipped_entries: 0, extract: None })
 }
 
 /// One of every operation there is.
@@ -153,7 +156,7 @@ pub fn all() -> Vec<Action> {
         write("/workspace/a"),
         Action::FileAdd { environment, path: "/workspace/a".into(), file: FileId::from_u128(8), size_bytes: 9 },
         Action::FileEdit { environment, path: "/a".into(), old: "x".into(), new: "y".into(), all: false },
-        Action::FileList { environment, path: "/".into(), depth: 1 },
+        Action::FileList { environment, path: "/".into(), depth: 1, page: None },
         Action::FileSearch { environment, path: "/".into(), pattern: "x".into(), glob: Some("*.rs".into()) },
         Action::ImageView { environment, path: "/workspace/i.png".into() },
         Action::ArtifactPublish { environment, directory: "/workspace/outputs".into() },
@@ -179,6 +182,7 @@ impl Case {
             model: self.model.as_ref(),
             environment: None,
             action: &self.action,
+            credential: self.credential.as_ref(),
             now: self.now,
             approved: self.approved,
         }

@@ -1,10 +1,10 @@
-//! A file that a client gives to an environment that was started becomes an action, in a turn of whoever gave it.
+//! What a client wants of an environment that was started, a file laid in or a look, becomes an action in a turn of theirs.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
 use bailiwick_core::{
     Action, EnvironmentStatus, FailureCode,
-    item::{Change, GivenOutcome, TurnStatus},
+    item::{Change, ErrandOutcome, TurnStatus},
     record::{Body, Record},
     session::{Ask, Bounds, Mint, State, plan},
 };
@@ -74,6 +74,11 @@ impl Session {
         self.input(by, &json!({"type": "add_file", "file": file}))
     }
 
+    fn look(&mut self, by: &str, until: Timestamp) -> u64 {
+        let page = json!({"limit": 20, "descending": true});
+        self.input(by, &json!({"type": "look", "path": "/workspace", "page": page, "until": until}))
+    }
+
     /// What is planned next, its records applied. A plan that never ends is a fault.
     fn plan(&mut self) -> Option<Ask> {
         for _ in 0..10 {
@@ -132,9 +137,9 @@ impl Session {
         self.model(&json!({"id": "item_01a17720ca7b70008000000000000f02", "entry": "assistant", "text": "Done."}));
     }
 
-    fn told(&self) -> Option<(u64, GivenOutcome)> {
+    fn told(&self) -> Option<(u64, ErrandOutcome)> {
         self.changes.iter().find_map(|change| match change {
-            Change::FileGiven { sequence, outcome } => Some((*sequence, outcome.clone())),
+            Change::Errand { sequence, outcome } => Some((*sequence, outcome.clone())),
             _ => None,
         })
     }
@@ -164,7 +169,7 @@ fn done() -> Value {
 fn before_the_start_it_is_laid_in_with_the_others() {
     let mut session = Session::new();
     let given = session.give(ONE, "/workspace/more.csv");
-    assert_eq!(session.told(), Some((given, GivenOutcome::Done)));
+    assert_eq!(session.told(), Some((given, ErrandOutcome::Done)));
     assert_eq!(session.files(), ["/workspace/ledger.csv", "/workspace/more.csv"]);
     assert_eq!(session.plan(), None, "nothing is to be done for it");
 }
@@ -178,7 +183,7 @@ fn between_turns_it_has_a_turn_of_its_own_without_a_model() {
     assert_eq!((path_of(&ask), session.for_whom().as_str()), ("/workspace/more.csv", OTHER));
     assert_eq!(session.plan(), None, "it is asked for once");
     session.settle(ask, done());
-    assert_eq!(session.told(), Some((given, GivenOutcome::Done)));
+    assert_eq!(session.told(), Some((given, ErrandOutcome::Done)));
     assert_eq!(session.plan(), None);
     let ended = session.changes.iter().find_map(|change| match change {
         Change::TurnEnded(turn) => Some((turn.status, turn.steps)),
@@ -221,7 +226,7 @@ fn an_environment_that_went_is_started_for_it_and_asked_again() {
     session.settle(start, json!({"effect": "confirmed", "result": {"result": "environment", "isolation": "process"}}));
     let again = session.ask();
     session.settle(again, done());
-    assert_eq!(session.told(), Some((given, GivenOutcome::Done)));
+    assert_eq!(session.told(), Some((given, ErrandOutcome::Done)));
     assert_eq!(session.plan(), None);
 }
 
@@ -233,7 +238,7 @@ fn what_cannot_be_is_said_and_not_tried_for_ever() {
     let given = session.give(ONE, "/workspace/more");
     let start = session.ask();
     session.settle(start, json!({"effect": "failed", "failure": {"code": "sandbox_error", "message": "full"}}));
-    let Some((sequence, GivenOutcome::Failed { failure })) = session.told() else { panic!("{:?}", session.changes) };
+    let Some((sequence, ErrandOutcome::Failed { failure })) = session.told() else { panic!("{:?}", session.changes) };
     assert_eq!((sequence, failure.code, failure.message.as_str()), (given, FailureCode::SandboxError, "full"));
     assert!(session.plan().is_none() && session.state.turn_id().is_none());
 
@@ -242,7 +247,7 @@ fn what_cannot_be_is_said_and_not_tried_for_ever() {
     session.give(ONE, "/workspace/more");
     let ask = session.plan().unwrap();
     session.decide(&ask, &json!({"decision": "denied", "rule": "r", "reason": "no", "remedy": "Ask."}));
-    assert!(matches!(session.told(), Some((_, GivenOutcome::Denied { message })) if message.contains('r')));
+    assert!(matches!(session.told(), Some((_, ErrandOutcome::Denied { message })) if message.contains('r')));
     assert!(session.plan().is_none() && session.state.turn_id().is_none());
 
     // The turn is cancelled.
@@ -251,7 +256,91 @@ fn what_cannot_be_is_said_and_not_tried_for_ever() {
     let ask = session.ask();
     session.input(ONE, &json!({"type": "cancel"}));
     session.settle(ask, json!({"effect": "failed", "failure": {"code": "tool_error", "message": "a folder"}}));
-    assert!(matches!(session.told(), Some((_, GivenOutcome::Failed { .. }))));
+    assert!(matches!(session.told(), Some((_, ErrandOutcome::Failed { .. }))));
     assert!(session.plan().is_none() && session.state.turn_id().is_none());
     assert_eq!(session.files(), ["/workspace/ledger.csv"]);
+}
+
+const LATER: Timestamp = Timestamp::from_millis(AT.as_millis() + 60_000);
+
+fn listing() -> Value {
+    let files = json!([{"path": "/workspace/a", "size_bytes": 3}]);
+    json!({"effect": "confirmed", "result": {"result": "files", "files": files, "more": true}})
+}
+
+/// Everything that a model would be told next.
+fn history(session: &Session) -> Value {
+    serde_json::to_value(session.state.entries()).unwrap()
+}
+
+#[test]
+fn a_look_is_an_action_for_whoever_looks_and_the_model_is_told_nothing() {
+    let mut session = Session::started();
+    let before = (history(&session), session.state.label.clone());
+    let looked = session.look(OTHER, LATER);
+    let ask = session.ask();
+    assert_eq!((ask.action.operation(), ask.action.is_look(), session.for_whom().as_str()), ("file.list", true, OTHER));
+    assert_eq!(session.plan(), None, "it is asked for once");
+    session.settle(ask, listing());
+    let Some((sequence, ErrandOutcome::Listed(listing))) = session.told() else { panic!("{:?}", session.changes) };
+    assert_eq!((sequence, listing.files[0].size_bytes, listing.more), (looked, 3, true));
+    assert!(session.plan().is_none() && session.state.turn_id().is_none(), "its turn ends, and no model was asked");
+    assert_eq!((history(&session), session.state.label.clone()), before);
+    // The next turn begins as if nobody had looked.
+    session.message(ONE);
+    let ask = session.ask();
+    assert!(matches!(ask.action, Action::ModelCall(_)), "{ask:?}");
+    assert!(!history(&session).to_string().contains("size_bytes"));
+}
+
+#[test]
+fn a_look_joins_the_turn_of_whoever_looks_and_sees_what_was_given_before() {
+    let mut session = Session::started();
+    session.message(ONE);
+    let model = session.ask();
+    session.give(ONE, "/workspace/a");
+    let looked = session.look(ONE, LATER);
+    let ask = session.ask();
+    assert_eq!(path_of(&ask), "/workspace/a");
+    session.settle(ask, done());
+    let ask = session.ask();
+    assert!(ask.action.is_look() && ask.turn == model.turn, "while the model still thinks");
+    session.settle(ask, listing());
+    assert!(matches!(session.told(), Some((sequence, ErrandOutcome::Listed(_))) if sequence == looked));
+}
+
+#[test]
+fn a_look_that_nobody_waits_for_any_more_is_not_taken() {
+    let mut session = Session::started();
+    session.message(ONE);
+    // Another's: it has to wait for the turn that runs, and nobody waits so long.
+    session.look(OTHER, Timestamp::from_millis(AT.as_millis() - 1));
+    session.answer();
+    let publish = session.ask();
+    session.settle(publish, json!({"effect": "confirmed", "result": {"result": "artifacts", "artifacts": []}}));
+    assert!(session.plan().is_none() && session.state.turn_id().is_none());
+}
+
+#[test]
+fn a_look_that_a_crash_took_is_asked_again_and_one_that_is_refused_says_why() {
+    let mut session = Session::started();
+    session.look(ONE, LATER);
+    let ask = session.ask();
+    assert_eq!(bailiwick_core::session::recover(&session.state), [(ask.id, bailiwick_core::Class::Pure)]);
+    let decision = json!({"decision": "allowed", "rule": "test"});
+    session.record("action.resumed", &json!({"action": ask.id, "policy_version": 1, "decision": decision}));
+    session.settle(ask, listing());
+    assert!(matches!(session.told(), Some((_, ErrandOutcome::Listed(_)))));
+    assert!(session.plan().is_none());
+
+    session.look(ONE, LATER);
+    let ask = session.plan().unwrap();
+    session.decide(&ask, &json!({"decision": "denied", "rule": "r", "reason": "no", "remedy": "Ask."}));
+    assert!(matches!(session.told(), Some((_, ErrandOutcome::Denied { message })) if message.contains('r')));
+
+    session.look(ONE, LATER);
+    let ask = session.ask();
+    session.settle(ask, json!({"effect": "unknown", "reason": "the executor went away"}));
+    assert!(matches!(session.told(), Some((_, ErrandOutcome::Failed { failure })) if failure.message.contains("again")));
+    assert!(session.plan().is_none() && session.state.turn_id().is_none());
 }
