@@ -18,7 +18,7 @@ use bailiwick_types::{Millis, TenantId, Timestamp};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -90,10 +90,14 @@ impl Log {
 }
 
 impl Parts {
-    /// Adds all records that are no leaves yet.
+    /// Adds all records that are no leaves when it begins.
     pub(crate) async fn catch_up(&self, logs: &mut HashMap<TenantId, Log>) -> Result<(), AuditError> {
+        let mut done = HashSet::new();
         for _ in 0..MAX_GOES {
+            // What came meanwhile is of the next pass: going on for as long as somebody writes would sync once for each
+            // of their commits.
             let behind = self.options.log.behind(STREAMS).await?;
+            let behind: Vec<Behind> = behind.into_iter().filter(|one| done.insert(one.stream)).collect();
             if behind.is_empty() {
                 break;
             }

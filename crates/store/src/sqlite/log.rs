@@ -285,7 +285,8 @@ fn bytes_of(id: u128) -> Vec<u8> {
 impl LogStore for SqliteStore {
     async fn behind(&self, limit: u32) -> Result<Vec<Behind>, StoreError> {
         let unsequenced = &self.0.unsequenced;
-        if let Some(from) = unsequenced.scan() {
+        // After a start: as far as it takes to find enough.
+        while let Some(from) = unsequenced.scan().filter(|_| unsequenced.len() < limit as usize) {
             let (found, end) = self.read().unsequenced(from).await?;
             unsequenced.scanned(from, end, found);
         }

@@ -44,6 +44,10 @@ impl Unsequenced {
         self.state().scan = Some(0);
     }
 
+    pub fn len(&self) -> usize {
+        self.state().streams.len()
+    }
+
     pub fn scan(&self) -> Option<i64> {
         self.state().scan
     }
