@@ -113,6 +113,37 @@ async fn a_new_policy_holds_for_the_next_action_of_a_running_session() {
     house.post(&format!("{BASE}/simulate"), json!({"text": STARTER, "sessions": 0})).await.error(400);
 }
 
+/// The turn was begun, and its first command run, under the policy before.
+#[tokio::test]
+async fn a_policy_that_changes_in_mid_turn_holds_for_what_the_turn_does_next() {
+    let house = House::new().await;
+    let more = json!({"environment": {"type": "openai_hosted"}, "agent": {"model": "main", "tools": [{
+        "type": "function", "name": "ask", "description": "Asks.", "parameters": {"type": "object", "properties": {}},
+    }]}});
+    let list = |call_id| call(call_id, "run_command", json!({"command": "ls"}));
+    house.script([
+        calls(vec![list("c1")]),
+        calls(vec![call("c2", "ask", json!({}))]),
+        calls(vec![list("c3")]),
+        say("I may not."),
+    ]);
+    let mut events = house.begin("List", more).await;
+    let session = events.next().await.unwrap().data["session"]["id"].as_str().unwrap().to_owned();
+    let waiting = events.find("requires_action").await.data["session"]["required_actions"][0].clone();
+    apply(&house, &no_commands(), "Stop").await;
+    let result = json!({"events": [{"type": "agent.session.input.tool_result", "turn_id": waiting["turn_id"],
+        "call_id": "c2", "success": true, "output": "Go on"}]});
+    assert_eq!(house.post(&format!("/v1/agents/sessions/{session}/events"), result).await.status, 202);
+    house.until(&session, |shown| shown["status"] == "idle").await;
+    let receipts = house.get(&format!("/bailiwick/v1/sessions/{session}/receipts")).await.ok();
+    let commands = receipts["data"].as_array().unwrap().iter().filter(|one| one["operation"] == "command.run");
+    let decided: Vec<_> = commands.map(|one| (&one["decision"], &one["rule"], &one["policy_version"])).collect();
+    assert_eq!(
+        decided,
+        [(&json!("allowed"), &json!("own-environment"), &json!(0)), (&json!("denied"), &json!("no-shell"), &json!(1))]
+    );
+}
+
 #[tokio::test]
 async fn explaining_says_which_rules_decide() {
     let house = House::new().await;
