@@ -3,7 +3,7 @@
 //! An [`Action`] is exactly what policy sees and what the hand performs. It holds no transport: no ids of
 //! connections, no headers, no credentials.
 
-use crate::{Content, environment::EnvironmentFacts, model::ModelAnswer};
+use crate::{Content, ListPage, Listing, environment::EnvironmentFacts, model::ModelAnswer};
 use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, FileId, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,8 +37,16 @@ pub enum Action {
     /// Replaces `old` by `new`; `old` must occur exactly once unless `all`.
     #[serde(rename = "file.edit")]
     FileEdit { environment: EnvironmentId, path: String, old: String, new: String, all: bool },
+    /// For a model: the names of what is in a folder, `depth` levels down. With a `page`, for a person who looks: that
+    /// page of its files, all the way down, with their sizes.
     #[serde(rename = "file.list")]
-    FileList { environment: EnvironmentId, path: String, depth: u32 },
+    FileList {
+        environment: EnvironmentId,
+        path: String,
+        depth: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        page: Option<ListPage>,
+    },
     /// Lines that match a regular expression in files below `path` whose names match `glob`.
     #[serde(rename = "file.search")]
     FileSearch { environment: EnvironmentId, path: String, pattern: String, glob: Option<String> },
@@ -61,6 +69,19 @@ pub struct ModelCall {
     /// How many of the history's entries, counted from the oldest, are left out because they would not fit.
     #[serde(default)]
     pub skipped_entries: u32,
+    /// What is read, and asked about it; only with the purpose `extract`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extract: Option<Box<Extract>>,
+}
+
+/// One question about content that is kept out of the session, to be answered with values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extract {
+    /// The action that read the content.
+    pub source: ActionId,
+    pub question: String,
+    /// What may come back, in its one form ([`crate::extract::Shape`]).
+    pub schema: Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +91,8 @@ pub enum Purpose {
     Step,
     /// A summary that takes the place of the history so far.
     Compaction,
+    /// Values from content that is no part of the history, by a model that is given nothing else.
+    Extract,
 }
 
 /// A command in a shell (`bash -c`, else `sh -c`). Its process id at the executor is its action id.
@@ -99,6 +122,9 @@ pub enum ActionKind {
     FileWrite,
     #[serde(rename = "tool.call")]
     ToolCall,
+    /// An action uses a secret of a vault. No action of its own: it is asked beside the action that needs it.
+    #[serde(rename = "vault.use")]
+    VaultUse,
 }
 
 /// What may be done about an action whose outcome was lost in a crash.
@@ -174,6 +200,16 @@ impl Action {
         }
     }
 
+    /// Whether it is done for a client who wants something of the environment itself, and not for the model.
+    pub fn is_errand(&self) -> bool {
+        matches!(self, Self::FileAdd { .. }) || self.is_look()
+    }
+
+    /// Whether what comes back is for a person only: it enters no session.
+    pub fn is_look(&self) -> bool {
+        matches!(self, Self::FileList { page: Some(_), .. })
+    }
+
     /// The environment that this action needs, if any.
     pub fn environment(&self) -> Option<EnvironmentId> {
         match self {
@@ -229,6 +265,8 @@ pub enum ActionResult {
     Artifacts {
         artifacts: Vec<Published>,
     },
+    /// What a person is shown.
+    Files(Listing),
 }
 
 /// What a command printed, and how it ended.

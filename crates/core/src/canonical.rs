@@ -5,6 +5,10 @@
 //! policy sees and what is sent. Which arguments of a function are paths, URLs and so on is what its own JSON Schema says
 //! with `format`.
 
+mod destinations;
+
+pub use destinations::{Destination, Pin, destinations, destinations_in};
+
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
@@ -212,6 +216,13 @@ fn url(text: &str) -> Result<String, Misspelt> {
     Ok(url.into())
 }
 
+/// A URL in canonical form, and its host as it is looked up.
+pub fn server(text: &str) -> Result<(String, String), Misspelt> {
+    let url = url(text)?;
+    let host = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.map(|host| (url, host)).ok_or_else(|| "must have a host".to_owned())
+}
+
 /// Escapes of unreserved characters undone, the others in capitals (RFC 3986, section 6.2.2).
 fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -239,7 +250,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// A host as it is looked up: ASCII (UTS 46), lower case, without the dot of the root; an IPv4 address in its one form.
-fn host(text: &str) -> Result<String, Misspelt> {
+pub fn host(text: &str) -> Result<String, Misspelt> {
     let host = Host::parse(text).map_err(|error| format!("must be the name or address of a host: {error}"))?;
     let spelt = match host {
         Host::Domain(domain) => domain.strip_suffix('.').unwrap_or(&domain).to_owned(),

@@ -1,6 +1,7 @@
 //! Where an agent's commands and files live, as data.
 
-use bailiwick_types::{EnvironmentId, FileId};
+use crate::Label;
+use bailiwick_types::{EnvironmentId, FileId, Principal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -78,6 +79,9 @@ pub struct HostedFile {
     /// Its content came with the request that created the session, not through an upload of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inline: bool,
+    /// Of its content.
+    #[serde(default, skip_serializing_if = "Label::is_usual")]
+    pub label: Label,
 }
 
 /// An executor that somebody else runs.
@@ -87,6 +91,17 @@ pub struct SelfHosted {
     /// Absolute folder inside the environment.
     pub workspace_directory: String,
     pub connection: Connection,
+    /// What somebody says of its content. Without it, the content may be anybody's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<SaidOfContent>,
+}
+
+/// Somebody's word on what lies in a folder that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidOfContent {
+    pub label: Label,
+    pub by: Principal,
+    pub reason: String,
 }
 
 /// Which side opens the connection to a self-hosted executor.

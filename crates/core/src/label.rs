@@ -1,6 +1,7 @@
-//! Where data came from and who may see it. A session's label is the join of what entered it; nothing here lowers one.
+//! Where data came from and who may see it. A session's label is the join of what entered it; only a release by a person
+//! takes anything off ([`Label::lose`]).
 
-use crate::{Action, EnvironmentSpec};
+use crate::EnvironmentSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -46,17 +47,51 @@ impl Label {
         join == *other
     }
 
-    /// What the result of an action brings into a session. An application's answer and what lies on a machine that is
-    /// not ours may hold anybody's words; a sandbox without a network holds only what the session put there.
-    pub fn of_result(action: &Action, environment: &EnvironmentSpec) -> Self {
-        let foreign = match action {
-            Action::FunctionCall { .. } => true,
-            Action::ModelCall(_) | Action::EnvironmentStart { .. } => false,
-            _ => matches!(environment, EnvironmentSpec::SelfHosted(_)),
+    /// The least there is: joined with another it changes nothing.
+    pub fn nothing() -> Self {
+        Self { integrity: Integrity::Trusted, confidentiality: Confidentiality::Public }
+    }
+
+    /// Of what may hold anybody's words, and of which nobody says who may see it.
+    pub fn foreign() -> Self {
+        Self { integrity: Integrity::Untrusted, confidentiality: Confidentiality::Public }
+    }
+
+    /// Of what lies in an environment before a session works in it. A sandbox of ours without a network holds the files
+    /// that it is given; what lies in somebody's own folder may be anybody's words until somebody says otherwise.
+    pub fn of_environment(environment: &EnvironmentSpec) -> Self {
+        let mut label = Self::nothing();
+        match environment {
+            EnvironmentSpec::None => {}
+            EnvironmentSpec::Hosted(hosted) => hosted.files.iter().for_each(|file| label.join(&file.label)),
+            EnvironmentSpec::SelfHosted(own) => match &own.content {
+                Some(said) => label = said.label.clone(),
+                None => label = Self::foreign(),
+            },
+        }
+        label
+    }
+
+    /// Takes off what a release takes off that goes from `before` to `left`, and nothing else.
+    pub(crate) fn lose(&mut self, before: &Self, left: &Self) {
+        if before.integrity > left.integrity {
+            self.integrity = self.integrity.min(left.integrity);
+        }
+        self.confidentiality = match (&self.confidentiality, &before.confidentiality, &left.confidentiality) {
+            (Confidentiality::Groups(mine), Confidentiality::Groups(before), left) => {
+                let none = BTreeSet::new();
+                let kept = if let Confidentiality::Groups(kept) = left { kept } else { &none };
+                let stay = |group: &&String| !before.contains(*group) || kept.contains(*group);
+                let mine: BTreeSet<String> = mine.iter().filter(stay).cloned().collect();
+                match (mine.is_empty(), left) {
+                    (false, _) => Confidentiality::Groups(mine),
+                    (true, Confidentiality::Public) => Confidentiality::Public,
+                    (true, _) => Confidentiality::Internal,
+                }
+            }
+            (Confidentiality::Internal, Confidentiality::Internal, Confidentiality::Public) => Confidentiality::Public,
+            (mine, ..) => (*mine).clone(),
         };
-        // Public is the least: it adds nothing to what is there.
-        let integrity = if foreign { Integrity::Untrusted } else { Integrity::Trusted };
-        Self { integrity, confidentiality: Confidentiality::Public }
     }
 
     /// The least label that is at least both.

@@ -10,17 +10,21 @@ pub mod budget;
 pub mod canonical;
 pub mod content;
 pub mod environment;
+pub mod extract;
+pub mod grant;
 pub mod item;
 pub mod label;
+pub mod listing;
 pub mod model;
 pub mod record;
 pub mod session;
+pub mod shell;
 pub mod stop;
 pub mod tools;
 pub mod tree;
 
 pub use action::{
-    Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Failure, FailureCode, ModelCall,
+    Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Extract, Failure, FailureCode, ModelCall,
     Outcome, Published, Purpose,
 };
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
@@ -30,6 +34,8 @@ pub use budget::{
 };
 pub use content::{Content, joined_text};
 pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};
+pub use grant::{Grant, GrantReach, Shape, Standing, What};
 pub use label::{Confidentiality, Integrity, Label};
+pub use listing::{FoundFile, ListPage, Listing};
 pub use model::{Entry, EntryBody, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};
 pub use stop::{StopOrder, StopScope};

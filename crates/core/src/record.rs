@@ -5,11 +5,13 @@
 
 use crate::{
     Action, AgentConfig, Answered, Content, Cost, EnvironmentSpec, EnvironmentStatus, Exceeded, FunctionTool, Label,
-    Meter, Outcome, Question, Quote,
+    ListPage, Meter, Outcome, Question, Quote,
     environment::HostedFile,
     model::{Reasoning, TextOptions},
 };
-use bailiwick_types::{ActionId, ArtifactId, ItemId, Money, Principal, TeamId, Timestamp, TurnId};
+use bailiwick_types::{
+    ActionId, ArtifactId, CredentialId, ItemId, Money, Principal, TeamId, Timestamp, TurnId, VaultId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -104,6 +106,9 @@ pub struct SessionCreated {
     /// Of what it is begun with.
     #[serde(default, skip_serializing_if = "Label::is_usual")]
     pub label: Label,
+    /// Whose secrets its actions may use, if policy lets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vaults: Vec<VaultId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,6 +135,11 @@ pub enum Input {
     },
     /// Ends the turn that is running.
     Cancel,
+    /// A stop ends it: nothing more may be done.
+    Stop {
+        /// In plain words: by whom, and why.
+        message: String,
+    },
     /// The application's answer to a function call.
     ToolResult {
         turn: TurnId,
@@ -164,6 +174,14 @@ pub enum Input {
     /// A client gives one more file. It is laid in when the environment starts; one that was started gets it by an action.
     AddFile {
         file: HostedFile,
+    },
+    /// A client looks at the files of the environment. Nothing of it is told to the model.
+    Look {
+        /// The folder whose files it wants to see, all the way down.
+        path: String,
+        page: ListPage,
+        /// Until when it waits. Begun later it would be looked for nobody.
+        until: Timestamp,
     },
     /// A client deleted an artifact of this session.
     RemoveArtifact {
@@ -246,6 +264,9 @@ pub enum TurnEnd {
 pub struct TurnError {
     pub code: String,
     pub message: String,
+    /// The rule that ended it, where the gate denied what it could not go on without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_by: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -269,6 +290,9 @@ pub struct ActionDecided {
     pub answered: Option<Answered>,
     #[serde(default, skip_serializing_if = "Spending::is_empty")]
     pub spending: Spending,
+    /// The secrets that it uses. Policy was asked about each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialId>,
 }
 
 /// What an action may take, who pays for it, and what was in its way.

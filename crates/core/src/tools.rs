@@ -3,7 +3,7 @@
 //! A call becomes an action only in canonical form: known tool, known fields, right types, absolute paths without dot
 //! segments. What does not is refused with a message that the model can act on.
 
-use crate::{Action, AgentConfig, CommandRun, EnvironmentSpec, ToolSpec, canonical};
+use crate::{Action, AgentConfig, CommandRun, EnvironmentSpec, ToolSpec, canonical, extract::Shape};
 use bailiwick_types::{ActionId, EnvironmentId, Millis};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -94,8 +94,16 @@ struct ViewImage {
     path: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExtractValues {
+    path: String,
+    question: String,
+    schema: Value,
+}
+
 /// Names that an application's function cannot take in a session with an environment.
-pub const BUILT_IN: [&str; 10] = [
+pub const BUILT_IN: [&str; 11] = [
     "run_command",
     "poll_command",
     "write_to_command",
@@ -106,7 +114,14 @@ pub const BUILT_IN: [&str; 10] = [
     "list_files",
     "search_files",
     "view_image",
+    EXTRACT,
 ];
+
+/// The tool by which a model that must not read something gets values out of it.
+pub const EXTRACT: &str = "extract_values";
+/// Bytes of its question, and of its schema.
+const MAX_QUESTION: usize = 4 * 1024;
+const MAX_SCHEMA: usize = 16 * 1024;
 
 /// The tools that the model is told of.
 pub fn specs(agent: &AgentConfig, environment: &EnvironmentSpec) -> Arc<[ToolSpec]> {
@@ -191,6 +206,15 @@ fn environment_tools() -> Vec<ToolSpec> {
             &["pattern"],
         ),
         tool("view_image", "Look at an image file (PNG, JPEG, GIF or WebP).", json!({"path": path}), &["path"]),
+        tool(
+            EXTRACT,
+            "Have a text file read for you, without reading it yourself, and get values out of it: for content that nobody \
+             vouches for. `schema` is a JSON Schema object whose properties are booleans, integers or numbers with \
+             `minimum` and `maximum`, strings with an `enum`, with `format: date`, or with a `pattern` of at most 32 \
+             characters such as `[A-Z]{2}-[0-9]{6}`, or arrays of the first four with `maxItems`. Free text is not possible.",
+            json!({"path": path, "question": text, "schema": {"type": "object"}}),
+            &["path", "question", "schema"],
+        ),
     ]
 }
 
@@ -263,18 +287,37 @@ fn environment_action(name: &str, arguments: &str, place: &Place<'_>, longest: M
         "list_files" => {
             let call: ListFiles = parse(arguments)?;
             let path = place.path(call.path.as_deref().unwrap_or("."))?;
-            Action::FileList { environment, path, depth: call.depth.unwrap_or(1).clamp(1, MAX_DEPTH) }
+            Action::FileList { environment, path, depth: call.depth.unwrap_or(1).clamp(1, MAX_DEPTH), page: None }
         }
         "search_files" => {
             let call: SearchFiles = parse(arguments)?;
             let path = place.path(call.path.as_deref().unwrap_or("."))?;
             Action::FileSearch { environment, path, pattern: call.pattern, glob: call.glob }
         }
+        EXTRACT => {
+            let call: ExtractValues = parse(arguments)?;
+            extraction(arguments)?;
+            Action::FileRead { environment, path: place.path(&call.path)?, offset: 1, limit: MAX_LINES }
+        }
         _ => {
             let call: ViewImage = parse(arguments)?;
             Action::ImageView { environment, path: place.path(&call.path)? }
         }
     })
+}
+
+/// What an extraction asks, and the one form of its schema. The error is for the model.
+pub(crate) fn extraction(arguments: &str) -> Result<(String, Value), String> {
+    let ExtractValues { question, schema, .. } = parse(arguments)?;
+    if question.trim().is_empty() || question.len() > MAX_QUESTION {
+        return Err(format!("`question` must have 1 to {MAX_QUESTION} bytes."));
+    }
+    let shape = Shape::read(&schema).map_err(|problem| format!("{problem}."))?;
+    let schema = shape.schema();
+    if schema.to_string().len() > MAX_SCHEMA {
+        return Err(format!("`schema` must have at most {MAX_SCHEMA} bytes."));
+    }
+    Ok((question, schema))
 }
 
 fn run_command(call: RunCommand, place: &Place<'_>, longest: Millis) -> Result<Action, String> {

@@ -22,7 +22,7 @@ fn tools_are_the_same_allocation_until_they_change() {
         panic!("it is the beginning of a session")
     };
     let (mut state, _) = State::begin(TenantId::from_u128(1), SessionId::from_u128(2), AT, &created);
-    let call = ModelCall { model: "main".into(), purpose: Purpose::Step, skipped_entries: 0 };
+    let call = ModelCall { model: "main".into(), purpose: Purpose::Step, skipped_entries: 0, extract: None };
     let before = request(&state, &call).tools;
     assert!(Arc::ptr_eq(&before, &request(&state, &call).tools));
 

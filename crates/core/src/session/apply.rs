@@ -4,11 +4,12 @@
 //! the gate checks before it writes, and a stream must always be readable.
 
 use super::booking::Closing;
+use super::errands::{Look, Wish};
 use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, ToolMemo, Turn, UnknownAction, describe};
 use crate::{
     Action, ActionResult, Answer, CommandEnd, CommandOutput, Content, Ending, Entry, EntryBody, EnvironmentStatus,
-    Exceeded, Failure, FailureCode, Label, ModelAnswer, Outcome, Purpose, Stop,
-    item::{ArtifactView, Change, EffectNote, GivenOutcome, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
+    Failure, FailureCode, Label, ModelAnswer, ModelCall, Outcome, Published, Purpose, Stop,
+    item::{ArtifactView, Change, EffectNote, ErrandOutcome, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
     joined_text,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, CallRefused, Input, InputReceived, Record, Resolution,
@@ -44,13 +45,17 @@ impl State {
             spend_limit: created.spend_limit,
             auto_review: created.auto_review,
             label: created.label.clone(),
+            environment_label: Label::of_environment(&created.environment),
+            vaults: created.vaults.clone(),
             deleted: false,
             position: 1,
             inbox_through: 0,
             entries: Vec::new(),
             queue: Vec::new(),
-            given: Vec::new(),
+            errands: Vec::new(),
             notices: Vec::new(),
+            aside: BTreeMap::new(),
+            said: Vec::new(),
             measured_tokens: 0,
             unmeasured_bytes: 0,
             turn: None,
@@ -113,9 +118,11 @@ impl State {
     fn input(&mut self, at: Timestamp, received: &InputReceived, changes: &mut Vec<Change>) {
         self.inbox_through = received.sequence;
         self.last_active = at;
+        self.forget_late_looks(at);
         let orderer = &received.envelope.orderer;
         match &received.envelope.input {
             Input::Message { messages } => {
+                self.remember_said(orderer, messages);
                 for message in messages {
                     let (item, content) = (message.item, message.content.clone());
                     self.queue.push(Queued { orderer: orderer.clone(), item, content, shown: false });
@@ -125,6 +132,12 @@ impl State {
             Input::Cancel => {
                 if let Some(turn) = &mut self.turn {
                     turn.cancel = true;
+                }
+            }
+            Input::Stop { message } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.cancel = true;
+                    turn.failure = Some(denial("stopped", message.clone()));
                 }
             }
             Input::ToolResult { turn, call_id, item, result } => {
@@ -146,14 +159,13 @@ impl State {
                 let (by, approve, reason) = (orderer.clone(), *approve, reason.clone());
                 self.take_answer_to(*action, Answer { by, approve, reason });
             }
-            Input::Release { label, .. } => {
-                if label.is_at_most(&self.label) {
-                    self.label = label.clone();
-                    changes.push(Change::SessionUpdated(Box::new(self.view())));
-                }
-            }
+            Input::Release { label, .. } => self.release(label, changes),
             Input::Environment { status } => self.environment(*status, None, changes),
             Input::AddFile { file } => self.add_file(received.sequence, orderer, file, changes),
+            Input::Look { path, page, until } => {
+                let look = Look { path: path.clone(), page: page.clone(), until: *until };
+                self.add_errand(received.sequence, orderer, Wish::Look(look), changes);
+            }
             Input::RemoveArtifact { artifact } => changes.push(Change::ArtifactRemoved(*artifact)),
             Input::Delete => {
                 self.deleted = true;
@@ -294,10 +306,10 @@ impl State {
             TurnEnd::Cancelled => "the turn was cancelled",
         };
         self.abandon_calls(why, changes);
-        let failure = Failure::new(FailureCode::Cancelled, format!("{why} before the file was in its place"));
-        self.give_up_files(&GivenOutcome::Failed { failure }, changes);
+        self.leave_errands(at, why, changes);
         self.end_questions(at, changes);
         self.close_all(at, ended, changes);
+        self.aside.clear();
         let Some(turn) = self.turn.take() else { return };
         let mut view = self.turn_view(&turn);
         view.completed = Some(at);
@@ -342,8 +354,8 @@ impl State {
 
     fn decided(&mut self, at: Timestamp, decided: &ActionDecided, changes: &mut Vec<Change>) {
         let index = self.call_index(decided.call_id.as_deref());
-        if matches!(decided.arguments, Action::FileAdd { .. }) {
-            self.file_decided(decided);
+        if decided.arguments.is_errand() {
+            self.errand_decided(decided);
         }
         let before = self.end_question(at, decided.action, changes);
         match &decided.decision {
@@ -353,6 +365,7 @@ impl State {
                     self.absorb_shown();
                     self.absorb_notices(decided.action);
                 }
+                self.label_intent(&decided.arguments);
                 self.open.insert(
                     decided.action,
                     OpenAction {
@@ -365,6 +378,7 @@ impl State {
                         quote: decided.spending.quote,
                         team: decided.spending.team,
                         reservations: Self::reserve(at, &decided.spending, changes),
+                        credentials: decided.credentials.clone(),
                     },
                 );
                 if let (Some(index), Some(turn)) = (index, &mut self.turn) {
@@ -411,13 +425,13 @@ impl State {
                 self.finish_call(index, Some((decided.action, &decided.arguments)), end, changes);
             }
             None => {
-                if matches!(decided.arguments, Action::FileAdd { .. }) {
-                    return self.file_denied(&message, changes);
+                if decided.arguments.is_errand() {
+                    return self.errand_denied(&message, changes);
                 }
                 let answered = self.turn.as_ref().is_some_and(|turn| turn.answered);
                 let starting = matches!(decided.arguments, Action::EnvironmentStart { .. });
                 if starting {
-                    self.give_up_files(&GivenOutcome::Denied { message: message.clone() }, changes);
+                    self.give_up_errands(&ErrandOutcome::Denied { message: message.clone() }, changes);
                 }
                 if starting && !answered {
                     self.deny_environment_calls(rule, remedy, &message, changes);
@@ -428,9 +442,10 @@ impl State {
                     if publishing {
                         turn.published = true;
                     } else {
-                        let exceeded = decided.spending.exceeded.as_ref();
-                        let code = exceeded.map_or("invalid_request", Exceeded::turn_error_code);
-                        turn.failure = Some(TurnError { code: code.into(), message });
+                        turn.failure = Some(match &decided.spending.exceeded {
+                            Some(exceeded) => error(exceeded.turn_error_code(), &message),
+                            None => denial(rule, message),
+                        });
                     }
                 }
             }
@@ -474,15 +489,17 @@ impl State {
         let Some(open) = self.open.get(&settled.action) else { return };
         let closing = Closing::of(open, &settled.outcome, settled.cost);
         let Some(open) = self.close(at, settled.action, &closing, changes) else { return };
-        if matches!(settled.outcome, Outcome::Confirmed { .. } | Outcome::Failed { .. }) {
-            self.label.join(&Label::of_result(&open.action, &self.environment));
-        }
+        self.label_outcome(&open, &settled.outcome);
         match &*open.action {
             Action::ModelCall(call) if call.purpose == Purpose::Compaction => self.compacted(settled, changes),
+            Action::ModelCall(ModelCall { extract: Some(extract), .. }) => {
+                self.extracted(&open, extract, settled, changes);
+            }
             Action::ModelCall(_) => self.answered(settled, changes),
             Action::EnvironmentStart { .. } => self.environment_started(settled, changes),
-            Action::FileAdd { .. } => self.file_settled(&open, settled, changes),
+            action if action.is_errand() => self.errand_settled(&open, settled, changes),
             Action::ArtifactPublish { environment, .. } => self.published(at, &open, *environment, settled, changes),
+            _ if self.is_for_extraction(&open) => self.set_aside(&open, settled, changes),
             _ => self.tool_settled(&open, settled, changes),
         }
     }
@@ -572,7 +589,7 @@ impl State {
     }
 
     /// Nothing of it is known; a model call may be made again.
-    fn model_call_lost(&mut self, reason: &str) {
+    pub(super) fn model_call_lost(&mut self, reason: &str) {
         let Some(turn) = &mut self.turn else { return };
         turn.lost_calls += 1;
         if turn.lost_calls >= MAX_LOST_CALLS {
@@ -633,7 +650,7 @@ impl State {
                     FailureCode::ExecutorIncompatible => "executor_version_incompatible",
                     _ => "sandbox_error",
                 };
-                self.give_up_files(&GivenOutcome::Failed { failure: failure.clone() }, changes);
+                self.give_up_errands(&ErrandOutcome::Failed { failure: failure.clone() }, changes);
                 match &mut self.turn {
                     Some(turn) if turn.published => {}
                     // All that it was started for is to publish what an earlier one left.
@@ -662,10 +679,12 @@ impl State {
     ) {
         match &settled.outcome {
             Outcome::Confirmed { result: ActionResult::Artifacts { artifacts } } => {
-                let turn = open.turn;
-                let views =
-                    artifacts.iter().map(|file| ArtifactView { turn, environment, created: at, file: file.clone() });
-                changes.push(Change::Artifacts(views.collect()));
+                let (turn, label) = (open.turn, self.label_of_artifacts());
+                let view = |file: &Published| {
+                    let (label, file) = (label.clone(), file.clone());
+                    ArtifactView { turn, environment, created: at, label, file }
+                };
+                changes.push(Change::Artifacts(artifacts.iter().map(view).collect()));
             }
             Outcome::Failed { failure } => self.not_published(&failure.message),
             // It may be that the environment has to be started for it.
@@ -747,7 +766,7 @@ impl State {
     ) {
         let ending = if result.is_ok() { Ending::Happened } else { Ending::DidNot };
         let Some(open) = self.close(at, id, &Closing::without_cost(ending), changes) else { return };
-        self.label.join(&Label::of_result(&open.action, &self.environment));
+        self.label.join(&Label::foreign());
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
         let end = match result {
             Ok(content) => CallEnd { content: content.clone(), ..CallEnd::done(String::new()) },
@@ -788,7 +807,7 @@ impl State {
     }
 
     /// Gives a tool call its result: for the model as an entry, for people as a finished item.
-    fn finish_call(
+    pub(super) fn finish_call(
         &mut self,
         index: usize,
         action: Option<(ActionId, &Action)>,
@@ -824,7 +843,7 @@ impl State {
 }
 
 /// How a tool call ended.
-struct CallEnd {
+pub(super) struct CallEnd {
     status: ItemStatus,
     /// For the model.
     content: Vec<Content>,
@@ -833,12 +852,12 @@ struct CallEnd {
 }
 
 impl CallEnd {
-    fn done(text: String) -> Self {
+    pub(super) fn done(text: String) -> Self {
         let content = if text.is_empty() { Vec::new() } else { vec![Content::text(text)] };
         Self { status: ItemStatus::Completed, content, effect: None, command: None }
     }
 
-    fn failed(message: String) -> Self {
+    pub(super) fn failed(message: String) -> Self {
         Self { status: ItemStatus::Failed, ..Self::done(message) }
     }
 
@@ -905,7 +924,12 @@ fn unparsed_body(call: &Call) -> ItemBody {
 }
 
 fn error(code: &str, message: &str) -> TurnError {
-    TurnError { code: code.to_owned(), message: message.to_owned() }
+    TurnError { code: code.to_owned(), message: message.to_owned(), denied_by: None }
+}
+
+/// The gate denied what the turn cannot go on without. The API's nearest word is its own systems' refusal.
+fn denial(rule: &str, message: String) -> TurnError {
+    TurnError { code: "misalignment_policy_violation".to_owned(), message, denied_by: Some(rule.to_owned()) }
 }
 
 /// The Agents API's code (`SessionTurnError`) for a failed model call.

@@ -10,7 +10,7 @@ use crate::{
     record::ActionDecided,
     session::Ask,
 };
-use bailiwick_types::{ActionId, Millis, Principal, Timestamp, TurnId};
+use bailiwick_types::{ActionId, CredentialId, Millis, Principal, Timestamp, TurnId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -29,6 +29,9 @@ pub struct AskedAction {
     pub question: Question,
     /// What was answered; which of them counts is for the gate to say.
     pub answers: Vec<Answer>,
+    /// The secrets that it would use.
+    #[serde(default)]
+    pub credentials: Vec<CredentialId>,
 }
 
 impl AskedAction {
@@ -61,6 +64,7 @@ impl State {
             since: before.as_ref().map_or(at, |before| before.since),
             question: question.clone(),
             answers: Vec::new(),
+            credentials: decided.credentials.clone(),
         };
         changes.push(Change::ApprovalAsked(Box::new(self.approval_view(decided.action, &asked))));
         self.asked.insert(decided.action, asked);

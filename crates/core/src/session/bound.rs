@@ -3,7 +3,7 @@
 //! A token of text is at least one byte, so that bytes bound tokens. What the provider has counted is better than that:
 //! after the first answer only what is new since counts in bytes.
 
-use super::{State, prompt};
+use super::{State, extracting, prompt};
 use crate::{EntryBody, ModelCall, Purpose};
 
 /// Tokens that a provider's own form adds to an entry, generously: role, names, separators.
@@ -13,6 +13,9 @@ const PER_REQUEST: u64 = 64;
 
 /// An upper bound of the tokens of the prompt that `call` would send now.
 pub fn input_bound(state: &State, call: &ModelCall) -> u64 {
+    if let Some(extract) = &call.extract {
+        return PER_REQUEST + 2 * PER_ENTRY + extracting::weight(state, extract);
+    }
     let queued: u64 = state.queue.iter().flat_map(|queued| &queued.content).map(|part| part.len() as u64).sum();
     let noticed: u64 = state.notices.iter().map(|notice| notice.len() as u64 + 1).sum();
     let known = match state.measured_tokens {

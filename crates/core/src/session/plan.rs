@@ -1,5 +1,6 @@
 //! What comes next: a pure function of the state, the time and what the model can take.
 
+use super::extracting;
 use super::state::{CallStatus, Overflow, State, Turn};
 use crate::{
     Action, Answer, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
@@ -77,7 +78,7 @@ impl Mint {
         bytes
     }
 
-    fn action(&mut self) -> ActionId {
+    pub(super) fn action(&mut self) -> ActionId {
         ActionId::new(self.now, self.bytes())
     }
 
@@ -101,15 +102,21 @@ pub fn plan(state: &State, bounds: Bounds, mint: &mut Mint) -> Plan {
 
 fn start_turn(state: &State, mint: &mut Mint) -> Plan {
     let message = state.queue.first().map(|queued| &queued.orderer);
-    let file = state.given.first().map(|given| &given.orderer);
-    let Some(orderer) = message.or(file) else { return Plan::default() };
+    let errand = state.errands.first().map(|errand| &errand.orderer);
+    let Some(orderer) = message.or(errand) else { return Plan::default() };
     let started = TurnStarted { turn: mint.turn(), orderer: orderer.clone() };
     Plan { records: vec![Body::TurnStarted(started)], ..Plan::default() }
 }
 
 fn cancel(state: &State, turn: &Turn) -> Plan {
     let running = running(state);
-    if running.is_empty() { end(turn, TurnEnd::Cancelled) } else { Plan { stop: running, ..Plan::default() } }
+    if !running.is_empty() {
+        return Plan { stop: running, ..Plan::default() };
+    }
+    match turn.failure.as_ref().filter(|error| error.denied_by.is_some()) {
+        Some(error) => end(turn, TurnEnd::Failed { error: error.clone() }),
+        None => end(turn, TurnEnd::Cancelled),
+    }
 }
 
 /// Open actions that a hand of ours performs.
@@ -122,7 +129,7 @@ fn end(turn: &Turn, end: TurnEnd) -> Plan {
 }
 
 fn fail(turn: &Turn, code: &str, message: String) -> Plan {
-    end(turn, TurnEnd::Failed { error: TurnError { code: code.to_owned(), message } })
+    end(turn, TurnEnd::Failed { error: TurnError { code: code.to_owned(), message, denied_by: None } })
 }
 
 fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
@@ -143,9 +150,10 @@ fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
         };
     }
     let mut plan = calls(state, turn, &running, mint);
-    lay_in(state, turn, &running, &mut plan, mint);
+    extracting::ask(state, turn, &running, &mut plan, mint);
+    errands(state, turn, &running, &mut plan, mint);
     plan.asks.extend(state.answered_questions(mint.now()));
-    let waiting = !state.open.is_empty() || !state.asked.is_empty() || state.has_files();
+    let waiting = !state.open.is_empty() || !state.asked.is_empty() || state.has_errands();
     let pending = waiting || turn.calls.iter().any(|call| call.status != CallStatus::Done);
     if plan.is_empty() && !pending {
         plan = step(state, turn, bounds, mint);
@@ -180,9 +188,9 @@ fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> P
     plan
 }
 
-/// Asks for the next file that was given to be laid in.
-fn lay_in(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
-    let Some(action) = state.next_file() else { return };
+/// Asks for the next thing that a client wants of the environment.
+fn errands(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
+    let Some(action) = state.next_errand() else { return };
     if state.environment_status == EnvironmentStatus::Connected {
         plan.asks.push(Ask::new(mint.action(), turn.id, None, action));
     } else {
@@ -224,7 +232,7 @@ fn step(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
         _ => Purpose::Step,
     };
     let skipped_entries = if turn.overflow == Overflow::Refused { skip_to_fit(state, bounds) } else { 0 };
-    let call = ModelCall { model: state.agent.model.clone(), purpose, skipped_entries };
+    let call = ModelCall { model: state.agent.model.clone(), purpose, skipped_entries, extract: None };
     let action = Action::ModelCall(call);
     Plan { asks: vec![Ask::new(mint.action(), turn.id, None, action)], ..Plan::default() }
 }

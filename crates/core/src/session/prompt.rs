@@ -1,6 +1,6 @@
 //! From a session's state to the request that a model gets.
 
-use super::State;
+use super::{State, extracting};
 use crate::{
     Entry, EntryBody, ModelCall, ModelRequest, Purpose,
     environment::{EnvironmentSpec, OUTPUTS},
@@ -21,6 +21,9 @@ matters. Answer with the summary only.";
 /// The whole request behind a model call. Must be built from the state right after the call's intent was applied, or
 /// from the same records after a crash: both give the same request.
 pub fn request(state: &State, call: &ModelCall) -> ModelRequest {
+    if let Some(extract) = &call.extract {
+        return extracting::request(state, call, extract);
+    }
     let skipped = (call.skipped_entries as usize).min(state.entries.len());
     let mut input = state.entries[skipped..].to_vec();
     let compaction = call.purpose == Purpose::Compaction;

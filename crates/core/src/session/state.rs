@@ -1,7 +1,8 @@
 //! The fold of a session's records. Everything in it can be had again from the stream.
 
 use super::approvals::AskedAction;
-use super::given::GivenFile;
+use super::errands::Errand;
+use super::extracting::Aside;
 use crate::{
     Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Quote, Reservation,
     item::{
@@ -13,7 +14,8 @@ use crate::{
     tools,
 };
 use bailiwick_types::{
-    ActionId, ItemId, Millis, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage, TurnId,
+    ActionId, CredentialId, ItemId, Millis, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage,
+    TurnId, VaultId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,7 +25,7 @@ use std::{
 };
 
 /// Snapshots of another version are not read. Raise it with every change of [`State`]'s shape or meaning.
-pub const SNAPSHOT_VERSION: u16 = 1;
+pub const SNAPSHOT_VERSION: u16 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -48,6 +50,11 @@ pub struct State {
     /// Where what is in it came from, and who may see it.
     #[serde(default)]
     pub label: Label,
+    /// The same of what lies in its environment and was not read yet.
+    pub environment_label: Label,
+    /// Whose secrets its actions may use, if policy lets them.
+    #[serde(default)]
+    pub vaults: Vec<VaultId>,
     /// For the turns to come; a running turn keeps its own.
     #[serde(default)]
     pub auto_review: bool,
@@ -62,11 +69,15 @@ pub struct State {
     pub(crate) entries: Vec<Arc<Entry>>,
     /// Messages that no model call has seen yet.
     pub(crate) queue: Vec<Queued>,
-    /// Files that are not in the environment yet, in the order in which they were given.
-    #[serde(default)]
-    pub(crate) given: Vec<GivenFile>,
+    /// What clients want of the environment and have not got yet, in the order in which it came.
+    #[serde(default, rename = "given")]
+    pub(crate) errands: Vec<Errand>,
     /// Words from the house that no model call has seen yet.
     pub(crate) notices: Vec<String>,
+    /// Content that is read for an extraction, by the action that read it. Never part of a prompt of the session.
+    pub(crate) aside: BTreeMap<ActionId, Aside>,
+    /// Where people's own messages point to, by who said it.
+    pub(crate) said: Vec<(Principal, BTreeSet<String>)>,
     /// Tokens of the last prompt and answer, as the provider counted them.
     pub(crate) measured_tokens: u64,
     /// Bytes of entries that came after that measurement.
@@ -181,6 +192,8 @@ pub(crate) enum CallStatus {
     Held(ActionId),
     /// Waits for a person's word.
     Asked(ActionId),
+    /// The content of an extraction is there, and the model that is to read it was not asked yet.
+    Read(ActionId),
     Done,
 }
 
@@ -203,6 +216,9 @@ pub struct OpenAction {
     /// What it holds, oldest first.
     #[serde(default)]
     pub reservations: Vec<Reservation>,
+    /// The secrets that it uses.
+    #[serde(default)]
+    pub credentials: Vec<CredentialId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -289,7 +305,7 @@ impl State {
         for call in &turn.calls {
             match call.status {
                 CallStatus::Waiting if self.asks_for_environment() => waits = true,
-                CallStatus::Waiting => return false,
+                CallStatus::Waiting | CallStatus::Read(_) => return false,
                 CallStatus::Held(_) => waits = true,
                 CallStatus::Open(_) | CallStatus::Asked(_) | CallStatus::Done => {}
             }
@@ -304,7 +320,7 @@ impl State {
     pub(crate) fn waits_for_connection(&self) -> bool {
         let dials_in = self.environment.dials_in();
         let away = matches!(self.environment_status, EnvironmentStatus::Pending | EnvironmentStatus::Disconnected);
-        let wanted = self.has_files()
+        let wanted = self.has_errands()
             || self.turn.as_ref().is_some_and(|turn| {
                 turn.calls.iter().any(|call| {
                     call.status == CallStatus::Waiting && crate::tools::BUILT_IN.contains(&call.name.as_str())
@@ -364,6 +380,8 @@ impl State {
             spend_limit: self.spend_limit,
             auto_review: self.auto_review,
             label: self.label.clone(),
+            environment_label: self.environment_label.clone(),
+            vaults: self.vaults.clone(),
             turn: self.turn_id(),
             error: None,
         }
