@@ -41,13 +41,15 @@ impl Endpoint {
         self.options.api_key.as_ref()
     }
 
-    /// Says in plain words what went wrong after `tries` attempts, and what to do.
-    pub(crate) fn failure(&self, trouble: &Trouble, tries: u32) -> Failure {
-        let mut text = format!("model `{}`: {}", self.name, self.happened(trouble));
+    /// Says in plain words what went wrong after `tries` attempts, and what to do. `key` is what it was tried with, when
+    /// that is not the endpoint's own.
+    pub(crate) fn failure(&self, key: Option<&Secret>, trouble: &Trouble, tries: u32) -> Failure {
+        let key = key.or(self.key());
+        let mut text = format!("model `{}`: {}", self.name, self.happened(key, trouble));
         if tries > 1 {
             text += &format!(" (tried {tries} times)");
         }
-        if let Some(said) = trouble.said.as_deref().map(|said| self.cleaned(said)).filter(|said| !said.is_empty())
+        if let Some(said) = trouble.said.as_deref().map(|said| cleaned(key, said)).filter(|said| !said.is_empty())
             && trouble.code != FailureCode::AuthenticationFailed
         {
             text += &format!("; the provider says: {}", said.trim_end_matches('.'));
@@ -57,8 +59,8 @@ impl Endpoint {
         Failure::new(trouble.code, text)
     }
 
-    fn happened(&self, trouble: &Trouble) -> String {
-        let detail = trouble.detail.as_deref().map(|detail| self.cleaned(detail));
+    fn happened(&self, key: Option<&Secret>, trouble: &Trouble) -> String {
+        let detail = trouble.detail.as_deref().map(|detail| cleaned(key, detail));
         let status = trouble.status.map(|status| format!(" ({status})")).unwrap_or_default();
         let seconds = |span: Millis| span.0 as f64 / 1000.0;
         let timeouts = self.options.timeouts;
@@ -87,7 +89,7 @@ impl Endpoint {
                     FailureCode::ServerError => "the provider failed",
                     FailureCode::ContentFilter => "the provider's content filter refused",
                     FailureCode::ContextOverflow => "the prompt is longer than the model takes",
-                    FailureCode::AuthenticationFailed if self.key().is_some() => "the provider does not accept the key",
+                    FailureCode::AuthenticationFailed if key.is_some() => "the provider does not accept the key",
                     FailureCode::AuthenticationFailed => "the provider wants a key, and none is configured",
                     FailureCode::UnknownModel => "the provider knows no such model or address",
                     _ => "the provider refused the request",
@@ -126,9 +128,10 @@ impl Endpoint {
             FailureCode::ContextOverflow => {
                 format!("Lower `context_tokens` of [models.{name}], so that the history is shortened in time")
             }
-            FailureCode::AuthenticationFailed => match &self.options.api_key_env {
-                Some(variable) => format!("Put a valid key into `{variable}` and start the server again"),
-                None => format!("Set `api_key_env` of [models.{name}] to the variable that holds the key"),
+            FailureCode::AuthenticationFailed => match (&self.options.credential, &self.options.api_key_env) {
+                (Some(name), _) => format!("Put a valid key into the credential `{name}` of its vault"),
+                (None, Some(variable)) => format!("Put a valid key into `{variable}` and start the server again"),
+                (None, None) => format!("Set `api_key_env` of [models.{name}] to the variable that holds the key"),
             },
             FailureCode::UnknownModel => {
                 format!("Check `model` (`{}`) and `base_url` ({}) of [models.{name}]", self.model, self.base_url)
@@ -136,22 +139,22 @@ impl Endpoint {
             _ => format!("Check `model` and the limits of [models.{name}], and what the agent sends"),
         }
     }
+}
 
-    /// Foreign words on one line, without the key, cut when long.
-    fn cleaned(&self, said: &str) -> String {
-        let mut text = said.to_owned();
-        if let Some(key) = self.key() {
-            text = text.replace(key.expose(), "[redacted]");
-        }
-        let mut words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-        let mut line = words.next().unwrap_or_default().to_owned();
-        for word in words {
-            line.push(' ');
-            line.push_str(word);
-        }
-        match line.char_indices().nth(MAX_SAID) {
-            Some((end, _)) => format!("{}…", &line[..end]),
-            None => line,
-        }
+/// Foreign words on one line, without the key, cut when long.
+fn cleaned(key: Option<&Secret>, said: &str) -> String {
+    let mut text = said.to_owned();
+    if let Some(key) = key {
+        text = text.replace(key.expose(), "[redacted]");
+    }
+    let mut words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let mut line = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        line.push(' ');
+        line.push_str(word);
+    }
+    match line.char_indices().nth(MAX_SAID) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }

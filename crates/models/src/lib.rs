@@ -5,10 +5,12 @@
 //! model may be called: a call needs a [`Permit`](bailiwick_gate::Permit), and what leaves is exactly the request that
 //! the permit carries. Keys are never logged, never put into an error and never sent anywhere but to their endpoint.
 
+mod attempts;
 mod chat;
 mod draft;
 mod endpoint;
 mod http;
+mod mark;
 mod models;
 mod options;
 mod prices;
@@ -24,6 +26,7 @@ mod trouble;
 #[cfg(test)]
 mod tests;
 
+pub use mark::Told;
 pub use models::Models;
 pub use options::{ModelOptions, Options, OptionsError, ProviderKind, Timeouts};
 pub use probe::{Feature, Finding, Heard, ProbeReport, Verdict, probe};

@@ -1,6 +1,6 @@
 //! What the configuration says of the published models: `[models.NAME]`.
 
-use crate::prices;
+use crate::{mark::Told, prices};
 use bailiwick_ports::{ModelCard, Prices, Residency};
 use bailiwick_types::{Millis, Secret};
 use reqwest::Url;
@@ -31,6 +31,9 @@ pub struct ModelOptions {
     pub api_key_env: Option<String>,
     #[serde(skip)]
     pub api_key: Option<Secret>,
+    /// In place of `api_key_env`: the name of the credential in a vault that holds the key.
+    #[serde(default)]
+    pub credential: Option<String>,
     /// Tokens of prompt and answer together.
     #[serde(default = "default_context_tokens")]
     pub context_tokens: u64,
@@ -42,6 +45,9 @@ pub struct ModelOptions {
     /// How often one call may be tried again.
     #[serde(default = "default_retries")]
     pub retries: u32,
+    /// How many of them may follow an attempt that broke after it was sent, where the model has prices.
+    #[serde(default = "default_paid_retries")]
+    pub paid_retries: u32,
     /// An HTTP proxy for this model. The system's proxy settings are not used.
     #[serde(default)]
     pub proxy: Option<String>,
@@ -51,6 +57,9 @@ pub struct ModelOptions {
     /// Groups whose data this model may see although it is outside.
     #[serde(default)]
     pub clearance: Vec<String>,
+    /// Whom the provider is told that it works for.
+    #[serde(default)]
+    pub mark: Told,
     /// What a million tokens cost.
     #[serde(default, deserialize_with = "prices::read")]
     pub prices: Option<Prices>,
@@ -116,10 +125,16 @@ const fn default_retries() -> u32 {
     5
 }
 
+const fn default_paid_retries() -> u32 {
+    1
+}
+
 /// The most retries that can be configured.
 const MAX_RETRIES: u32 = 20;
 /// The longest time-out that can be configured: a day.
 const MAX_TIMEOUT: Millis = Millis::from_secs(24 * 3600);
+/// The most bytes in the name of a credential.
+const MAX_CREDENTIAL: usize = 256;
 /// The most characters in a published name.
 const MAX_NAME: usize = 64;
 
@@ -161,13 +176,16 @@ impl ModelOptions {
             model: None,
             api_key_env: None,
             api_key: None,
+            credential: None,
             context_tokens: default_context_tokens(),
             max_output_tokens: None,
             timeouts: Timeouts::default(),
             retries: default_retries(),
+            paid_retries: default_paid_retries(),
             proxy: None,
             residency: Residency::Outside,
             clearance: Vec::new(),
+            mark: Told::default(),
             prices: None,
             scenario: None,
         }
@@ -193,8 +211,10 @@ impl ModelOptions {
             }
             _ => {}
         }
-        if self.retries > MAX_RETRIES {
-            return refuse("retries", format!("must not be above {MAX_RETRIES}"));
+        for (field, value) in [("retries", self.retries), ("paid_retries", self.paid_retries)] {
+            if value > MAX_RETRIES {
+                return refuse(field, format!("must not be above {MAX_RETRIES}"));
+            }
         }
         let Timeouts { connect_ms, first_byte_ms, stall_ms, total_ms } = self.timeouts;
         for (field, value) in [
@@ -238,6 +258,17 @@ impl ModelOptions {
         let Some(model) = self.model.as_deref().filter(|model| !model.trim().is_empty()) else {
             return refuse("model", format!("`{kind}` needs it: the name that the provider gives the model"));
         };
+        if let Some(name) = &self.credential {
+            if self.api_key_env.is_some() || self.api_key.is_some() {
+                return refuse("credential", "a model has one key: remove `api_key_env` or `credential`".to_owned());
+            }
+            if name.trim() != name || name.is_empty() || name.len() > MAX_CREDENTIAL {
+                let problem = format!(
+                    "must be the name of a credential: 1 to {MAX_CREDENTIAL} bytes, not beginning or ending with a space"
+                );
+                return refuse("credential", problem);
+            }
+        }
         if let Some(key) = &self.api_key
             && (key.expose().is_empty() || key.expose().bytes().any(|byte| !(0x21..0x7f).contains(&byte)))
         {
@@ -257,6 +288,7 @@ impl ModelOptions {
         for (field, given) in [
             ("base_url", self.base_url.is_some()),
             ("api_key_env", self.api_key_env.is_some() || self.api_key.is_some()),
+            ("credential", self.credential.is_some()),
             ("proxy", self.proxy.is_some()),
         ] {
             if given {
@@ -266,6 +298,14 @@ impl ModelOptions {
         match &self.scenario {
             Some(file) => Ok(file),
             None => refuse("scenario", "`rehearsal` needs the path of a scenario file (docs/rehearsal.md)"),
+        }
+    }
+
+    /// Attempts of one call that may be paid for.
+    pub(crate) fn paid_attempts(&self) -> u32 {
+        match self.provider {
+            ProviderKind::Rehearsal => 1,
+            _ => 1 + self.paid_retries.min(self.retries),
         }
     }
 

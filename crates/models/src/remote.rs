@@ -4,6 +4,7 @@
 //! is settled: what was streamed is provisional, and [`Delta::Restarted`] takes it back.
 
 use crate::{
+    attempts::Attempts,
     endpoint::Endpoint,
     http::explain,
     retry::{self, LONGEST_ASKED},
@@ -14,11 +15,11 @@ use async_trait::async_trait;
 use bailiwick_core::{Failure, FailureCode, ModelAnswer, ModelRequest};
 use bailiwick_gate::{Delta, Live};
 use bailiwick_ports::{BoxFuture, Clock, Random};
-use bailiwick_types::{ActionId, Millis, Timestamp};
+use bailiwick_types::{ActionId, Millis, Principal, Secret, Timestamp};
 use bytes::Bytes;
 use reqwest::{
     Client, Response,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,8 +36,27 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 /// Answers a model request.
 #[async_trait]
 pub(crate) trait Provider: Send + Sync {
-    /// Streams deltas whose ids are `ItemId::of_output(action, index)`. Stops when `live` asks for it.
-    async fn call(&self, request: &ModelRequest, action: ActionId, live: &Live) -> Result<ModelAnswer, Failure>;
+    /// Streams deltas whose ids are `ItemId::of_output(asked.action, index)`. Stops when `live` asks for it.
+    async fn call(&self, request: &ModelRequest, asked: Asked<'_>, live: &Live) -> Result<ModelAnswer, Failure>;
+}
+
+/// Which action a call is, and whose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) action: ActionId,
+    pub(crate) by: &'a Principal,
+    /// The key out of a vault, for this call only; else the endpoint's own.
+    pub(crate) key: Option<&'a Secret>,
+    /// Where its attempts are counted, if somebody wants to know.
+    pub(crate) attempts: Option<&'a Attempts>,
+}
+
+impl Asked<'_> {
+    fn attempt(&self, note: impl FnOnce(&Attempts)) {
+        if let Some(attempts) = self.attempts {
+            note(attempts);
+        }
+    }
 }
 
 /// One wire format: two pure halves.
@@ -89,16 +109,16 @@ pub(crate) struct Remote {
 
 #[async_trait]
 impl Provider for Remote {
-    async fn call(&self, request: &ModelRequest, action: ActionId, live: &Live) -> Result<ModelAnswer, Failure> {
+    async fn call(&self, request: &ModelRequest, asked: Asked<'_>, live: &Live) -> Result<ModelAnswer, Failure> {
         let end = self.clock.now() + self.endpoint.options.timeouts.total_ms;
         tokio::select! {
             biased;
             () = live.cancelled() => Err(Failure::new(FailureCode::Cancelled, "the model call was cancelled")),
-            answer = self.tries(request, action, live, end) => answer,
+            answer = self.tries(request, asked, live, end) => answer,
             () = self.clock.sleep_until(end) => {
                 let whole = self.endpoint.options.timeouts.total_ms.0 as f64 / 1000.0;
                 let detail = format!("the call was not done after {whole} s, its retries included");
-                Err(self.endpoint.failure(&Trouble::because(FailureCode::StreamStalled, detail), 1))
+                Err(self.endpoint.failure(asked.key, &Trouble::because(FailureCode::StreamStalled, detail), 1))
             }
         }
     }
@@ -108,7 +128,7 @@ impl Remote {
     async fn tries(
         &self,
         request: &ModelRequest,
-        action: ActionId,
+        asked: Asked<'_>,
         live: &Live,
         end: Timestamp,
     ) -> Result<ModelAnswer, Failure> {
@@ -117,10 +137,15 @@ impl Remote {
         let (mut tries, mut malformed) = (0, 0);
         loop {
             let mut streamed = false;
-            let trouble = match self.attempt(&body, request, action, live, &mut streamed).await {
-                Ok(answer) => return Ok(answer),
+            asked.attempt(Attempts::begin);
+            let trouble = match self.attempt(&body, request, asked, live, &mut streamed).await {
+                Ok(answer) => {
+                    asked.attempt(Attempts::forget);
+                    return Ok(answer);
+                }
                 Err(trouble) => trouble,
             };
+            let paid = asked.attempts.map_or(0, |attempts| broken(attempts, &trouble));
             tries += 1;
             // Each part of the manner is given up once, so that this ends.
             if let Some(conceded) = self.dialect.concede(manner, &trouble).filter(|conceded| *conceded != manner) {
@@ -129,16 +154,18 @@ impl Remote {
                 body = self.dialect.encode(&self.endpoint, request, manner).into();
                 continue;
             }
-            let asked = match trouble.again {
-                Again::Yes(asked) => asked,
+            let wished = match trouble.again {
+                Again::Yes(wished) => wished,
                 Again::Once if malformed == 0 => None,
-                Again::Once | Again::Never => return Err(self.endpoint.failure(&trouble, tries)),
+                Again::Once | Again::Never => return Err(self.endpoint.failure(asked.key, &trouble, tries)),
             };
             malformed += u32::from(trouble.again == Again::Once);
-            let Some(until) = self.next_try(tries, asked, end) else {
-                return Err(self.endpoint.failure(&with_wait(trouble, asked), tries));
+            // What is held for the call covers so many attempts, and the next one may have to be paid for too.
+            let covered = self.endpoint.options.prices.is_none() || paid < self.endpoint.options.paid_attempts();
+            let Some(until) = self.next_try(tries, wished, end).filter(|_| covered) else {
+                return Err(self.endpoint.failure(asked.key, &with_wait(trouble, wished), tries));
             };
-            tracing::debug!(model = %self.endpoint.name, action = %action, code = ?trouble.code, tries, "trying again");
+            tracing::debug!(model = %self.endpoint.name, action = %asked.action, code = ?trouble.code, tries, "trying again");
             if streamed {
                 live.emit(Delta::Restarted);
             }
@@ -161,31 +188,33 @@ impl Remote {
         &self,
         body: &Bytes,
         request: &ModelRequest,
-        action: ActionId,
+        asked: Asked<'_>,
         live: &Live,
         streamed: &mut bool,
     ) -> Result<ModelAnswer, Trouble> {
         let timeouts = self.endpoint.options.timeouts;
         let mut watchdog = Watchdog::new(&self.clock, timeouts.first_byte_ms);
         let response = tokio::select! {
-            response = self.send(body.clone(), action) => response?,
+            response = self.send(body.clone(), asked) => response?,
             () = watchdog.expired() => return Err(Trouble::new(FailureCode::FirstByteTimeout)),
         };
         if !is_stream(&response) {
-            return Err(self.refusal(response, watchdog).await);
+            return Err(self.refusal(response, watchdog, asked).await);
         }
-        self.read(response, watchdog, self.dialect.decoder(&self.endpoint, request, action), live, streamed).await
+        let decoder = self.dialect.decoder(&self.endpoint, request, asked.action);
+        self.read(response, watchdog, decoder, (live, asked), streamed).await
     }
 
-    async fn send(&self, body: Bytes, action: ActionId) -> Result<Response, Trouble> {
+    async fn send(&self, body: Bytes, asked: Asked<'_>) -> Result<Response, Trouble> {
         let mut request = self
             .client
             .post(format!("{}{}", self.endpoint.base_url, self.dialect.path()))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream")
-            .header(REQUEST_ID, action.to_string())
+            .header(USER_AGENT, self.endpoint.options.mark.user_agent(asked.by))
+            .header(REQUEST_ID, asked.action.to_string())
             .body(body);
-        if let Some(key) = self.endpoint.key() {
+        if let Some(key) = asked.key.or(self.endpoint.key()) {
             // A key that no header can hold was refused with the options.
             let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
                 .map_err(|_| Trouble::because(FailureCode::AuthenticationFailed, "the key cannot be sent"))?;
@@ -194,6 +223,9 @@ impl Remote {
         }
         request.send().await.map_err(|error| {
             let connect = self.endpoint.options.timeouts.connect_ms.0 as f64 / 1000.0;
+            if error.is_timeout() || error.is_connect() {
+                asked.attempt(Attempts::forget);
+            }
             let why = match (error.is_timeout(), error.is_connect()) {
                 (true, _) => format!("it did not stand after {connect} s"),
                 (false, true) => explain(&error),
@@ -204,7 +236,7 @@ impl Remote {
     }
 
     /// What an answer that is no event stream says.
-    async fn refusal(&self, mut response: Response, mut watchdog: Watchdog<'_>) -> Trouble {
+    async fn refusal(&self, mut response: Response, mut watchdog: Watchdog<'_>, call: Asked<'_>) -> Trouble {
         let status = response.status();
         let asked = retry::asked(response.headers(), self.clock.now());
         let kind =
@@ -232,6 +264,10 @@ impl Remote {
             };
         }
         let mut trouble = error.sort(Some(status.as_u16()));
+        if trouble.code == FailureCode::ServerError {
+            // It was sent, and there is no answer.
+            call.attempt(|attempts| attempts.heard(0));
+        }
         if let (Again::Yes(_), Some(asked)) = (trouble.again, asked) {
             trouble.again = Again::Yes(Some(asked));
         }
@@ -243,13 +279,14 @@ impl Remote {
         mut response: Response,
         mut watchdog: Watchdog<'_>,
         mut decoder: Box<dyn Decoder>,
-        live: &Live,
+        (live, asked): (&Live, Asked<'_>),
         streamed: &mut bool,
     ) -> Result<ModelAnswer, Trouble> {
         let mut silence = FailureCode::FirstByteTimeout;
         let (mut parser, mut read) = (sse::Parser::default(), 0);
-        let mut emit = |delta| {
+        let mut emit = |delta: Delta| {
             *streamed = true;
+            asked.attempt(|attempts| attempts.heard(bytes_of(&delta)));
             live.emit(delta);
         };
         loop {
@@ -292,6 +329,31 @@ impl Remote {
             }
         };
         tokio::select! { biased; () = rest => {}, () = end => {} }
+    }
+}
+
+/// Takes a broken attempt in, and gives how many may have to be paid for so far. One that the provider refused before it
+/// had said anything costs nothing.
+fn broken(attempts: &Attempts, trouble: &Trouble) -> u32 {
+    let refused = matches!(
+        trouble.code,
+        FailureCode::RateLimited
+            | FailureCode::Overloaded
+            | FailureCode::ContextOverflow
+            | FailureCode::AuthenticationFailed
+            | FailureCode::InvalidRequest
+            | FailureCode::UnknownModel
+    );
+    if refused && !attempts.has_heard() {
+        attempts.forget();
+    }
+    attempts.broke()
+}
+
+fn bytes_of(delta: &Delta) -> usize {
+    match delta {
+        Delta::Text { text, .. } | Delta::ReasoningSummary { text, .. } | Delta::CommandOutput { text } => text.len(),
+        Delta::Restarted => 0,
     }
 }
 

@@ -63,9 +63,9 @@ struct Tally<'a> {
 
 impl<'a> Sides<'a> {
     fn ask(rules: &'a Rules, request: &PolicyRequest<'_>) -> Result<Self, String> {
-        let question = Question::new(request, false)?.ok_or("there is no such question")?;
+        let question = Question::new(rules, request, false)?.ok_or("there is no such question")?;
         let folds = rules.index().folds(question.kind);
-        let folded = if folds { Question::new(request, true)? } else { None };
+        let folded = if folds { Question::new(rules, request, true)? } else { None };
         let mut sides = Vec::with_capacity(2);
         for asked in std::iter::once(&question.agent).chain(&question.person) {
             let mut tally = Tally::new(asked);
@@ -84,7 +84,7 @@ impl<'a> Sides<'a> {
             return denial;
         }
         if let Some(none) = self.0.iter().find(|side| side.permits.is_empty()) {
-            return none.not_permitted(request.action);
+            return none.not_permitted(request.operation());
         }
         if let Some(ask) = self.ask_whom(request).filter(|_| !request.approved) {
             return ask;
@@ -171,7 +171,8 @@ fn on_whose_word(principal: &Principal) -> String {
     match principal {
         Principal::Agent { on_behalf_of: Some(orderer), .. } => on_whose_word(orderer),
         Principal::Agent { id, .. } => id.to_string(),
-        Principal::User { id } => id.to_string(),
+        // A program that speaks for a person is no way around what counts for the person.
+        Principal::User { id } | Principal::Delegate { subject: id, .. } => id.to_string(),
         other => other.to_string(),
     }
 }
@@ -256,8 +257,7 @@ impl<'a> Tally<'a> {
         })
     }
 
-    fn not_permitted(&self, action: &Action) -> Verdict {
-        let operation = action.operation();
+    fn not_permitted(&self, operation: &str) -> Verdict {
         Verdict::Deny {
             rule: "policy.default".into(),
             reason: format!("no rule permits `{operation}` of this for {}", self.name),

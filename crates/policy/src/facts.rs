@@ -5,13 +5,15 @@
 
 use crate::{
     arguments::Arguments,
-    rules::{self, KINDS},
-    shell,
+    rules::{self, KINDS, Rules},
 };
 use bailiwick_core::{
-    Action, ActionKind, Confidentiality, EnvironmentSpec, Integrity, Label, ModelCall, Purpose, canonical,
+    Action, ActionKind, Confidentiality, EnvironmentSpec, Integrity, Label, ModelCall, Purpose, canonical, shell::plain,
 };
-use bailiwick_ports::{Colleague, ModelCard, Person, PolicyRequest, Residency};
+use bailiwick_ports::{
+    Colleague, ModelCard, Person, PolicyRequest, Residency,
+    vault::{Credential, VaultOwner},
+};
 use bailiwick_types::{EnvironmentId, Principal, Timestamp};
 use cedar_policy_core::{
     ast::{Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, Request, Value},
@@ -41,7 +43,7 @@ macro_rules! types {
 types! {
     ACTION = "Action" ROLE = "Role" TEAM = "Team" USER = "User" AGENT = "Agent" MODEL = "Model"
     ENVIRONMENT = "Environment" FOLDER = "Folder" FILE = "File" COMMAND = "Command" TOOL = "Tool"
-    TEXTS = "Texts" NUMBERS = "Numbers" FLAGS = "Flags" LISTS = "Lists"
+    VAULT = "Vault" CREDENTIAL = "Credential" TEXTS = "Texts" NUMBERS = "Numbers" FLAGS = "Flags" LISTS = "Lists"
 }
 
 /// Names and values that belong together.
@@ -97,8 +99,8 @@ pub(crate) struct Asked {
 impl Question {
     /// The question about the action as it is, or, where that differs, as a system would read it that takes letters of
     /// another case or width for the same.
-    pub fn new(request: &PolicyRequest<'_>, folded: bool) -> Result<Option<Self>, Unclear> {
-        let Some(mut resource) = Resource::of(request, folded)? else { return Ok(None) };
+    pub fn new(rules: &Rules, request: &PolicyRequest<'_>, folded: bool) -> Result<Option<Self>, Unclear> {
+        let Some(mut resource) = Resource::of(rules, request, folded)? else { return Ok(None) };
         let (agent_entity, agent) = agent(request);
         let mut entities = vec![agent_entity];
         let mut person = None;
@@ -107,7 +109,7 @@ impl Question {
             entities.push(entity);
             person = Some(asked);
         }
-        let kind = request.action.kind();
+        let kind = request.kind();
         let name = KINDS.into_iter().find(|(known, _)| *known == kind).map_or("", |(_, name)| name);
         let mut context = circumstances(request, &agent.uid, person.as_ref().map(|asked| &asked.uid));
         context.append(&mut resource.context);
@@ -214,7 +216,7 @@ fn circumstances(request: &PolicyRequest<'_>, agent: &EntityUID, person: Option<
     ];
     turn.extend(person.map(|uid| ("person", Value::from(uid.clone()))));
     vec![
-        ("operation", Value::from(request.action.operation())),
+        ("operation", Value::from(request.operation())),
         ("turn", record(turn)),
         ("label", label(request.label)),
         ("time", time(request.now)),
@@ -233,7 +235,7 @@ fn orderer(principal: &Principal) -> &'static str {
 fn orderer_itself(principal: &Principal) -> &'static str {
     match principal {
         Principal::User { .. } => "user",
-        Principal::Service { .. } => "service",
+        Principal::Service { .. } | Principal::Delegate { .. } => "service",
         Principal::Operator => "operator",
         Principal::Agent { .. } => "nobody",
     }
@@ -270,7 +272,9 @@ fn time(now: Timestamp) -> Value {
 
 /// Whether the action may carry what the session holds out of the company's walls. What is not known does.
 fn leaves_walls(request: &PolicyRequest<'_>) -> bool {
-    match request.action.kind() {
+    match request.kind() {
+        // What the secret is used for is asked about by itself.
+        ActionKind::VaultUse => false,
         ActionKind::ModelCall => match request.model {
             Some(card) => {
                 card.residency != Residency::Inside && !groups(request.label).all(|g| card.clearance.contains(g))
@@ -297,8 +301,12 @@ struct Resource {
 
 impl Resource {
     /// `None` when the folded spelling is the spelling itself.
-    fn of(request: &PolicyRequest<'_>, folded: bool) -> Result<Option<Self>, Unclear> {
+    fn of(rules: &Rules, request: &PolicyRequest<'_>, folded: bool) -> Result<Option<Self>, Unclear> {
         let fold = |text: &str| if folded { canonical::folded(text) } else { text.to_owned() };
+        if let Some(credential) = request.credential {
+            let name = fold(&credential.name);
+            return Ok((!folded || name != credential.name).then(|| secret(credential, &name, request.action)));
+        }
         Ok(match request.action {
             Action::ModelCall(_)
             | Action::EnvironmentStart { .. }
@@ -334,8 +342,9 @@ impl Resource {
                 Some(Command::RUNNING.resource(&process.to_string(), *environment, Some(more)))
             }
             Action::FunctionCall { name, arguments } => {
-                let arguments = Arguments::read(arguments, folded)?;
-                (!folded || arguments.changed).then(|| tool(name, arguments))
+                let read = Arguments::read(arguments, folded)?;
+                // Where it goes is told in its canonical spelling, whatever letters another system takes for the same.
+                (!folded || read.changed).then(|| tool(name, read, destination(rules, request, name, arguments)))
             }
             Action::FileRead { environment, path, .. }
             | Action::FileWrite { environment, path, .. }
@@ -361,6 +370,7 @@ fn model(call: &ModelCall, card: Option<&ModelCard>) -> Resource {
     let purpose = match call.purpose {
         Purpose::Step => "step",
         Purpose::Compaction => "compaction",
+        Purpose::Extract => "extract",
     };
     let clearance = card.map(|card| card.clearance.as_slice()).unwrap_or_default();
     let attributes = vec![
@@ -371,6 +381,26 @@ fn model(call: &ModelCall, card: Option<&ModelCard>) -> Resource {
     ];
     let context = vec![("purpose", Value::from(purpose))];
     Resource::new(&MODEL, &call.model, attributes, Vec::new(), context)
+}
+
+/// A secret, and what it is wanted for.
+fn secret(credential: &Credential, name: &str, wanted_for: &Action) -> Resource {
+    let hosts = credential.hosts();
+    let mut attributes = vec![
+        ("name", Value::from(name)),
+        ("kind", Value::from(credential.auth.kind())),
+        ("scope", Value::from(credential.owner.name())),
+        ("hosts", texts(hosts.iter().flatten())),
+        ("anywhere", Value::from(hosts.is_none())),
+    ];
+    match credential.owner {
+        VaultOwner::User { id } => attributes.push(("user", reference(&USER, &id.to_string()))),
+        VaultOwner::Agent { id } => attributes.push(("agent", reference(&AGENT, &id.to_string()))),
+        VaultOwner::Shared => {}
+    }
+    let within = vec![uid(&VAULT, &credential.vault.to_string())];
+    let context = vec![("wanted_for", Value::from(wanted_for.operation()))];
+    Resource::new(&CREDENTIAL, &credential.id.to_string(), attributes, within, context)
 }
 
 fn environment_of(environment: EnvironmentId) -> (&'static str, Value) {
@@ -391,7 +421,7 @@ impl Command<'static> {
 
 impl Command<'_> {
     fn resource(&self, id: &str, environment: EnvironmentId, more: Option<(&'static str, Value)>) -> Resource {
-        let plain = shell::plain(self.text);
+        let plain = plain(self.text);
         let mut attributes = vec![
             ("text", Value::from(self.text)),
             ("directory", Value::from(self.directory)),
@@ -456,8 +486,22 @@ fn folders(path: &str) -> Result<Vec<EntityUID>, Unclear> {
     Ok(within)
 }
 
-fn tool(name: &str, arguments: Arguments) -> Resource {
-    let mut resource = Resource::new(&TOOL, name, Vec::new(), Vec::new(), Vec::new());
+/// Where a call goes, by the arguments that its function's schema gives the format of an address, a host or a URL.
+fn destination(rules: &Rules, request: &PolicyRequest<'_>, name: &str, arguments: &serde_json::Value) -> Value {
+    let tool = request.agent.tools.iter().find(|tool| tool.name == name);
+    let all = tool.and_then(|tool| canonical::destinations(arguments, &tool.parameters)).unwrap_or_default();
+    let said = !all.is_empty() && all.iter().all(|one| request.said.contains(&one.value));
+    let texts = |all: Vec<&str>| Value::set(all.into_iter().map(Value::from), None);
+    record(vec![
+        ("places", texts(all.iter().map(|one| one.place.as_str()).collect())),
+        ("values", texts(all.iter().map(|one| one.value.as_str()).collect())),
+        ("in_persons_words", Value::from(said)),
+        ("lists", texts(rules.lists_with(&all))),
+    ])
+}
+
+fn tool(name: &str, arguments: Arguments, destination: Value) -> Resource {
+    let mut resource = Resource::new(&TOOL, name, Vec::new(), Vec::new(), vec![("destination", destination)]);
     let list = |values: Vec<String>| Value::set(values.into_iter().map(Value::from), None);
     resource.add_tags(&TEXTS, "text", arguments.texts.into_iter().map(|(place, text)| (place, Value::from(text))));
     resource.add_tags(&NUMBERS, "number", arguments.numbers.into_iter().map(|(place, of)| (place, Value::from(of))));

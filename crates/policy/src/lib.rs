@@ -13,7 +13,6 @@ mod policies;
 mod remit;
 mod rules;
 mod schema;
-mod shell;
 
 pub use allow_list::AllowList;
 pub use desk::{Desk, DeskParts};

@@ -12,6 +12,7 @@ use bailiwick_types::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const AGENT: AgentId = AgentId::from_u128(1);
 
@@ -36,7 +37,12 @@ fn actions() -> Vec<Action> {
     let environment = EnvironmentId::from_u128(5);
     let (process, path, text) = (ActionId::from_u128(6), "/workspace/a".to_owned(), String::new);
     let all = vec![
-        Action::ModelCall(ModelCall { model: "main".into(), purpose: Purpose::Step, skipped_entries: 0, extract: None }),
+        Action::ModelCall(ModelCall {
+            model: "main".into(),
+            purpose: Purpose::Step,
+            skipped_entries: 0,
+            extract: None,
+        }),
         Action::EnvironmentStart { environment },
         Action::CommandRun(CommandRun {
             environment,
@@ -84,6 +90,7 @@ fn decide(agent: &AgentConfig, action: &Action) -> Verdict {
 }
 
 fn request<'a>(principal: &'a Principal, agent: &'a AgentConfig, action: &'a Action) -> PolicyRequest<'a> {
+    static NOTHING: BTreeSet<String> = BTreeSet::new();
     static LABEL: Label = Label { integrity: Integrity::Trusted, confidentiality: Confidentiality::Internal };
     PolicyRequest {
         tenant: TenantId::from_u128(3),
@@ -93,6 +100,7 @@ fn request<'a>(principal: &'a Principal, agent: &'a AgentConfig, action: &'a Act
         colleague: None,
         person: None,
         label: &LABEL,
+        said: &NOTHING,
         model: None,
         environment: None,
         action,
@@ -143,7 +151,12 @@ fn an_allowance_names_the_entry_that_gave_it() {
 #[test]
 fn only_the_agents_own_model_and_functions_are_reached() {
     let agent = agent(&["model.*", "tool.*"]);
-    let model = Action::ModelCall(ModelCall { model: "other".into(), purpose: Purpose::Step, skipped_entries: 0, extract: None });
+    let model = Action::ModelCall(ModelCall {
+        model: "other".into(),
+        purpose: Purpose::Step,
+        skipped_entries: 0,
+        extract: None,
+    });
     let (rule, reason, _) = denial(decide(&agent, &model));
     assert_eq!(
         (rule.as_str(), reason.as_str()),

@@ -12,7 +12,7 @@ pub use scenario::{Scenario, ScenarioError};
 
 use crate::{
     draft::{Draft, ItemBody},
-    remote::Provider,
+    remote::{Asked, Provider},
 };
 use async_trait::async_trait;
 use bailiwick_core::{Content, Entry, EntryBody, Failure, FailureCode, ModelAnswer, ModelRequest, Stop, joined_text};
@@ -161,11 +161,11 @@ impl Rehearsal {
 
 #[async_trait]
 impl Provider for Rehearsal {
-    async fn call(&self, request: &ModelRequest, action: ActionId, live: &Live) -> Result<ModelAnswer, Failure> {
+    async fn call(&self, request: &ModelRequest, asked: Asked<'_>, live: &Live) -> Result<ModelAnswer, Failure> {
         tokio::select! {
             biased;
             () = live.cancelled() => Err(Failure::new(FailureCode::Cancelled, "the model call was cancelled")),
-            answer = self.play(request, action, live) => answer,
+            answer = self.play(request, asked.action, live) => answer,
         }
     }
 }

@@ -12,7 +12,7 @@ mod remote;
 use crate::{
     http::Clients,
     options::{ModelOptions, ProviderKind, Timeouts},
-    remote::Remote,
+    remote::{Asked, Remote},
 };
 use bailiwick_core::{
     Content, Entry, EntryBody, ModelRequest,
@@ -20,12 +20,13 @@ use bailiwick_core::{
 };
 use bailiwick_gate::{Delta, Live, Stopper};
 use bailiwick_testkit::{clock::ManualClock, random::SeededRandom};
-use bailiwick_types::{ActionId, ItemId, Millis, Secret, Timestamp};
+use bailiwick_types::{ActionId, ItemId, Millis, Principal, Secret, Timestamp};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_793_000_000_000);
 pub(crate) const ACTION: ActionId = ActionId::new(NOW, [7; 10]);
+pub(crate) const ASKED: Asked<'static> = Asked { action: ACTION, by: &Principal::Operator, key: None, attempts: None };
 pub(crate) const KEY: &str = "sk-test-1234567890";
 
 /// A model that is served at `base_url`.

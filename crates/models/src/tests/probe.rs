@@ -1,6 +1,6 @@
 //! What `model test` finds out.
 
-use super::{ACTION, Heard as Live, NOW, options, remote};
+use super::{ASKED, Heard as Live, NOW, options, remote};
 use crate::{Feature, Heard, ProbeReport, ProviderKind, Verdict, probe, remote::Provider};
 use bailiwick_core::{Failure, FailureCode};
 use bailiwick_gate::Delta;
@@ -29,7 +29,7 @@ async fn probed(kind: ProviderKind, script: impl Fn(&Seen) -> Behaviour + Send +
     let provider = remote(&options(kind, &server.base_url()), &ManualClock::new(NOW));
     probe(&card(false), async |request| {
         let (live, _stopper, heard) = Live::live();
-        let answer = provider.call(&request, ACTION, &live).await?;
+        let answer = provider.call(&request, ASKED, &live).await?;
         let text_deltas = heard.deltas().iter().filter(|delta| matches!(delta, Delta::Text { .. })).count();
         Ok(Heard { answer, text_deltas: text_deltas as u32 })
     })

@@ -3,13 +3,13 @@
 use super::{Heard, NOW, entry, request, user};
 use crate::{
     rehearsal::{EXAMPLE_SCENARIO, Rehearsal, Scenario},
-    remote::Provider,
+    remote::{Asked, Provider},
 };
 use bailiwick_core::{Content, Entry, EntryBody, Failure, FailureCode, ModelAnswer, ModelRequest, Phase, ToolSpec};
 use bailiwick_gate::{Delta, Live};
 use bailiwick_ports::Clock as _;
 use bailiwick_testkit::clock::ManualClock;
-use bailiwick_types::{ActionId, Millis, TokenUsage};
+use bailiwick_types::{ActionId, Millis, Principal, TokenUsage};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -25,6 +25,10 @@ fn tools(names: &[&str]) -> Arc<[ToolSpec]> {
 
 fn action(seed: u8) -> ActionId {
     ActionId::new(NOW, [seed; 10])
+}
+
+fn asked(number: u8) -> Asked<'static> {
+    Asked { action: action(number), by: &Principal::Operator, key: None, attempts: None }
 }
 
 /// A session as the engine would drive it: answers and results are added to the history.
@@ -48,7 +52,7 @@ impl Session {
 
     async fn step(&mut self) -> Result<Vec<Arc<Entry>>, Failure> {
         self.calls += 1;
-        let answer = self.model.call(&self.request, action(self.calls), &Live::unwatched()).await?;
+        let answer = self.model.call(&self.request, asked(self.calls), &Live::unwatched()).await?;
         assert!(answer.scripted, "every answer says that it is scripted");
         self.request.input.extend(answer.entries.iter().cloned());
         Ok(answer.entries)
@@ -192,7 +196,7 @@ async fn text_is_streamed_word_by_word_with_pauses_and_usage_is_as_written() {
     let text = "[[step]]\nsay = \"One two three\"\nreasoning = \"Hm.\"\ndelay_ms = 100\nusage = { input = 7, cached_input = 3, output = 2, reasoning_output = 1 }";
     let model = Rehearsal::new("main", Scenario::parse("demo.toml", text).unwrap(), Arc::new(clock.clone()));
     let (live, _stopper, heard) = Heard::live();
-    let answer: ModelAnswer = model.call(&request(vec![user("Go")]), action(1), &live).await.unwrap();
+    let answer: ModelAnswer = model.call(&request(vec![user("Go")]), asked(1), &live).await.unwrap();
     assert_eq!(answer.usage, TokenUsage { input: 7, cached_input: 3, output: 2, reasoning_output: 1 });
     assert_eq!((heard.text().as_str(), heard.deltas().len()), ("One two three", 4));
     assert_eq!(clock.now().since(NOW), Millis(300));
@@ -208,12 +212,12 @@ async fn a_pause_can_be_cancelled() {
     let scenario = Scenario::parse("demo.toml", "[[step]]\nsay = \"One\"\ndelay_ms = 5000").unwrap();
     let model = Rehearsal::new("main", scenario, Arc::new(clock.clone()));
     let (live, stopper, _) = Heard::live();
-    let asked = request(vec![user("Go")]);
+    let wanted = request(vec![user("Go")]);
     let stopping = async {
         clock.next_wake().await;
         stopper.stop();
     };
-    let (answer, ()) = tokio::join!(model.call(&asked, action(1), &live), stopping);
+    let (answer, ()) = tokio::join!(model.call(&wanted, asked(1), &live), stopping);
     assert_eq!(answer.unwrap_err().code, FailureCode::Cancelled);
 }
 

@@ -1,9 +1,10 @@
 //! Both dialects against a real HTTP server that answers, fails, stalls and cuts, with a clock in the test's hands.
 
-use super::{ACTION, Heard, KEY, NOW, options, remote, request, user};
+use super::{ACTION, ASKED, Heard, KEY, NOW, options, remote, request, user};
 use crate::{
+    mark::Told,
     options::{ModelOptions, ProviderKind},
-    remote::{Provider, Remote},
+    remote::{Asked, Provider, Remote},
 };
 use bailiwick_core::{EntryBody, Failure, FailureCode, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};
 use bailiwick_gate::Live;
@@ -12,7 +13,7 @@ use bailiwick_testkit::{
     clock::ManualClock,
     model_server::{Answer, Behaviour, Finish, Kept, ModelServer, Seen},
 };
-use bailiwick_types::{ItemId, Millis, TokenUsage};
+use bailiwick_types::{AgentId, ItemId, Millis, Principal, SessionId, TokenUsage, UserId};
 use std::{future::Future, sync::Arc};
 
 const BOTH: [ProviderKind; 2] = [ProviderKind::OpenAiResponses, ProviderKind::OpenAiChat];
@@ -32,7 +33,7 @@ async fn serve_then_answer(first: Behaviour) -> ModelServer {
 }
 
 async fn ask(provider: &Remote, live: &Live) -> Result<ModelAnswer, Failure> {
-    provider.call(&request(vec![user("Hello")]), ACTION, live).await
+    provider.call(&request(vec![user("Hello")]), ASKED, live).await
 }
 
 /// Asks once, with the options as they are.
@@ -65,7 +66,7 @@ async fn an_answer_is_streamed_and_whole() {
         let mut asked = request(vec![user("Weather?")]);
         asked.tools =
             Arc::new([ToolSpec { name: "now".into(), description: "".into(), parameters: serde_json::json!({}) }]);
-        let answer = provider.call(&asked, ACTION, &live).await.unwrap();
+        let answer = provider.call(&asked, ASKED, &live).await.unwrap();
 
         let bodies: Vec<&EntryBody> = answer.entries.iter().map(|entry| &entry.body).collect();
         let [
@@ -94,6 +95,7 @@ async fn an_answer_is_streamed_and_whole() {
         let kept = server.kept();
         assert_eq!(kept[0].headers["authorization"], format!("Bearer {KEY}"));
         assert_eq!(kept[0].headers["x-client-request-id"], ACTION.to_string());
+        assert_eq!(kept[0].headers["user-agent"], concat!("bailiwick/", env!("CARGO_PKG_VERSION"), " (operator)"));
         assert_eq!((kept[0].seen.user.as_str(), &kept[0].seen.tools[..]), ("Weather?", &["now".to_owned()][..]));
     }
 }
@@ -496,11 +498,31 @@ async fn conceded(kind: ProviderKind, said: &'static str, request: ModelRequest)
         }
     }
     for _ in 0..2 {
-        provider.call(&request, ACTION, &Live::unwatched()).await.unwrap();
+        provider.call(&request, ASKED, &Live::unwatched()).await.unwrap();
     }
     let sent: Vec<_> = server.kept().iter().map(Kept::json).collect();
     assert_eq!(sent.len(), 3);
     sent
+}
+
+#[tokio::test]
+async fn a_provider_is_told_for_whom_as_much_as_the_card_says_and_never_a_name() {
+    let person = Principal::User { id: UserId::new(NOW, [1; 10]) };
+    let (id, session) = (AgentId::new(NOW, [2; 10]), SessionId::new(NOW, [3; 10]));
+    let by = Principal::Agent { id, session, on_behalf_of: Some(Box::new(person.clone())) };
+    let product = concat!("bailiwick/", env!("CARGO_PKG_VERSION"));
+    for (mark, told) in [
+        (Told::default(), format!("{product} ({person} through {id})")),
+        (Told::Agent, format!("{product} ({id})")),
+        (Told::Product, product.to_owned()),
+    ] {
+        let server = serve(|_| Behaviour::text("Yes.")).await;
+        let options = ModelOptions { mark, ..options(ProviderKind::OpenAiResponses, &server.base_url()) };
+        let asked = Asked { action: ACTION, by: &by, key: None, attempts: None };
+        remote(&options, &clock()).call(&request(vec![user("Hello")]), asked, &Live::unwatched()).await.unwrap();
+        let sent = &server.kept()[0].headers;
+        assert_eq!(sent.get_all("user-agent").iter().collect::<Vec<_>>(), [told.as_str()]);
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
-//! What rules say about themselves: `@id`, `@ask`, `@reason`, `@remedy`, `@limit`, `@sum`, `@spelling`.
+//! What rules say about themselves: `@id`, `@ask`, `@reason`, `@remedy`, `@limit`, `@sum`, `@spelling`, `@destinations`.
 
+use bailiwick_core::canonical::Pin;
 use bailiwick_ports::{Approver, Role, Window};
 use cedar_policy::{ActionConstraint, Effect, Policy};
 
 /// Longest `@reason` and `@remedy`, in characters: they are shown whole.
 const MAX_WORDS: usize = 500;
 const MAX_ID: usize = 64;
-const KNOWN: [&str; 7] = ["id", "ask", "reason", "remedy", "limit", "sum", "spelling"];
+const KNOWN: [&str; 8] = ["id", "ask", "reason", "remedy", "limit", "sum", "spelling", "destinations"];
+/// Entries of one `@destinations`.
+const MAX_DESTINATIONS: usize = 500;
 
 /// One rule, without its condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) struct Rule {
     pub limit: Option<Limit>,
     /// A forbid that is asked about the exact spelling only.
     pub exact: bool,
+    /// An approved list of destinations, which has the rule's id.
+    pub destinations: Vec<Pin>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +88,8 @@ impl Rule {
             _ => return complain("`@spelling` is `\"exact\"`, on a `forbid`", "leave it out to catch every spelling"),
         };
         let (reason, remedy) = (words("reason", of("reason"))?, words("remedy", of("remedy"))?);
-        Ok(Self { id, effect, line, text, reason, remedy, limit, exact })
+        let destinations = destinations(of("destinations"))?;
+        Ok(Self { id, effect, line, text, reason, remedy, limit, exact, destinations })
     }
 
     pub fn effect_name(&self) -> &'static str {
@@ -122,6 +128,17 @@ fn words(name: &str, text: Option<String>) -> Result<Option<String>, Complaint> 
         }
         text => Ok(text),
     }
+}
+
+fn destinations(list: Option<String>) -> Result<Vec<Pin>, Complaint> {
+    let Some(list) = list else { return Ok(Vec::new()) };
+    let entries: Vec<&str> = list.split([' ', ',', '\n', '\t']).filter(|entry| !entry.is_empty()).collect();
+    if entries.is_empty() || entries.len() > MAX_DESTINATIONS {
+        let message = format!("`@destinations` must have 1 to {MAX_DESTINATIONS} entries");
+        return complain(message, "write it like `anna@acme.example @partner.example files.example *.cdn.example`");
+    }
+    let read = |entry: &str| Pin::read(entry).map_err(|problem| (format!("`{}` {problem}", shown(entry)), None));
+    entries.into_iter().map(read).collect()
 }
 
 fn approver(who: &str) -> Result<Approver, Complaint> {

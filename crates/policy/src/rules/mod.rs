@@ -6,7 +6,7 @@ mod index;
 pub(crate) use annotation::{Limit, Per, Rule, RuleEffect, shown};
 pub(crate) use index::{Index, KINDS};
 
-use bailiwick_core::canonical;
+use bailiwick_core::canonical::{self, Destination};
 use bailiwick_ports::{PolicyProblem, RuleSummary};
 use bailiwick_types::{AgentId, EnvironmentId, TeamId, UserId};
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
@@ -38,6 +38,8 @@ pub struct Rules {
     /// In the order of the text.
     rules: Vec<Rule>,
     index: Index,
+    /// The rules that carry a list of destinations.
+    lists: Vec<usize>,
 }
 
 static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
@@ -115,6 +117,13 @@ impl Rules {
         &self.index
     }
 
+    /// The approved lists of destinations that hold all of these, by the rules that carry them.
+    pub(crate) fn lists_with(&self, all: &[Destination]) -> Vec<&str> {
+        let holds = |rule: &&Rule| all.iter().all(|one| rule.destinations.iter().any(|pin| pin.holds(one)));
+        let lists = self.lists.iter().filter_map(|at| self.rules.get(*at));
+        lists.filter(|_| !all.is_empty()).filter(holds).map(|rule| rule.id.as_str()).collect()
+    }
+
     /// The rule at a place of the text's order, as the index says it.
     pub(crate) fn rule(&self, at: usize) -> Option<&Rule> {
         self.rules.get(at)
@@ -183,7 +192,9 @@ impl Reading {
             self.problems.truncate(MAX_PROBLEMS);
             return Err(self.problems);
         }
-        Ok(Rules { text: text.to_owned(), rules: self.rules, index })
+        let carries = |(at, rule): (usize, &Rule)| (!rule.destinations.is_empty()).then_some(at);
+        let lists = self.rules.iter().enumerate().filter_map(carries).collect();
+        Ok(Rules { text: text.to_owned(), rules: self.rules, index, lists })
     }
 
     /// Strictly, and what Cedar only warns of is refused too: a rule that can never match, or that is written with

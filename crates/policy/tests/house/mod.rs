@@ -15,7 +15,7 @@ use bailiwick_types::{
     ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TeamId, TenantId, Timestamp, UserId,
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub const TENANT: TenantId = TenantId::from_u128(1);
 pub const AGENT: AgentId = AgentId::from_u128(2);
@@ -32,6 +32,7 @@ pub struct Case {
     pub colleague: Option<Colleague>,
     pub person: Option<Person>,
     pub label: Label,
+    pub said: BTreeSet<String>,
     pub model: Option<ModelCard>,
     pub action: Action,
     /// Whether it may use this secret is what is asked.
@@ -73,6 +74,7 @@ pub fn of(action: Action) -> Case {
             disabled: false,
         }),
         label: Label::default(),
+        said: BTreeSet::new(),
         model: Some(card()),
         action,
         credential: None,
@@ -179,6 +181,7 @@ impl Case {
             colleague: self.colleague.as_ref(),
             person: self.person.as_ref(),
             label: &self.label,
+            said: &self.said,
             model: self.model.as_ref(),
             environment: None,
             action: &self.action,

@@ -1,0 +1,168 @@
+//! Which secrets an action needs, and one verdict about the action and all of them.
+//!
+//! Each secret is asked about by itself (`vault.use`), with the same principals; the action is done only when everything
+//! is allowed.
+
+use crate::judge::{Case, Judge};
+use bailiwick_core::{Action, record::Ruling, session::State};
+use bailiwick_ports::{Approver, CredentialNeed, Meter, Policy, PolicyRequest, Verdict, vault::Credential};
+use bailiwick_types::CredentialId;
+use std::sync::Arc;
+
+/// How often the policy may change between two questions about the same action.
+const MAX_CHANGES: usize = 8;
+/// The rule that receipts name where a secret that an action needs is not to be had.
+const RULE: &str = "credential";
+
+impl Judge {
+    /// The secrets that an action needs, or why it cannot have them.
+    ///
+    /// One that goes on after a crash, or after somebody's word, uses those that it was let through or asked about with.
+    pub(crate) fn needed(&self, state: &State, case: &Case<'_>) -> Result<Vec<Arc<Credential>>, Ruling> {
+        if let Some(open) = state.open_actions().get(&case.id) {
+            return open.credentials.iter().map(|id| self.known(state, *id)).collect();
+        }
+        let Some(need) = self.need(case.action) else { return Ok(Vec::new()) };
+        let found = self.vaults.find(state.tenant, &need.name, &state.vaults);
+        let found = found.ok_or_else(|| missing(&need))?;
+        if !found.reaches(&need.host) {
+            return Err(elsewhere(&need, &found));
+        }
+        let asked = state.asked_actions().find(|(id, _)| *id == case.id);
+        if asked.is_some_and(|(_, asked)| asked.credentials != [found.id]) && !case.answers.is_empty() {
+            return Err(changed(&need));
+        }
+        Ok(vec![found])
+    }
+
+    fn need(&self, action: &Action) -> Option<CredentialNeed> {
+        match action {
+            Action::ModelCall(call) => self.cards.as_ref()?.credential(&call.model),
+            _ => None,
+        }
+    }
+
+    fn known(&self, state: &State, id: CredentialId) -> Result<Arc<Credential>, Ruling> {
+        let reason = || format!("the credential {id}, with which it was begun, was deleted");
+        self.vaults.credential(state.tenant, id).ok_or_else(|| denied(reason(), "Give the task again."))
+    }
+}
+
+fn denied(reason: String, remedy: impl Into<String>) -> Ruling {
+    Ruling::Denied { rule: RULE.into(), reason, remedy: remedy.into() }
+}
+
+fn missing(need: &CredentialNeed) -> Ruling {
+    let CredentialNeed { name, host } = need;
+    denied(
+        format!("it needs the credential `{name}`, which is in no vault of this session and in no shared one"),
+        format!(
+            "Put a credential of this name, for {host}, into a vault and name the vault in the session's `vault_ids`, or \
+             have an administrator put it into a shared vault."
+        ),
+    )
+}
+
+fn elsewhere(need: &CredentialNeed, found: &Credential) -> Ruling {
+    let CredentialNeed { name, host } = need;
+    let hosts = found.hosts().unwrap_or_default().join(", ");
+    denied(
+        format!("the credential `{name}` ({}) may be sent to {hosts} and not to {host}", found.id),
+        format!("Whoever keeps its vault can put a credential for {host} in its place."),
+    )
+}
+
+fn changed(need: &CredentialNeed) -> Ruling {
+    denied(
+        format!("`{}` is another credential than the one that the answer was about", need.name),
+        "Give the task again: then the question is put about this one.",
+    )
+}
+
+/// One verdict about an action and the secrets that it uses, all by one version of the policy.
+pub(crate) fn decide(
+    policy: &dyn Policy,
+    request: &PolicyRequest<'_>,
+    credentials: &[Arc<Credential>],
+) -> (u64, Verdict) {
+    for _ in 0..MAX_CHANGES {
+        let (version, mut verdict) = policy.decide_at(request);
+        let mut same = true;
+        for credential in credentials {
+            let (asked, about) = policy.decide_at(&PolicyRequest { credential: Some(credential.as_ref()), ..*request });
+            same &= asked == version;
+            verdict = both(verdict, about);
+        }
+        if same {
+            return (version, verdict);
+        }
+    }
+    let reason = "the policy changed again and again while it was asked".to_owned();
+    let denial = Verdict::Deny { rule: "policy.error".into(), reason, remedy: "Try again.".into() };
+    (policy.version(request.tenant), denial)
+}
+
+/// What follows from two verdicts that must both be satisfied.
+fn both(one: Verdict, other: Verdict) -> Verdict {
+    match (one, other) {
+        (denied @ Verdict::Deny { .. }, _) | (_, denied @ Verdict::Deny { .. }) => denied,
+        (
+            Verdict::Ask { rule, reason, approver: Approver::Second { role, team } },
+            Verdict::Ask { rule: other_rule, approver: Approver::Second { role: other_role, team: other_team }, .. },
+        ) if (role, team) != (other_role, other_team) => Verdict::Deny {
+            reason: format!("{reason}; the rules `{rule}` and `{other_rule}` ask different people for the same action"),
+            rule,
+            remedy: "whoever keeps the policy can let both ask the same".into(),
+        },
+        // A second person outranks the acting one.
+        (Verdict::Ask { approver: Approver::Person, .. }, asked @ Verdict::Ask { .. })
+        | (asked @ Verdict::Ask { .. }, _)
+        | (Verdict::Allow { .. }, asked @ Verdict::Ask { .. }) => asked,
+        (Verdict::Allow { rule, meters }, Verdict::Allow { rule: other_rule, meters: others }) => {
+            Verdict::Allow { rule: format!("{rule}, {other_rule}"), meters: joined(meters, others) }
+        }
+    }
+}
+
+/// Each account once.
+fn joined(mut meters: Vec<Meter>, others: Vec<Meter>) -> Vec<Meter> {
+    for meter in others {
+        if !meters.iter().any(|known| known.account == meter.account) {
+            meters.push(meter);
+        }
+    }
+    meters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(rule: &str, approver: Approver) -> Verdict {
+        Verdict::Ask { rule: rule.into(), reason: "so".into(), approver }
+    }
+
+    fn deny(rule: &str) -> Verdict {
+        Verdict::Deny { rule: rule.into(), reason: "so".into(), remedy: "thus".into() }
+    }
+
+    fn rule_of(verdict: &Verdict) -> &str {
+        match verdict {
+            Verdict::Allow { rule, .. } | Verdict::Ask { rule, .. } | Verdict::Deny { rule, .. } => rule,
+        }
+    }
+
+    #[test]
+    fn both_must_be_allowed_and_a_denial_wins_over_a_question() {
+        let second = Approver::Second { role: None, team: None };
+        assert_eq!(both(Verdict::allow("a"), Verdict::allow("b")), Verdict::allow("a, b"));
+        assert_eq!(both(Verdict::allow("a"), deny("b")), deny("b"));
+        assert_eq!(both(ask("a", Approver::Person), deny("b")), deny("b"));
+        assert_eq!(rule_of(&both(Verdict::allow("a"), ask("b", Approver::Person))), "b");
+        assert_eq!(rule_of(&both(ask("a", Approver::Person), Verdict::allow("b"))), "a");
+        assert_eq!(rule_of(&both(ask("a", Approver::Person), ask("b", second.clone()))), "b");
+        assert_eq!(rule_of(&both(ask("a", second.clone()), ask("b", Approver::Person))), "a");
+        let operator = Approver::Second { role: Some(bailiwick_types::Role::Operator), team: None };
+        assert!(matches!(both(ask("a", second), ask("b", operator)), Verdict::Deny { .. }));
+    }
+}

@@ -1,0 +1,149 @@
+//! Vaults: secrets that agents may use and nobody may read.
+//!
+//! What is known of credentials is held in memory, because the gate asks inside a commit; the secrets themselves are read
+//! from the store for the one call that needs them, and only against the gate's [`Use`]. Every change is a record of the
+//! tenant's administration before memory says it too, as in the directory.
+
+mod bodies;
+mod checks;
+mod desk;
+mod shelf;
+
+use crate::{credentials::CredentialError, documents::Documents, roster::Entry};
+use async_trait::async_trait;
+use bailiwick_gate::{RevealError, Use, Vault as Reveals};
+use bailiwick_ports::{
+    Administration, Clock, Keys, Random, Store, Vaults,
+    store::{Document, DocumentKind},
+    vault::{Auth, Credential, VaultError},
+};
+use bailiwick_types::{CredentialId, Secret, TenantId, VaultId};
+use bodies::{CredentialBody, Place};
+use serde::de::DeserializeOwned;
+use shelf::Shelf;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Keeps the vaults of every tenant. One for each process.
+pub struct Strongroom {
+    documents: Documents,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    shelves: RwLock<HashMap<TenantId, Shelf>>,
+    /// Changes are made one after the other, each on what the last one left.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Strongroom {
+    /// Reads what is known of all vaults.
+    pub async fn load(
+        store: Arc<dyn Store>,
+        keys: Arc<dyn Keys>,
+        administration: Arc<dyn Administration>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, VaultError> {
+        let room = Self {
+            documents: Documents::new(store, keys, administration),
+            clock,
+            random,
+            shelves: RwLock::default(),
+            writing: tokio::sync::Mutex::default(),
+        };
+        for tenant in room.documents.store.tenants().await.map_err(VaultError::Store)? {
+            // Vaults first: a credential is whose its vault is.
+            for kind in [DocumentKind::Vault, DocumentKind::Credential] {
+                for document in room.documents.sealed(tenant.id, kind).await? {
+                    room.take_in(tenant.id, &document).await?;
+                }
+            }
+        }
+        Ok(room)
+    }
+
+    fn read<T>(&self, tenant: TenantId, look: impl FnOnce(&Shelf) -> T) -> T {
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        match shelves.get(&tenant) {
+            Some(shelf) => look(shelf),
+            None => look(&Shelf::default()),
+        }
+    }
+
+    fn write<T>(&self, tenant: TenantId, change: impl FnOnce(&mut Shelf) -> T) -> T {
+        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        change(shelves.entry(tenant).or_default())
+    }
+
+    async fn take_in(&self, tenant: TenantId, document: &Document) -> Result<(), VaultError> {
+        if document.kind == DocumentKind::Vault {
+            let entry = self.entry(tenant, document).await?;
+            self.write(tenant, |shelf| shelf.put_vault(entry));
+        } else {
+            let entry = self.entry(tenant, document).await?;
+            self.write(tenant, |shelf| shelf.put_credential(entry));
+        }
+        Ok(())
+    }
+
+    async fn entry<B: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        document: &Document,
+    ) -> Result<Entry<B>, CredentialError> {
+        let body = self.documents.unseal(tenant, document).await?;
+        let Document { id, version, created, updated, handle, .. } = document.clone();
+        Ok(Entry { id, version, created, updated, handle, body })
+    }
+
+    /// The document as it is stored now: what memory holds has no secret.
+    async fn stored(&self, tenant: TenantId, id: CredentialId) -> Result<Option<Entry<CredentialBody>>, RevealError> {
+        let unavailable = |error: CredentialError| RevealError::Unavailable(error.to_string());
+        let found = self.documents.store.document(tenant, DocumentKind::Credential, id.to_u128(), None).await;
+        match found.map_err(|error| unavailable(error.into()))? {
+            Some(document) => Ok(Some(self.entry(tenant, &document).await.map_err(unavailable)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Vaults for Strongroom {
+    fn credential(&self, tenant: TenantId, id: CredentialId) -> Option<Arc<Credential>> {
+        self.read(tenant, |shelf| shelf.credential(id))
+    }
+
+    fn find(&self, tenant: TenantId, name: &str, vaults: &[VaultId]) -> Option<Arc<Credential>> {
+        self.read(tenant, |shelf| {
+            vaults.iter().find_map(|vault| shelf.named(*vault, name)).or_else(|| shelf.shared_named(name))
+        })
+    }
+}
+
+#[async_trait]
+impl Reveals for Strongroom {
+    async fn reveal(&self, right: Use<'_>) -> Result<Secret, RevealError> {
+        let (tenant, id) = (right.scope().tenant, right.credential());
+        let gone = || RevealError::Gone(id);
+        let entry = self.stored(tenant, id).await?.ok_or_else(gone)?;
+        if let Auth::McpOauth(oauth) = &entry.body.auth
+            && oauth.expires.is_some_and(|expires| expires <= self.clock.now())
+        {
+            return Err(RevealError::Expired(id));
+        }
+        let unavailable = |error: CredentialError| RevealError::Unavailable(error.to_string());
+        let key = self.documents.tenant_key(tenant).await.map_err(unavailable)?;
+        let place = Place { tenant, vault: entry.body.vault, credential: id };
+        let secrets = place.open(&*key, &entry.body.sealed).map_err(unavailable)?;
+        secrets.value.ok_or_else(gone)
+    }
+}
+
+impl From<CredentialError> for VaultError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Store(error) => Self::Store(error),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
