@@ -47,7 +47,7 @@ pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn M
     match &record.body {
         Body::ActionDecided(decided) => receipt(ReceiptRow {
             action: Some(decided.action),
-            orderer: orderer(&decided.principal).map(ToString::to_string),
+            orderer: decided.principal.orderer().map(name),
             person: decided.principal.person(),
             agent: agent(&decided.principal),
             leaves: leaves(&decided.arguments, cards),
@@ -63,7 +63,7 @@ pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn M
         }
         Body::CallRefused(_) => receipt(plain(ReceiptKind::Refusal, "tool.call", "refused")),
         Body::AdministrationChanged(changed) => receipt(ReceiptRow {
-            orderer: orderer(&changed.by).map(ToString::to_string),
+            orderer: changed.by.orderer().map(name),
             person: changed.by.person(),
             agent: changed.target.parse().ok(),
             ..plain(ReceiptKind::Administration, &changed.change, "changed")
@@ -72,12 +72,9 @@ pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn M
     }
 }
 
-/// Who gave the order: the first in the chain of those on whose behalf something is done.
-fn orderer(principal: &Principal) -> Option<&Principal> {
-    match principal {
-        Principal::Agent { on_behalf_of, .. } => on_behalf_of.as_deref().and_then(orderer),
-        other => Some(other),
-    }
+/// Who gave the order, by their own id: the person for whom a program speaks has a column of their own.
+fn name(orderer: &Principal) -> String {
+    orderer.key().map_or_else(|| orderer.to_string(), |key| key.to_string())
 }
 
 fn agent(principal: &Principal) -> Option<AgentId> {

@@ -4,7 +4,7 @@
 //! stream and cannot change), counts once, and expires. Whether it still counts is judged when the action is to be
 //! done, by the gate, under the policy of that moment.
 
-use bailiwick_types::{Millis, Principal, Role, TeamId, Timestamp};
+use bailiwick_types::{GrantId, Millis, Principal, Role, TeamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How long a question waits for its answer.
@@ -52,6 +52,11 @@ pub struct Answer {
 #[serde(rename_all = "snake_case")]
 pub enum Answered {
     By(Answer),
+    /// Nobody was asked, because somebody who might have been had given a standing answer.
+    Under {
+        grant: GrantId,
+        by: Principal,
+    },
     /// Nobody answered in time.
     Expired,
 }

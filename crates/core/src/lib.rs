@@ -30,7 +30,7 @@ pub use action::{
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
 pub use approval::{Answer, Answered, Approver, Question};
 pub use budget::{
-    Booking, Budget, Cost, Ending, Exceeded, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit, Window,
+    Booking, Budget, Cost, Ending, Exceeded, Lost, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit, Window,
 };
 pub use content::{Content, joined_text};
 pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};

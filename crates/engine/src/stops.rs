@@ -11,9 +11,7 @@ use bailiwick_types::SessionId;
 /// Cancels the running turn of a stopped session. `true` when there is now an input to take in.
 pub(crate) async fn obey(scheduler: &Scheduler, session: SessionId, state: &State) -> Result<bool, GateError> {
     let runs = state.turn_id().is_some() && !state.is_cancelling();
-    if !runs || !scheduler.options.gate.is_stopped(state) {
-        return Ok(false);
-    }
-    scheduler.tell(session, Input::Cancel).await?;
+    let Some(message) = scheduler.options.gate.stopped(state).filter(|_| runs) else { return Ok(false) };
+    scheduler.tell(session, Input::Stop { message }).await?;
     Ok(true)
 }

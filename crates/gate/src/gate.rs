@@ -1,7 +1,7 @@
 //! The door itself: leases, and the one commit that decides, writes down and only then lets through.
 
 use crate::{
-    GateError, Mode, Permit, Scope, Settled, Stops,
+    GateError, Grants, Mode, Permit, Scope, Settled, Stops,
     budgets::Budgets,
     journal::{Journal, Tip, first_records},
     judge::{Case, Judge, Judgement},
@@ -9,6 +9,7 @@ use crate::{
     permit::Grant,
     replay::fold,
     spending::{MoneyRules, Purse, Wanted},
+    subjects::Subjects,
 };
 use bailiwick_core::{
     Action, Approver, Booking, Class,
@@ -20,10 +21,12 @@ use bailiwick_core::{
     session::{Ask, Plan, State, request, rows},
 };
 use bailiwick_ports::{
-    Clock, Directory, Keys, ModelCards, Policy, SpendEntry, Store, StoreError, Strangers,
+    Clock, Directory, Keys, ModelCards, NoVaults, Policy, SpendEntry, Store, StoreError, Strangers, Vaults,
     store::{Accepted, Append, Due, Idempotency, InboxEntry, NewStream, SealedRecord},
 };
-use bailiwick_types::{ActionId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp};
+use bailiwick_types::{
+    ActionId, AgentId, KeyId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp, UserId,
+};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -39,6 +42,8 @@ const READ_CHUNK: u32 = 256;
 const SNAPSHOT_EVERY: u64 = 32;
 /// Plans in one commit, so that a fault in planning cannot spin.
 const MAX_PLANS: usize = 64;
+/// Beginnings of a session whose person's key was destroyed or wrapped anew meanwhile.
+const MAX_BEGINNINGS: usize = 3;
 
 /// The one door. Cheap to share.
 pub struct Gate {
@@ -47,6 +52,7 @@ pub struct Gate {
     judge: Judge,
     clock: Arc<dyn Clock>,
     purse: Purse,
+    subjects: Subjects,
 }
 
 /// A stream that this process drives: its lease, its state, and the line on which dropped permits report.
@@ -125,11 +131,14 @@ pub struct NewSession {
 impl Gate {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, policy: Arc<dyn Policy>, clock: Arc<dyn Clock>) -> Self {
         let stops = Arc::new(Stops::new(Arc::clone(&store), Arc::clone(&keys)));
-        let judge = Judge { policy, directory: Arc::new(Strangers), cards: None, stops };
+        let grants = Arc::new(Grants::new(Arc::clone(&store), Arc::clone(&keys)));
+        let (directory, vaults) = (Arc::new(Strangers), Arc::new(NoVaults));
+        let judge = Judge { policy, directory, cards: None, stops, grants, vaults };
         let ledger = Arc::new(Ledger::new(Arc::clone(&store)));
         let budgets = Arc::new(Budgets::new(Arc::clone(&store), Arc::clone(&keys)));
         let purse = Purse { ledger, budgets, rules: MoneyRules::default() };
-        Self { store, keys, judge, clock, purse }
+        let subjects = Subjects::new(Arc::clone(&store), Arc::clone(&keys));
+        Self { store, keys, judge, clock, purse, subjects }
     }
 
     /// Who is known; without one nobody is.
@@ -144,9 +153,49 @@ impl Gate {
         Self { judge: Judge { cards: Some(cards), ..self.judge }, ..self }
     }
 
+    /// Whose secrets actions may use; without them there are none.
+    #[must_use]
+    pub fn with_vaults(self, vaults: Arc<dyn Vaults>) -> Self {
+        Self { judge: Judge { vaults, ..self.judge }, ..self }
+    }
+
     /// Whether somebody may answer a question about what `principal` wants to do.
     pub fn may_answer(&self, tenant: TenantId, approver: &Approver, principal: &Principal, by: &Principal) -> bool {
-        self.judge.may_answer(tenant, approver, principal, by)
+        self.judge.may_answer(tenant, approver, principal, by, self.clock.now())
+    }
+
+    /// Whether somebody may let a program order work for a person.
+    pub fn may_speak_for(&self, tenant: TenantId, person: UserId, giver: &Principal) -> bool {
+        self.judge.may_speak_for(tenant, person, giver)
+    }
+
+    /// A program as it may order work for a person from this agent now; `None` without a grant.
+    pub async fn speaking_for(
+        &self,
+        tenant: TenantId,
+        key: KeyId,
+        person: UserId,
+        agent: AgentId,
+    ) -> Result<Option<Principal>, GateError> {
+        self.judge.grants.list(tenant).await?;
+        Ok(self.judge.speaking_for(tenant, key, person, agent, self.clock.now()))
+    }
+
+    /// A program as it may pass on a person's answers to this agent's questions now; `None` without a grant.
+    pub async fn relaying_for(
+        &self,
+        tenant: TenantId,
+        key: KeyId,
+        person: UserId,
+        agent: AgentId,
+    ) -> Result<Option<Principal>, GateError> {
+        self.judge.grants.list(tenant).await?;
+        Ok(self.judge.relaying_for(tenant, key, person, agent, self.clock.now()))
+    }
+
+    /// The grants that decisions are judged by.
+    pub fn grants(&self) -> &Grants {
+        &self.judge.grants
     }
 
     /// In which currency, and what becomes of models without a price.
@@ -174,19 +223,42 @@ impl Gate {
         &self.judge.stops
     }
 
-    /// Whether a stop covers a session.
-    pub fn is_stopped(&self, state: &State) -> bool {
-        self.judge.stop(state).is_some()
+    /// The words of a stop that covers a session.
+    pub fn stopped(&self, state: &State) -> Option<String> {
+        match self.judge.stop(state)? {
+            Ruling::Denied { rule, reason, remedy } => Some(format!("Denied by rule `{rule}`: {reason}. {remedy}")),
+            _ => None,
+        }
     }
 
     /// Begins a session: its stream, its first record, its row and its first input, in one transaction.
     pub async fn create(&self, new: NewSession) -> Result<(Accepted, Vec<(u64, Change)>), GateError> {
-        let stream = new.session.into();
-        let (journal, key) = Journal::create(&*self.keys, new.tenant, stream);
+        let person = new.created.creator.person();
         let at = self.clock.now();
         let (_, changes) = State::begin(new.tenant, new.session, at, &new.created);
-        let (_, record) = first_records(&journal, at, Body::SessionCreated(new.created));
-        let rows = journal.seal_rows(rows(new.tenant, new.session, &changes));
+        for attempt in 1.. {
+            let accepted = self.begin(&new, at, &changes).await;
+            match (accepted, person) {
+                (Err(GateError::Store(StoreError::Conflict)), Some(person)) if attempt < MAX_BEGINNINGS => {
+                    self.subjects.forget(new.tenant, person);
+                }
+                (accepted, _) => return Ok((accepted?, changes.into_iter().map(|change| (1, change)).collect())),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    async fn begin(&self, new: &NewSession, at: Timestamp, changes: &[Change]) -> Result<Accepted, GateError> {
+        let stream = new.session.into();
+        let (journal, key) = match new.created.creator.person() {
+            Some(person) => {
+                let subject = self.subjects.key(new.tenant, person).await?;
+                Journal::create_under(&*self.keys, new.tenant, stream, &subject)?
+            }
+            None => Journal::create(&*self.keys, new.tenant, stream),
+        };
+        let (_, record) = first_records(&journal, at, Body::SessionCreated(new.created.clone()));
+        let rows = journal.seal_rows(rows(new.tenant, new.session, changes));
         let inputs = new.input.iter().map(|input| journal.seal_input(input)).collect();
         let stream = NewStream {
             tenant: new.tenant,
@@ -195,10 +267,9 @@ impl Gate {
             records: vec![record],
             rows,
             inputs,
-            idempotency: new.idempotency,
+            idempotency: new.idempotency.clone(),
         };
-        let accepted = self.store.create_stream(stream).await?;
-        Ok((accepted, changes.into_iter().map(|change| (1, change)).collect()))
+        Ok(self.store.create_stream(stream).await?)
     }
 
     /// Takes the lease on a stream and folds it. `None` while another node drives it.
@@ -210,6 +281,7 @@ impl Gate {
         self.purse.ledger.resolve(stream, head.position);
         self.purse.budgets.list(grant.tenant).await?;
         self.judge.stops.list(grant.tenant).await?;
+        self.judge.grants.list(grant.tenant).await?;
         let journal = Journal::open(&*self.keys, grant.tenant, stream, &head.key)?;
         let mut folded = match self.store.snapshot(stream).await? {
             Some(snapshot) if snapshot.position <= head.position => journal.open_snapshot(&snapshot),
@@ -358,6 +430,7 @@ impl Gate {
             }
         };
         let answered = judgement.answered.clone();
+        let credentials = judgement.credentials.clone();
         let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));
         let (ruling, spending) = self.afford(writing, judgement, &principal, &ask.action).await?;
         let pending = match &ruling {
@@ -367,6 +440,7 @@ impl Gate {
             Ruling::Asked(_) => Pending::Asked(ask.id),
             Ruling::Held { by } => Pending::Held { action: ask.id, by: *by },
         };
+        let label = writing.lease.state.label_of(&ask.action);
         writing.add(Body::ActionDecided(ActionDecided {
             action: ask.id,
             turn: ask.turn,
@@ -376,9 +450,10 @@ impl Gate {
             principal,
             policy_version,
             decision: ruling,
-            label: writing.lease.state.label.clone(),
+            label,
             answered,
             spending,
+            credentials,
         }));
         writing.pending.push(pending);
         Ok(())
@@ -463,6 +538,8 @@ impl Gate {
             mode,
             not_after: lease.permit_deadline(),
             scope: Arc::new(scope),
+            credentials: open.credentials.clone(),
+            revealed: Vec::new(),
             dropped: lease.dropped.clone(),
         }))
     }
@@ -508,9 +585,9 @@ impl<'a> Writing<'a> {
 
     fn take(&mut self, settled: Vec<Settled>, inputs: &[InboxEntry]) -> Result<(), GateError> {
         for settled in settled {
-            let (action, outcome) = settled.into_parts();
+            let (action, outcome, lost) = settled.into_parts();
             if self.lease.state.open_actions().contains_key(&action) {
-                let cost = self.lease.state.cost_of(action, &outcome);
+                let cost = self.lease.state.cost_of(action, &outcome, lost);
                 self.add(Body::ActionSettled(ActionSettled { action, outcome, cost }));
             }
         }

@@ -2,14 +2,15 @@
 //!
 //! Judging writes nothing and performs nothing. Everything that is not plainly allowed is denied or asked.
 
-use crate::Stops;
+use crate::{Grants, Stops, credentials};
 use bailiwick_core::{
     Action, Answer, Answered, Approver, Question, StopScope, approval::QUESTION_EXPIRES, record::Ruling, session::State,
 };
 use bailiwick_ports::{
-    Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Verdict,
+    Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Vaults,
+    Verdict, vault::Credential,
 };
-use bailiwick_types::{ActionId, Principal, TenantId, Timestamp};
+use bailiwick_types::{ActionId, CredentialId, Principal, TenantId, Timestamp};
 use std::sync::Arc;
 
 /// Who says whether.
@@ -18,6 +19,8 @@ pub(crate) struct Judge {
     pub directory: Arc<dyn Directory>,
     pub cards: Option<Arc<dyn ModelCards>>,
     pub stops: Arc<Stops>,
+    pub grants: Arc<Grants>,
+    pub vaults: Arc<dyn Vaults>,
 }
 
 /// One action that wants to be done.
@@ -40,11 +43,13 @@ pub(crate) struct Judgement {
     pub version: Option<u64>,
     /// The answer that counted.
     pub answered: Option<Answered>,
+    /// The secrets that it uses.
+    pub credentials: Vec<CredentialId>,
 }
 
 impl From<Ruling> for Judgement {
     fn from(ruling: Ruling) -> Self {
-        Self { ruling, meters: Vec::new(), version: None, answered: None }
+        Self { ruling, meters: Vec::new(), version: None, answered: None, credentials: Vec::new() }
     }
 }
 
@@ -53,6 +58,7 @@ struct Facts {
     colleague: Option<Arc<Colleague>>,
     person: Option<Arc<Person>>,
     model: Option<ModelCard>,
+    credentials: Vec<Arc<Credential>>,
 }
 
 impl Judge {
@@ -61,9 +67,14 @@ impl Judge {
     }
 
     pub fn judge(&self, state: &State, case: &Case<'_>) -> Judgement {
-        let facts = self.facts(state, case);
-        if let Some(denied) = before_policy(state, case, &facts).or_else(|| self.stop(state)) {
+        let mut facts = self.facts(state, case);
+        let denied = before_policy(state, case, &facts).or_else(|| self.order(state, case));
+        if let Some(denied) = denied.or_else(|| self.stop(state)) {
             return denied.into();
+        }
+        match self.needed(state, case) {
+            Ok(needed) => facts.credentials = needed,
+            Err(denied) => return denied.into(),
         }
         let (version, verdict) = self.ask_policy(state, case, &facts, false);
         let judgement = match verdict {
@@ -71,7 +82,8 @@ impl Judge {
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
             Verdict::Ask { rule, reason, approver } => self.asked(state, case, &facts, rule, reason, approver),
         };
-        Judgement { version: judgement.version.or(Some(version)), ..judgement }
+        let credentials = facts.credentials.iter().map(|credential| credential.id).collect();
+        Judgement { version: judgement.version.or(Some(version)), credentials, ..judgement }
     }
 
     /// A stop that covers the session. What runs already is ended by a cancel, and a crash does not change that: to be
@@ -93,9 +105,13 @@ impl Judge {
     /// Whether an action that was let through before a crash may go on. What a person had to say was said then, and only
     /// a denial stops it now.
     pub fn resume(&self, state: &State, case: &Case<'_>) -> Judgement {
-        let facts = self.facts(state, case);
-        if let Some(denied) = before_policy(state, case, &facts) {
+        let mut facts = self.facts(state, case);
+        if let Some(denied) = before_policy(state, case, &facts).or_else(|| self.order(state, case)) {
             return denied.into();
+        }
+        match self.needed(state, case) {
+            Ok(needed) => facts.credentials = needed,
+            Err(denied) => return denied.into(),
         }
         let (version, verdict) = self.ask_policy(state, case, &facts, true);
         let ruling = match verdict {
@@ -121,26 +137,39 @@ impl Judge {
             let expires = asked.map_or(case.at + QUESTION_EXPIRES, |(_, asked)| asked.question.expires);
             Ruling::Asked(Question { rule: rule.clone(), reason: reason.clone(), approver, expires })
         };
-        if state.reviews_automatically() {
-            let reason = format!("it needs a person's word ({reason}), and this session asks nobody");
-            return deny(&rule, reason, "Run it in a session with `review` set to `none`.".into()).into();
+        // Whoever looks waits for a moment, and not for somebody's word.
+        if case.action.is_look() {
+            let reason = format!("it needs a person's word ({reason}), and nobody is asked about a look");
+            return deny(&rule, reason, "Ask the agent to look: then the question is put.".into()).into();
         }
         // An answer of somebody who may not give it does not use the question up.
-        let counts = |answer: &&Answer| self.may_answer(state.tenant, &approver, case.principal, &answer.by);
+        let counts = |answer: &&Answer| self.may_answer(state.tenant, &approver, case.principal, &answer.by, case.at);
         let Some(answer) = case.answers.iter().find(counts) else {
+            if let Some(standing) = self.standing(state, case, &rule, &approver) {
+                return self.answered(state, case, facts, standing);
+            }
+            if state.reviews_automatically() {
+                let reason = format!("it needs a person's word ({reason}), and this session asks nobody");
+                return deny(&rule, reason, "Run it in a session with `review` set to `none`.".into()).into();
+            }
             if !case.expired {
                 return question(approver).into();
             }
             let ruling = deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into());
             return Judgement { answered: Some(Answered::Expired), ..ruling.into() };
         };
-        let answered = Some(Answered::By(answer.clone()));
+        let answered = Answered::By(answer.clone());
         if !answer.approve {
             let why = answer.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
             let reason = format!("{} said no{why}", answer.by);
             let ruling = deny(&rule, reason, "Do not try again unless the person asks for it.".into());
-            return Judgement { answered, ..ruling.into() };
+            return Judgement { answered: Some(answered), ..ruling.into() };
         }
+        self.answered(state, case, facts, answered)
+    }
+
+    /// Somebody who may has said yes: policy is asked once more, as it is now.
+    fn answered(&self, state: &State, case: &Case<'_>, facts: &Facts, answered: Answered) -> Judgement {
         let (version, verdict) = self.ask_policy(state, case, facts, true);
         let judgement = match verdict {
             Verdict::Allow { rule, meters } => allow(rule, meters),
@@ -149,7 +178,7 @@ impl Judge {
                 deny(&rule, "it asks again for what was answered".into(), "Change the policy.".into()).into()
             }
         };
-        Judgement { answered, version: Some(version), ..judgement }
+        Judgement { answered: Some(answered), version: Some(version), ..judgement }
     }
 
     fn facts(&self, state: &State, case: &Case<'_>) -> Facts {
@@ -158,38 +187,61 @@ impl Judge {
             (Action::ModelCall(call), Some(cards)) => cards.card(&call.model),
             _ => None,
         };
-        Facts { colleague: self.directory.colleague(state.tenant, state.agent.id), person, model }
+        Facts {
+            colleague: self.directory.colleague(state.tenant, state.agent.id),
+            person,
+            model,
+            credentials: Vec::new(),
+        }
     }
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {
-        self.policy.decide_at(&PolicyRequest {
+        let label = state.label_of(case.action);
+        let request = PolicyRequest {
             tenant: state.tenant,
             session: state.session,
             principal: case.principal,
             agent: &state.agent,
             colleague: facts.colleague.as_deref(),
             person: facts.person.as_deref(),
-            label: &state.label,
+            label: &label,
+            said: state.said(),
             model: facts.model.as_ref(),
             environment: Some(&state.environment),
             action: case.action,
+            credential: None,
             now: case.at,
             approved,
-        })
+        };
+        credentials::decide(&*self.policy, &request, &facts.credentials)
     }
 
-    /// Whether somebody may answer a question about what `principal` wants to do. An agent never may.
-    pub fn may_answer(&self, tenant: TenantId, approver: &Approver, principal: &Principal, by: &Principal) -> bool {
-        let Principal::Agent { on_behalf_of: Some(orderer), .. } = principal else { return false };
-        let person = by.person().and_then(|user| self.directory.person(tenant, user));
-        let is_agent = matches!(by, Principal::Agent { .. });
+    /// Whether somebody may answer a question about what `principal` wants to do. An agent never may, nor a program for
+    /// somebody else but under a grant.
+    pub fn may_answer(
+        &self,
+        tenant: TenantId,
+        approver: &Approver,
+        principal: &Principal,
+        by: &Principal,
+        at: Timestamp,
+    ) -> bool {
+        let Principal::Agent { id: agent, on_behalf_of: Some(orderer), .. } = principal else { return false };
+        let Some(answerer) = self.voice(tenant, *agent, by, at) else { return false };
+        let person = answerer.person().and_then(|user| self.directory.person(tenant, user));
+        let is_agent = matches!(answerer, Principal::Agent { .. });
         if is_agent || person.as_ref().is_some_and(|person| person.disabled) {
             return false;
         }
         match approver {
-            Approver::Person => *by == **orderer,
-            Approver::Second { .. } if *by == **orderer => false,
-            Approver::Second { role, team } => match (by, person) {
+            Approver::Person => match **orderer {
+                Principal::Delegate { subject, .. } => answerer == Principal::User { id: subject },
+                ref orderer => answerer == *orderer,
+            },
+            // Nor may the program that ordered it carry the second person's word.
+            Approver::Second { .. } if by.key().is_some() && by.key() == orderer.key() => false,
+            Approver::Second { .. } if self.hands_in(tenant, orderer).contains(&answerer) => false,
+            Approver::Second { role, team } => match (answerer, person) {
                 // Whoever has the machine is its operator.
                 (Principal::Operator, _) => team.is_none() && role.is_none_or(|role| role == Role::Operator),
                 (_, Some(person)) => {

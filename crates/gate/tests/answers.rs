@@ -6,7 +6,7 @@ use bailiwick_core::Approver;
 use bailiwick_gate::Gate;
 use bailiwick_ports::{Colleague, Directory, Person, Policy, PolicyRequest, Role, Verdict};
 use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
-use bailiwick_types::{AgentId, KeyId, Principal, SessionId, TeamId, TenantId, Timestamp, UserId};
+use bailiwick_types::{AgentId, GrantId, KeyId, Principal, SessionId, TeamId, TenantId, Timestamp, UserId};
 use std::sync::Arc;
 
 const TENANT: TenantId = TenantId::from_u128(1);
@@ -52,6 +52,11 @@ fn user(number: u128) -> Principal {
     Principal::User { id: UserId::from_u128(number) }
 }
 
+fn speaking(person: Principal) -> Principal {
+    let subject = person.person().unwrap();
+    Principal::Delegate { key: KeyId::from_u128(7), subject, grant: GrantId::from_u128(1) }
+}
+
 fn agent_for(orderer: Principal) -> Principal {
     let on_behalf_of = Some(Box::new(orderer));
     Principal::Agent { id: AgentId::from_u128(5), session: SessionId::from_u128(6), on_behalf_of }
@@ -84,6 +89,10 @@ fn only_who_is_asked_may_answer_and_an_agent_never() {
         Principal::Operator,
         agent_for(user(ADA)),
         agent_for(user(OPERATOR)),
+        // Programs that say they speak for somebody, and have no grant.
+        speaking(user(ADA)),
+        speaking(user(OPERATOR)),
+        speaking(user(TEAMMATE)),
     ];
     for (approver, qualified) in &table {
         for by in &everybody {

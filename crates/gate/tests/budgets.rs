@@ -256,6 +256,7 @@ fn created(spend_limit: Option<Money>) -> SessionCreated {
         spend_limit,
         auto_review: false,
         label: Default::default(),
+        vaults: Vec::new(),
     }
 }
 
@@ -507,7 +508,7 @@ async fn a_model_without_a_price_is_refused_or_warned_of_where_a_budget_applies(
     house.budget(Payer::Tenant, Window::Day, BOUND, false).await;
     let (driven, committed) = house.begin(2, None).await;
     assert!(permits(committed).is_empty());
-    assert_eq!(house.turn_error(driven.session).await.as_deref(), Some("invalid_request"));
+    assert_eq!(house.turn_error(driven.session).await.as_deref(), Some("misalignment_policy_violation"));
     let house = house.with_prices(None, Unpriced::Warn);
     let (mut driven, committed) = house.begin(3, None).await;
     let settled = answered(permit(committed), &house.clock, 1);

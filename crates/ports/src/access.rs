@@ -1,5 +1,6 @@
 //! Who is calling: scopes, callers, and the port that tells them apart. The implementation is in `identity`.
 
+use crate::tokens::Thumbprint;
 use async_trait::async_trait;
 use bailiwick_types::{EnvironmentId, KeyId, Principal, Role, Secret, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ pub enum Scope {
     /// Applying other rules, and simulating them against what was done.
     #[serde(rename = "policy:write")]
     PolicyWrite,
+    /// Forbidding to delete what somebody or something left, and lifting that.
+    #[serde(rename = "holds:write")]
+    HoldsWrite,
 }
 
 impl Scope {
@@ -67,7 +71,7 @@ impl Scope {
         Self::EnvironmentsConnect,
     ];
 
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Admin,
         Self::AgentsRead,
         Self::AgentsWrite,
@@ -85,6 +89,7 @@ impl Scope {
         Self::AuditRead,
         Self::PolicyRead,
         Self::PolicyWrite,
+        Self::HoldsWrite,
     ];
 
     /// Its name in requests, answers and on the command line.
@@ -107,6 +112,7 @@ impl Scope {
             Self::AuditRead => "audit:read",
             Self::PolicyRead => "policy:read",
             Self::PolicyWrite => "policy:write",
+            Self::HoldsWrite => "holds:write",
         }
     }
 }
@@ -116,8 +122,8 @@ impl Scope {
     /// [`Self::TenantRead`] or [`Self::SessionsStop`] says more.
     pub const fn of_role(role: Role) -> &'static [Self] {
         use Scope::{
-            Admin, AgentsRead, AgentsWrite, AuditRead, FilesRead, FilesWrite, PeopleRead, PolicyRead, SessionsRead,
-            SessionsStop, SessionsWrite, SpendRead, TenantRead,
+            Admin, AgentsRead, AgentsWrite, AuditRead, FilesRead, FilesWrite, HoldsWrite, PeopleRead, PolicyRead,
+            SessionsRead, SessionsStop, SessionsWrite, SpendRead, TenantRead,
         };
         match role {
             Role::Admin => &[Admin],
@@ -136,9 +142,17 @@ impl Scope {
                 SpendRead,
                 PolicyRead,
             ],
-            Role::Auditor => {
-                &[AgentsRead, SessionsRead, FilesRead, PeopleRead, TenantRead, SpendRead, AuditRead, PolicyRead]
-            }
+            Role::Auditor => &[
+                AgentsRead,
+                SessionsRead,
+                FilesRead,
+                PeopleRead,
+                TenantRead,
+                SpendRead,
+                AuditRead,
+                HoldsWrite,
+                PolicyRead,
+            ],
             Role::Member => &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite],
         }
     }
@@ -212,9 +226,19 @@ impl Caller {
         self.own()
     }
 
+    /// Whether it may see what `creator` made.
+    pub fn may_see(&self, creator: &Principal) -> bool {
+        self.reach().covers(creator) || self.spoke_as(creator)
+    }
+
     /// Whether it may give more work to what `creator` made, and change or delete it.
     pub fn may_change(&self, creator: &Principal) -> bool {
-        self.may(Scope::Admin) || self.own().covers(creator)
+        self.may(Scope::Admin) || self.own().covers(creator) || self.spoke_as(creator)
+    }
+
+    /// Whether this is the program that made it for a person.
+    fn spoke_as(&self, creator: &Principal) -> bool {
+        matches!((creator, &self.principal), (Principal::Delegate { key: by, .. }, Principal::Service { key }) if by == key)
     }
 
     /// Whether it may cancel what `creator` made and settle what is open there.
@@ -295,6 +319,11 @@ impl RequestParts<'_> {
 pub trait Authenticator: Send + Sync {
     /// By what follows `Authorization: Bearer`: an API key, a person's sign-in, or a token of ours.
     async fn authenticate_bearer(&self, token: &str) -> Result<Caller, AuthError>;
+
+    /// By the same, from somebody who has proven to hold a key. A token that is bound to a key opens nothing without.
+    async fn authenticate_held(&self, token: &str, _holder: &Thumbprint) -> Result<Caller, AuthError> {
+        self.authenticate_bearer(token).await
+    }
 
     /// By the cookie of a browser. Whoever takes it must also ask for what the cookie alone does not prove: that the
     /// request comes from our own page (`SignIn::page_token`).

@@ -4,10 +4,10 @@
 
 use crate::{
     AccountKey, Balance, BalanceChange, DocumentWrite, Keys, KeysError, SpendEntry, SpendQuery, SpendSum, StreamKey,
-    WrappedKey,
+    SubjectKey, WrappedKey,
 };
 use async_trait::async_trait;
-use bailiwick_types::{ActionId, Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{ActionId, Millis, NodeId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -135,6 +135,38 @@ pub enum Due {
     At(Timestamp),
     /// At the next input.
     OnInput,
+}
+
+/// Whose streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subjects {
+    Anybody,
+    Person(UserId),
+    /// Those under no person's key: of services, and from before people had keys.
+    Nobody,
+}
+
+/// Streams whose own key is there, by their age. A tenant's own stream is not among them.
+#[derive(Debug, Clone)]
+pub struct ReadableQuery {
+    pub tenant: TenantId,
+    pub of: Subjects,
+    /// Only those whose last record is older.
+    pub quiet_since: Option<Timestamp>,
+    /// The cursor of the last one; 0 begins.
+    pub after: u64,
+    pub limit: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadableStream {
+    pub cursor: u64,
+    pub stream: StreamId,
+    pub subject: Option<UserId>,
+    /// Of its last record.
+    pub last: Timestamp,
+    /// Nobody holds a lease on it, and nothing is due now.
+    pub at_rest: bool,
 }
 
 /// A new stream with its first records, all in one transaction.
@@ -396,6 +428,18 @@ pub enum DocumentKind {
     Stop,
     /// A version of the rules that decide about actions. Under the tenant's id.
     Policy,
+    /// A person's standing permission.
+    Grant,
+    /// Nothing of whom it covers is deleted. Under the number of what it covers.
+    Hold,
+    /// That a person's content was erased, or is being. Under the person's id; it is never removed.
+    Erasure,
+    /// How far a stream of receipts to somewhere else has come.
+    Feed,
+    /// A place for secrets.
+    Vault,
+    /// One secret in a vault.
+    Credential,
 }
 
 impl DocumentKind {
@@ -417,6 +461,12 @@ impl DocumentKind {
             Self::Budget => "budget",
             Self::Stop => "stop",
             Self::Policy => "policy",
+            Self::Grant => "grant",
+            Self::Hold => "hold",
+            Self::Erasure => "erasure",
+            Self::Feed => "feed",
+            Self::Vault => "vault",
+            Self::Credential => "credential",
         };
         [b"bailiwick.document.v1/", kind.as_bytes(), b"/", &id.to_be_bytes()[..], &version.to_be_bytes()[..]].concat()
     }
@@ -447,7 +497,8 @@ pub struct Ready {
 
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// It is due now when it has inputs, else at the next one.
+    /// It is due now when it has inputs, else at the next one. [`StoreError::Conflict`] also when the person's key around
+    /// its own is not the one that is kept now.
     async fn create_stream(&self, new: NewStream) -> Result<Accepted, StoreError>;
     /// Adds inputs, and makes the stream due now when there are any.
     async fn submit(&self, submission: Submission) -> Result<Accepted, StoreError>;
@@ -489,6 +540,21 @@ pub trait Store: Send + Sync {
     /// Removes up to `limit` rows from the lists of a stream itself: turns, items and artifacts whose scope is the
     /// stream. For one whose subject is deleted. `true` while there may be more.
     async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError>;
+
+    /// The key of a person, and when it was made; `None` where there is none that was not destroyed.
+    async fn subject_key(
+        &self,
+        tenant: TenantId,
+        person: UserId,
+    ) -> Result<Option<(SubjectKey, Timestamp)>, StoreError>;
+    /// Keeps a person's key where there is none, and gives the one that is kept.
+    async fn keep_subject_key(&self, tenant: TenantId, key: SubjectKey) -> Result<SubjectKey, StoreError>;
+    async fn readable_streams(&self, query: ReadableQuery) -> Result<Vec<ReadableStream>, StoreError>;
+    /// Destroys a stream's key and all that was derived from it: rows, labels, snapshots and inputs, up to `limit` rows at
+    /// a time; `true` while there may be more. Its records stay. Nobody drives it again, and a lease on it is void.
+    async fn erase_stream(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError>;
+    /// Rewrites what is left of removed data in the store's own journals. `false` when somebody was in the way: ask again.
+    async fn scrub(&self) -> Result<bool, StoreError>;
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError>;
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;

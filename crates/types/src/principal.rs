@@ -1,6 +1,6 @@
 //! Who acts.
 
-use crate::{AgentId, KeyId, SessionId, UserId};
+use crate::{AgentId, GrantId, KeyId, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -24,15 +24,46 @@ pub enum Principal {
     },
     /// The operator of the machine, through the local administration socket.
     Operator,
+    /// A program that speaks for a person, because a grant says that it may. Nobody calls as one: it is what becomes of
+    /// the words of a program that names the person and whose grant was looked up.
+    Delegate {
+        key: KeyId,
+        subject: UserId,
+        grant: GrantId,
+    },
 }
 
 impl Principal {
     /// The person in whose rights this acts: the user, or the user for whom an agent works.
     pub fn person(&self) -> Option<UserId> {
         match self {
-            Self::User { id } => Some(*id),
+            Self::User { id } | Self::Delegate { subject: id, .. } => Some(*id),
             Self::Agent { on_behalf_of: Some(subject), .. } => subject.person(),
             Self::Agent { .. } | Self::Service { .. } | Self::Operator => None,
+        }
+    }
+
+    /// Who gave the order: for an agent whoever it works for, through the whole chain; everybody else themselves.
+    pub fn orderer(&self) -> Option<&Self> {
+        match self {
+            Self::Agent { on_behalf_of, .. } => on_behalf_of.as_deref().and_then(Self::orderer),
+            other => Some(other),
+        }
+    }
+
+    /// The grant under which a program speaks for a person here.
+    pub fn grant(&self) -> Option<GrantId> {
+        match self.orderer()? {
+            Self::Delegate { grant, .. } => Some(*grant),
+            _ => None,
+        }
+    }
+
+    /// The program that spoke: for itself, or for a person.
+    pub fn key(&self) -> Option<KeyId> {
+        match self {
+            Self::Service { key } | Self::Delegate { key, .. } => Some(*key),
+            _ => None,
         }
     }
 }
@@ -45,6 +76,7 @@ impl fmt::Display for Principal {
             Self::Agent { id, on_behalf_of: None, .. } => write!(f, "{id}"),
             Self::Agent { id, on_behalf_of: Some(subject), .. } => write!(f, "{subject} through {id}"),
             Self::Operator => f.write_str("operator"),
+            Self::Delegate { key, subject, .. } => write!(f, "{subject} through {key}"),
         }
     }
 }

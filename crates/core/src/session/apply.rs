@@ -765,7 +765,9 @@ impl State {
         changes: &mut Vec<Change>,
     ) {
         let ending = if result.is_ok() { Ending::Happened } else { Ending::DidNot };
-        let Some(open) = self.close(at, id, &Closing::without_cost(ending), changes) else { return };
+        let Some(open) = self.open.get(&id) else { return };
+        let closing = Closing::of_awaited(open, ending);
+        let Some(open) = self.close(at, id, &closing, changes) else { return };
         self.label.join(&Label::foreign());
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
         let end = match result {

@@ -16,6 +16,6 @@ pub use approvals::AskedAction;
 pub use bound::input_bound;
 pub use plan::{Ask, Bounds, Mint, Plan, plan, recover};
 pub use prompt::request;
-pub use rows::{OWNER_LABEL, PROGRAMS, RowBody, RowData, rows};
+pub use rows::{OWNER_LABEL, PROGRAM_LABEL, PROGRAMS, RowBody, RowData, rows};
 pub(crate) use state::describe;
 pub use state::{OpenAction, SNAPSHOT_VERSION, State};

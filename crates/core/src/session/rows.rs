@@ -7,6 +7,8 @@ use bailiwick_types::{SessionId, TenantId};
 pub const OWNER_LABEL: &str = "bailiwick.owner";
 /// Its value for the sessions of programs.
 pub const PROGRAMS: &str = "programs";
+/// The label under which the row of a session that a program began for a person names the program.
+pub const PROGRAM_LABEL: &str = "bailiwick.program";
 
 /// What a projection row says, before it is sealed.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +138,9 @@ fn rows_of(tenant: TenantId, session: SessionId, change: &Change) -> Vec<RowData
 fn labels(view: &SessionView) -> Vec<(String, String)> {
     let metadata = view.metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
     let owner = view.creator.person().map_or_else(|| PROGRAMS.to_owned(), |person| person.to_string());
-    metadata.filter(|(key, _)| key != OWNER_LABEL).chain([(OWNER_LABEL.to_owned(), owner)]).collect()
+    let program = view.creator.grant().and(view.creator.key()).map(|key| (PROGRAM_LABEL.to_owned(), key.to_string()));
+    let ours = [(OWNER_LABEL.to_owned(), owner)].into_iter().chain(program);
+    metadata.filter(|(key, _)| key != OWNER_LABEL && key != PROGRAM_LABEL).chain(ours).collect()
 }
 
 fn same_table(a: &RowBody, b: &RowBody) -> bool {

@@ -55,6 +55,12 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::Budget => 12,
         DocumentKind::Stop => 14,
         DocumentKind::Policy => 13,
+        DocumentKind::Grant => 18,
+        DocumentKind::Hold => 19,
+        DocumentKind::Erasure => 20,
+        DocumentKind::Feed => 21,
+        DocumentKind::Vault => 16,
+        DocumentKind::Credential => 17,
     }
 }
 
@@ -153,15 +159,19 @@ impl Operation for CreateStream {
             return Ok(before);
         }
         let sequence = new.inputs.len() as u64;
+        let subject = match &new.key.subject {
+            Some(key) => Some(super::erase::find_subject(transaction, new.tenant, key).await?),
+            None => None,
+        };
         let mut script =
-            Script::new("INSERT INTO streams(id, tenant, key_id, key_bytes, position, inbox_last, due_at) ");
+            Script::new("INSERT INTO streams(id, tenant, key_id, key_bytes, subject, position, inbox_last, due_at) ");
         script.add(concat!(
-            "VALUES (?, ?, ?, ?, ?, ?, iif(?, ",
+            "VALUES (?, ?, ?, ?, ?, ?, ?, iif(?, ",
             now!(),
             ", NULL)) ON CONFLICT DO NOTHING RETURNING no"
         ));
         script.bind_id(new.stream.to_u128()).bind_id(new.tenant.to_u128());
-        script.bind(new.key.key_id).bind(&new.key.bytes[..]);
+        script.bind(new.key.key_id).bind(&new.key.bytes[..]).bind(subject);
         script.bind(new.records.len() as i64).bind(integer(sequence)).bind(sequence > 0);
         let rows = transaction.run(script).await?;
         let no = rows.first().ok_or(StoreError::Conflict)?.try_get(0)?;
