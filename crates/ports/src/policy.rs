@@ -1,8 +1,9 @@
 //! The decision whether an action may be done.
 
-use crate::{Colleague, Meter, ModelCard, Person};
-use bailiwick_core::{Action, AgentConfig, Approver, EnvironmentSpec, FunctionTool, Label, Remit};
+use crate::{Colleague, Meter, ModelCard, Person, vault::Credential};
+use bailiwick_core::{Action, ActionKind, AgentConfig, Approver, EnvironmentSpec, FunctionTool, Label, Remit};
 use bailiwick_types::{Principal, SessionId, TenantId, Timestamp};
+use std::collections::BTreeSet;
 
 /// Everything a decision may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -16,17 +17,35 @@ pub struct PolicyRequest<'a> {
     pub colleague: Option<&'a Colleague>,
     /// The user it works for; `None` when the orderer is a program that names nobody.
     pub person: Option<&'a Person>,
-    /// Where what the session holds came from, and who may see it.
+    /// Where what the action may carry came from, and who may see it.
     pub label: &'a Label,
+    /// The addresses, hosts and URLs that the messages of the person who ordered it name, in canonical form.
+    pub said: &'a BTreeSet<String>,
     /// The card of the model that a `model.call` goes to.
     pub model: Option<&'a ModelCard>,
     /// Where the session's commands and files live; `None` where that is not known.
     pub environment: Option<&'a EnvironmentSpec>,
     pub action: &'a Action,
+    /// The question is whether the action may use this secret (`vault.use`). `None`: whether it may be done at all.
+    pub credential: Option<&'a Credential>,
     pub now: Timestamp,
     /// A person's answer or grant covers this action: rules that ask are satisfied.
     pub approved: bool,
 }
+
+impl PolicyRequest<'_> {
+    /// What policy calls what is asked about.
+    pub fn kind(&self) -> ActionKind {
+        if self.credential.is_some() { ActionKind::VaultUse } else { self.action.kind() }
+    }
+
+    pub fn operation(&self) -> &'static str {
+        if self.credential.is_some() { VAULT_USE } else { self.action.operation() }
+    }
+}
+
+/// What the use of a secret is called in rules and receipts.
+pub const VAULT_USE: &str = "vault.use";
 
 /// A decision with its reason. Anything that goes wrong while deciding is a denial.
 #[derive(Debug, Clone, PartialEq, Eq)]

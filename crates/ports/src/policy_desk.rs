@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bailiwick_core::{Action, AgentConfig, Label};
 use bailiwick_types::{Principal, SessionId, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// One version of a tenant's policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Described<'a> {
     pub principal: &'a Principal,
     pub agent: &'a AgentConfig,
     pub label: &'a Label,
+    /// Where the person's messages point to (`PolicyRequest::said`).
+    pub said: &'a BTreeSet<String>,
     pub action: &'a Action,
     pub at: Timestamp,
     pub approved: bool,
