@@ -6,6 +6,7 @@
 use crate::{
     away, deletion,
     live::{Channel, place},
+    marks,
     scheduler::Scheduler,
     snapshots, stops,
 };
@@ -27,6 +28,7 @@ use tokio::sync::{
     Notify,
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
+use tracing::Instrument as _;
 
 /// A hand that was told to stop and has not settled is cut off after this.
 const STOP_GRACE: Millis = Millis(2500);
@@ -72,6 +74,7 @@ pub(crate) fn was_rung(bell: &Notify) -> bool {
 pub(crate) async fn drive(scheduler: &Arc<Scheduler>, session: SessionId, bell: &Notify) -> Result<(), GateError> {
     let options = &scheduler.options;
     let Some(lease) = options.gate.open(session, options.node).await? else { return Ok(()) };
+    marks::opened(lease.state());
     let finished = deletion::is_over(lease.state());
     if finished {
         deletion::finish(options, lease.state()).await?;
@@ -177,19 +180,22 @@ impl Driver<'_> {
         let id = permit.id();
         let (live, stopper) = self.live(&permit);
         let outcomes = self.outcomes.clone();
+        let span = marks::action(self.lease.state(), &permit);
         let work = match permit.action() {
             Action::ModelCall(_) => {
                 let model = Arc::clone(&options.model);
                 async move {
-                    let _ = outcomes.send(model.call(permit, live).await);
+                    let _ = outcomes.send(marks::told(model.call(permit, live).await));
                 }
+                .instrument(span)
                 .boxed()
             }
             _ => {
                 let executor: Arc<dyn Executor> = Arc::clone(&options.executor);
                 async move {
-                    let _ = outcomes.send(executor.perform(permit, live).await);
+                    let _ = outcomes.send(marks::told(executor.perform(permit, live).await));
                 }
+                .instrument(span)
                 .boxed()
             }
         };
@@ -200,7 +206,9 @@ impl Driver<'_> {
     /// The hand's line to whoever watches. Deltas are placed by what the state knows now.
     fn live(&self, permit: &Permit) -> (Live, Stopper) {
         let state = self.lease.state();
-        let turn = state.turn_id();
+        // What is made of content that is kept out of the session is not shown as words of its agent.
+        let extracts = matches!(permit.action(), Action::ModelCall(call) if call.extract.is_some());
+        let turn = state.turn_id().filter(|_| !extracts);
         let base = state.next_output_index();
         let command = state.item_of(permit.id());
         let channel = self.channel.clone();

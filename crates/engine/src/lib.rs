@@ -6,12 +6,18 @@
 mod away;
 mod deletion;
 mod driver;
+mod eraser;
+mod erasure;
 mod handle;
 mod live;
+mod marks;
+mod retention;
 mod scheduler;
 mod snapshots;
 mod stops;
 mod sweep;
 
+pub use eraser::{Eraser, EraserOptions};
+pub use erasure::{Erasure, ErasureError, PATIENCE, Stage};
 pub use handle::{Engine, EngineError, Handle, Options, Submitted};
 pub use live::{Event, EventKind, From, LiveDelta, Watch, WatchError};

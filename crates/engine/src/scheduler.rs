@@ -1,6 +1,6 @@
 //! Which sessions are driven: those that were just given something, and those that the store says are due.
 
-use crate::{driver, handle::Options, live::Channels};
+use crate::{driver, handle::Options, live::Channels, marks};
 use bailiwick_core::record::{Input, InputEnvelope};
 use bailiwick_gate::{GateError, Journal};
 use bailiwick_ports::store::Submission;
@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 
 /// How often the store is asked for streams that are due: after a restart, by time, or left behind by another node.
 const LOOK: Millis = Millis(500);
@@ -103,13 +104,14 @@ impl Scheduler {
             bell
         };
         let scheduler = Arc::clone(self);
-        let work = Box::pin(async move {
+        let work = async move {
             let _guard = Guard { scheduler: Arc::clone(&scheduler), session };
             if let Err(error) = driver::drive(&scheduler, session, &bell).await {
-                tracing::error!(%session, %error, "a session could not go on; it is tried again");
+                tracing::error!(%error, "a session could not go on; it is tried again");
                 scheduler.pause(session);
             }
-        });
+        };
+        let work = Box::pin(work.instrument(marks::session(session)));
         self.options.tasks.spawn("session", work);
     }
 

@@ -8,6 +8,7 @@ mod connection;
 mod environments;
 mod error;
 pub mod hands;
+mod marks;
 pub mod sandbox;
 
 pub use client::{ExecutorClient, Link, Output, Patience, Session, Tools};

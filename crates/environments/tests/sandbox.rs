@@ -95,6 +95,7 @@ fn tests() -> Vec<Trial> {
         trial("a_cut_connection_changes_nothing", a_cut_connection_changes_nothing),
         trial("every_action_is_performed_under_a_permit", every_action_is_performed_under_a_permit),
         trial("a_hosted_environment_is_prepared_once", a_hosted_environment_is_prepared_once),
+        trial("a_commit_says_for_whom_it_was_made", a_commit_says_for_whom_it_was_made),
         trial("after_a_crash_nothing_is_done_twice", after_a_crash_nothing_is_done_twice),
         trial("what_an_ended_sandbox_did_is_unknown", what_an_ended_sandbox_did_is_unknown),
         trial("outputs_are_published_once_for_each_change", outputs_are_published_once_for_each_change),
@@ -539,9 +540,35 @@ async fn every_action_is_performed_under_a_permit() {
     assert!(code == FailureCode::SandboxError && message.contains("has ended"), "{message}");
 }
 
+async fn a_commit_says_for_whom_it_was_made() {
+    let hosted = HostedSession::new(Vec::new(), &[]).await;
+    let (mut session, _) = hosted.started().await;
+    let mut run = async |command: &str| permitted::command(session.perform(hosted.run(command)).await).output;
+    let told = run("env | grep -E '^(GIT_|BAILIWICK_)' | sort").await;
+    let told: BTreeMap<&str, &str> = told.lines().filter_map(|line| line.split_once('=')).collect();
+    let (author, session_id) = (told["GIT_AUTHOR_NAME"], hosted.durable.session.to_string());
+    assert!(author.starts_with("key_") && author.contains(" through agent_"), "{told:?}");
+    assert_eq!((told["GIT_COMMITTER_NAME"], told["BAILIWICK_SESSION"]), (author, session_id.as_str()));
+    let agent = author.split_once(" through ").unwrap().1;
+    assert_eq!(told["GIT_AUTHOR_EMAIL"], format!("{agent}@bailiwick.invalid"));
+    if run("command -v git || true").await.is_empty() {
+        eprintln!("this machine has no git: what `git log` shows is not looked at");
+        return;
+    }
+    // A repository's own hooks, a message of several paragraphs, and a second commit that takes over the first's.
+    let made = run("git init -q a && cd a && echo 1 > x && git add x && git commit -q --no-verify -m One -m Why. && \
+         git commit -q --amend --no-edit && git log --format='%an|%cn|%ae%n%(trailers)' && git log --format=%s 2>&1")
+    .await;
+    let trailers = format!("On-behalf-of: {}\nBailiwick-Session: {session_id}\n", told["BAILIWICK_SUBJECT"]);
+    assert_eq!(made, format!("{author}|{author}|{agent}@bailiwick.invalid\n{trailers}\nOne\n"));
+    let own = "git init -q b && cd b && echo 'exit 3' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit && \
+         git commit -q --allow-empty -m No; echo $?";
+    assert_eq!(run(own).await, "3\n", "a repository's own hooks stay");
+}
+
 async fn a_hosted_environment_is_prepared_once() {
     let file = FileId::new(RealClock.now(), [8; 10]);
-    let laid = HostedFile { file, path: "/workspace/in/data.csv".to_owned(), size_bytes: 3, inline: false };
+    let laid = HostedFile { file, path: "/workspace/in/data.csv".to_owned(), size_bytes: 3, inline: false, label: Default::default() };
     let hosted =
         HostedSession::new(vec![laid], &["echo $COLOUR >> setup", "test -e in/data.csv && echo b >> setup"]).await;
     hosted.durable.archive.put_file(hosted.durable.tenant, file, b"a,b").await.unwrap();

@@ -4,6 +4,7 @@
 //! randomness: an id is made from a time and random bytes that somebody else supplies.
 
 mod id;
+mod mark;
 mod money;
 mod principal;
 mod role;
@@ -15,6 +16,7 @@ pub use id::{
     ActionId, AgentId, ArtifactId, BudgetId, CredentialId, EnvironmentId, FileId, GrantId, IdError, ItemId, KeyId,
     NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
 };
+pub use mark::{Actor, Mark, Subject};
 pub use money::{Money, MoneyError};
 pub use principal::Principal;
 pub use role::Role;

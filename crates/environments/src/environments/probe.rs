@@ -73,6 +73,7 @@ impl Environments {
             cwd: bailiwick_core::environment::WORKSPACE.to_owned(),
             timeout: Some(PROBE_TIMEOUT),
             max_output_bytes: 4 * 1024,
+            variables: BTreeMap::new(),
         };
         let report = hands.run(&request, false, |_| (), pending()).await.map_err(|error| error.to_string())?;
         if report.exit_code != Some(0) {

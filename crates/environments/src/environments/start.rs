@@ -10,6 +10,7 @@ use crate::{
     connection::{Connector, HostedConnector, ListeningConnector},
     error::ExecutorError,
     hands::{Command, CommandRequest, Hands},
+    marks,
     sandbox::{ENVIRONMENT, Found, Limits, State},
 };
 use bailiwick_core::{
@@ -119,7 +120,9 @@ impl Environments {
         };
         let client = ExecutorClient::resume(Box::new(connector), state.session.clone(), self.tools()).await;
         let client = client.map_err(|error| connection_failure(&error))?;
-        Ok(place.keep(Hands::new(client, variables(&hosted.env))))
+        let mut variables = variables(&hosted.env);
+        variables.insert("GIT_TEMPLATE_DIR".to_owned(), marks::TEMPLATES.to_owned());
+        Ok(place.keep(Hands::new(client, variables)))
     }
 
     /// Lays files into a new sandbox and runs its set-up commands. Each command has a fixed id, so that one that ran
@@ -142,6 +145,7 @@ impl Environments {
                 cwd: WORKSPACE.to_owned(),
                 timeout: Some(SETUP_TIMEOUT),
                 max_output_bytes: SETUP_OUTPUT_BYTES,
+                variables: BTreeMap::new(),
             };
             let report = hands.run(&request, true, |_| (), pending()).await;
             let report = report.map_err(|error| sandbox_error(format!("{number}: {error}")))?;

@@ -8,7 +8,7 @@ use crate::{
 use bailiwick_executor_protocol::{ProcessStartParams, WriteStatus, code};
 use bailiwick_types::{Millis, Timestamp};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -49,6 +49,8 @@ pub struct CommandRequest {
     pub timeout: Option<Millis>,
     /// What is kept of the output: half at the beginning, half at the end.
     pub max_output_bytes: usize,
+    /// Variables of this command, which win over those of every command.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// How a command ended.
@@ -190,11 +192,13 @@ impl Hands {
             Command::Arguments(arguments) => arguments.clone(),
             Command::Shell(text) => vec!["bash".to_owned(), "-c".to_owned(), text.clone()],
         };
+        let mut env = self.environment.clone();
+        env.extend(request.variables.clone());
         let mut params = ProcessStartParams {
             process_id: request.id.clone(),
             argv,
             cwd: uri(&request.cwd)?,
-            env: self.environment.clone(),
+            env,
             tty: false,
             pipe_stdin,
             arg0: None,

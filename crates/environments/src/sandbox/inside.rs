@@ -8,6 +8,7 @@ use super::{
     seccomp,
     sys::{self, Restrict},
 };
+use crate::marks::{HOOK, TEMPLATES};
 use bailiwick_executor_protocol::EXECUTOR_ARGUMENT;
 use rustix::{
     fs::{Gid, Uid},
@@ -115,6 +116,7 @@ fn build_root(plan: &Plan, program: &Path) -> Result<(), LaunchError> {
     File::create(at("run/executor")).step("make a place for the executor")?;
     bind(program, &at("run/executor"), Restrict { read_only: true, ..Restrict::default() })
         .map_err(|error| error.with_remedy("was the server's program replaced while it ran? start the server again"))?;
+    git()?;
     folder("var", 0o755)?;
     symlink("../tmp", at("var/tmp")).step("link /var/tmp")?;
 
@@ -229,6 +231,17 @@ fn devices() -> Result<(), LaunchError> {
     rustix::mount::mount("devpts", at("dev/pts"), "devpts", flags, options).step("mount /dev/pts (mount)")?;
     folder("dev/shm", 0o1777)?;
     tmpfs(at("dev/shm"), "size=64m,mode=1777")
+}
+
+/// What git lays into new repositories: the hook that says who made a commit.
+fn git() -> Result<(), LaunchError> {
+    let hooks = format!("{}/hooks", TEMPLATES.trim_start_matches('/'));
+    let (name, text) = HOOK;
+    folder(&hooks, 0o755)?;
+    let hook = at(&hooks).join(name);
+    fs::write(&hook, text)
+        .and_then(|()| fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)))
+        .step("write the hook of git")
 }
 
 /// Gives up the user, all capabilities and most system calls, for good.

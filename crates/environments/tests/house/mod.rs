@@ -146,6 +146,7 @@ pub fn request_in(id: &str, script: &str, cwd: &str) -> CommandRequest {
         cwd: cwd.to_owned(),
         timeout: Some(Millis::from_secs(60)),
         max_output_bytes: 64 * 1024,
+        variables: Default::default(),
     }
 }
 
