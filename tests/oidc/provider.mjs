@@ -1,5 +1,5 @@
 // A certified OpenID provider on loopback, for the tests: `node provider.mjs PATH_OF_MODULE`.
-// Prints its port, reads where it may send browsers back to, and says `ready`.
+// Prints its port, reads the URL of the server that signs people in at it, and says `ready`.
 import http from 'node:http';
 import readline from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -20,15 +20,19 @@ server.listen(0, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   console.log(server.address().port);
   readline.createInterface({ input: process.stdin }).once('line', (line) => {
-    const [back, afterwards] = line.split(' ');
+    const area = `${line}/bailiwick/v1/sign-in/provider`;
     const provider = new Provider(issuer, {
       clients: [{
         client_id: 'bailiwick',
         client_secret: 'the-clients-secret',
-        redirect_uris: [back],
-        post_logout_redirect_uris: [afterwards],
+        grant_types: ['authorization_code', 'refresh_token'],
+        redirect_uris: [`${area}/return`],
+        post_logout_redirect_uris: [`${line}/`],
+        backchannel_logout_uri: `${area}/logout`,
+        backchannel_logout_session_required: true,
       }],
-      claims: { openid: ['sub', 'groups'], profile: ['name'], email: ['email', 'email_verified'] },
+      features: { backchannelLogout: { enabled: true } },
+      claims: { openid: ['sub', 'groups', 'sid'], profile: ['name'], email: ['email', 'email_verified'] },
       findAccount,
     });
     server.on('request', provider.callback());

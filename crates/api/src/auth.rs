@@ -5,7 +5,10 @@ use axum::{
     body::Body,
     http::{Method, header::AUTHORIZATION, request::Parts},
 };
-use bailiwick_ports::{AuthError, Caller, RequestParts};
+use bailiwick_ports::{
+    AuthError, Caller, RequestParts,
+    tokens::{Possession, TokenError},
+};
 use sha2::{Digest, Sha256};
 
 /// Longest path and query that is taken, and longest header section in total.
@@ -37,10 +40,38 @@ pub(crate) async fn authenticate(
         let caller = app.options.authenticator.authenticate_bearer(rest.trim()).await?;
         return Ok((caller, body, None));
     }
+    if scheme.eq_ignore_ascii_case("dpop") {
+        return Ok((by_held_token(app, parts, base_url, rest.trim()).await?, body, None));
+    }
     if scheme == "AWS4-HMAC-SHA256" {
         return by_signature(app, parts, body).await;
     }
-    Err(AuthError::Malformed("`Authorization` must begin with `Bearer` or `AWS4-HMAC-SHA256`".into()).into())
+    Err(AuthError::Malformed("`Authorization` must begin with `Bearer`, `DPoP` or `AWS4-HMAC-SHA256`".into()).into())
+}
+
+/// A token that is bound to a key, with the proof that whoever sends it holds that key (RFC 9449, section 7).
+async fn by_held_token(app: &App, parts: &Parts, base_url: &str, token: &str) -> Result<Caller, ApiError> {
+    let unreadable = |problem: String| ApiError::from(AuthError::Malformed(problem));
+    let proof = proof(parts).map_err(unreadable)?;
+    let proof = proof.ok_or_else(|| unreadable("a `DPoP` token comes with a proof in the header `DPoP`".into()))?;
+    let tokens = app.options.tokens.as_ref().ok_or(AuthError::Unknown)?;
+    let url = format!("{base_url}{}", parts.uri.path());
+    let shown = Possession { proof, method: parts.method.as_str(), url: &url, token: Some(token) };
+    let holder = tokens.prove(shown).await.map_err(|error| match error {
+        TokenError::Unavailable(problem) => ApiError::from(AuthError::Unavailable(problem)),
+        other => unreadable(other.to_string()),
+    })?;
+    Ok(app.options.authenticator.authenticate_held(token, &holder).await?)
+}
+
+/// The one proof that came along, if any did.
+pub(crate) fn proof(parts: &Parts) -> Result<Option<&str>, String> {
+    let mut given = parts.headers.get_all("dpop").iter();
+    let Some(proof) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err("there is more than one `DPoP` header".into());
+    }
+    proof.to_str().map(Some).map_err(|_| "the `DPoP` header is not printable ASCII".into())
 }
 
 /// A cookie comes along with whatever any page makes a browser send. So what changes something also says what only our

@@ -6,12 +6,14 @@ mod common;
 
 use axum::{body::Body, http::Request};
 use bailiwick_ports::{
-    Scope,
+    Clock as _, Scope,
     tokens::{Actor, TokenRequest, Tokens},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use common::{Answer, House, request, say};
+use common::{Answer, House, RealClock, request, say};
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 async fn agent(house: &House, name: &str) -> String {
     house.post("/v1/agents", json!({"model": "main", "name": name})).await.ok()["id"].as_str().unwrap().to_owned()
@@ -235,6 +237,7 @@ async fn an_agent_for_itself_has_no_person_and_opens_nothing_here() {
         audience: "http://house.test".into(),
         scopes: vec![Scope::Admin, Scope::SessionsRead],
         not_after: None,
+        holder: None,
     };
     let token = house.issuer.issue(wanted.clone()).await.unwrap().token.expose().to_owned();
     let claims = part(&token, 1);
@@ -246,5 +249,103 @@ async fn an_agent_for_itself_has_no_person_and_opens_nothing_here() {
     get(&house, &token, "/v1/agents/sessions").await.error(403);
     for actors in [Vec::new(), vec![actor; 5]] {
         assert!(house.issuer.issue(TokenRequest { actors, ..wanted.clone() }).await.is_err());
+    }
+}
+
+/// A proof that somebody holds a key (RFC 9449).
+fn proof(key: &SigningKey, method: &str, path: &str, token: Option<&str>, id: &str) -> String {
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": encode(key.verifying_key().as_bytes())});
+    let header = json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk});
+    let (url, iat) = (format!("http://house.test{path}"), RealClock.now().as_seconds());
+    let mut claims = json!({"jti": id, "htm": method, "htu": url, "iat": iat});
+    if let Some(token) = token {
+        claims["ath"] = json!(encode(&Sha256::digest(token)));
+    }
+    let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+    format!("{signed}.{}", encode(&key.sign(signed.as_bytes()).to_bytes()))
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_key_comes_with_a_proof_for_each_request() {
+    let house = House::new().await;
+    let (_, signed) = house.person("ada", &["member"]).await;
+    let agent = agent(&house, "helper").await;
+    let session = house.session_with(&signed, &agent).await;
+    let (key, thief) = (SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32]));
+    let asked = async |subject: &str, proof: &str| {
+        let grant = "urn:ietf:params:oauth:grant-type:token-exchange";
+        let form = format!("grant_type={grant}&subject_token={subject}&actor_agent={agent}&actor_session={session}");
+        let request = Request::builder().method("POST").uri("/bailiwick/v1/token").header("host", "house.test");
+        let request = request.header("content-type", "application/x-www-form-urlencoded").header("dpop", proof);
+        house.send(request.body(Body::from(form)).unwrap()).await
+    };
+    let path = "/bailiwick/v1/token";
+    let answer = asked(&signed, &proof(&key, "POST", path, None, "1")).await.ok();
+    assert_eq!(answer["token_type"], "DPoP");
+    let token = answer["access_token"].as_str().unwrap().to_owned();
+    assert!(part(&token, 1)["cnf"]["jkt"].is_string());
+    refused(&asked(&signed, &proof(&key, "POST", path, None, "1")).await, "invalid_dpop_proof");
+    refused(&asked(&token, &proof(&thief, "POST", path, None, "2")).await, "invalid_grant");
+    refused(
+        &house.exchange(&[("subject_token", &token), ("actor_agent", &agent), ("actor_session", &session)]).await,
+        "invalid_grant",
+    );
+
+    let me = "/bailiwick/v1/me";
+    let shown = async |scheme: &str, proofs: &[String]| {
+        let request = Request::builder().uri(me).header("host", "house.test");
+        let request = request.header("authorization", format!("{scheme} {token}"));
+        let request = proofs.iter().fold(request, |request, proof| request.header("dpop", proof));
+        house.send(request.body(Body::empty()).unwrap()).await
+    };
+    let good = proof(&key, "GET", me, Some(&token), "3");
+    assert_eq!(shown("DPoP", std::slice::from_ref(&good)).await.ok()["type"], "agent");
+    for (what, scheme, proofs) in [
+        ("the same proof again", "DPoP", vec![good]),
+        ("as what everybody may show", "Bearer", vec![proof(&key, "GET", me, Some(&token), "4")]),
+        ("without a proof", "DPoP", Vec::new()),
+        (
+            "with two",
+            "DPoP",
+            vec![proof(&key, "GET", me, Some(&token), "5"), proof(&key, "GET", me, Some(&token), "6")],
+        ),
+        ("by another key", "DPoP", vec![proof(&thief, "GET", me, Some(&token), "7")]),
+        ("for another request", "DPoP", vec![proof(&key, "GET", "/v1/agents", Some(&token), "8")]),
+        ("for another method", "DPoP", vec![proof(&key, "POST", me, Some(&token), "9")]),
+        ("for no token", "DPoP", vec![proof(&key, "GET", me, None, "10")]),
+    ] {
+        let error = shown(scheme, &proofs).await.error(401);
+        assert_eq!(error["type"], "authentication_error", "{what}");
+    }
+    let metadata = get(&house, "", "/.well-known/oauth-authorization-server").await.ok();
+    assert!(metadata["dpop_signing_alg_values_supported"].as_array().unwrap().contains(&json!("EdDSA")));
+}
+
+#[tokio::test]
+async fn an_administrator_has_another_key_sign() {
+    let house = House::new().await;
+    let (_, signed) = house.person("ada", &["member"]).await;
+    let agent = agent(&house, "helper").await;
+    let before = house.token(&signed, &agent).await;
+    let path = "/bailiwick/v1/token/keys/rotate";
+    house.send(request(&signed, "POST", path, Some(&json!({})))).await.error(403);
+    let keys = house.post(path, json!({"reason": "a drill"})).await.ok();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(keys, get(&house, "", "/bailiwick/v1/jwks").await.ok());
+    let after = house.token(&signed, &agent).await;
+    assert_ne!(part(&before, 0)["kid"], part(&after, 0)["kid"]);
+    for token in [&before, &after] {
+        get(&house, token, "/bailiwick/v1/me").await.ok();
+    }
+    let changes = house.get("/bailiwick/v1/administration").await.ok();
+    let told = changes["data"].as_array().unwrap().iter().find(|change| change["reason"] == "a drill").unwrap();
+    assert_eq!(
+        (&told["change"], &told["details"]["follows"]),
+        (&json!("signing_key.created"), &part(&before, 0)["kid"])
+    );
+    house.post(path, json!({"end_tokens": true})).await.ok();
+    for token in [&before, &after] {
+        get(&house, token, "/bailiwick/v1/me").await.error(401);
     }
 }

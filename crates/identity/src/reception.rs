@@ -6,7 +6,7 @@ use crate::{
     tokens::Issuer,
 };
 use async_trait::async_trait;
-use bailiwick_ports::{AuthError, Authenticator, Caller, RequestParts, sign_in::Medium};
+use bailiwick_ports::{AuthError, Authenticator, Caller, RequestParts, sign_in::Medium, tokens::Thumbprint};
 use std::sync::Arc;
 
 /// Longer texts are nothing of ours.
@@ -31,9 +31,16 @@ impl Authenticator for Reception {
         }
         // A signed token has three parts; a key of ours has one.
         if let Some(issuer) = self.issuer.as_ref().filter(|_| token.matches('.').count() == 2) {
-            return issuer.authenticate(token);
+            return issuer.authenticate(token, None);
         }
         self.credentials.authenticate_bearer(token).await
+    }
+
+    async fn authenticate_held(&self, token: &str, holder: &Thumbprint) -> Result<Caller, AuthError> {
+        match self.issuer.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES && token.matches('.').count() == 2) {
+            Some(issuer) => issuer.authenticate(token, Some(holder)),
+            None => self.authenticate_bearer(token).await,
+        }
     }
 
     async fn authenticate_sigv4(&self, request: &RequestParts<'_>) -> Result<Caller, AuthError> {

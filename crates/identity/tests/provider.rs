@@ -3,201 +3,19 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests may panic")]
 
-use async_trait::async_trait;
-use aws_lc_rs::{
-    digest,
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
-};
-use bailiwick_gate::Administrator;
-use bailiwick_identity::{
-    Lives, Mapping, OsRandom, PasswordCost, ProviderOptions, Roster, SignInOptions, SignIns, Web, WebAnswer, WebRequest,
-};
+mod foreign;
+
+use aws_lc_rs::digest;
+use bailiwick_identity::Mapping;
 use bailiwick_ports::{
-    Clock, Directory, Keys, People, Role, SignIn, SignInError, Store,
+    Directory, People, Role, SignIn, SignInError,
     people::{Author, UserPatch},
-    sign_in::{Return, SignedIn},
-    store::Tenant,
+    sign_in::{Destination, Return},
 };
-use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
-use bailiwick_types::{Millis, Principal, Secret, TenantId, Timestamp};
+use bailiwick_types::{Millis, Principal};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
-
-const ISSUER: &str = "https://id.example";
-const CALLBACK: &str = "https://agents.example/bailiwick/v1/sign-in/provider/return";
-/// 2026-11-21T11:30:45Z.
-const START: Timestamp = Timestamp::from_millis(1_795_260_645_000);
-
-fn base64(bytes: impl AsRef<[u8]>) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// The provider: one key, one answer of the token endpoint, and what it was asked.
-struct Fake {
-    key: EcdsaKeyPair,
-    token: Mutex<Value>,
-    metadata: Mutex<Value>,
-    kid: Mutex<&'static str>,
-    user_info: Mutex<Value>,
-    asked: Mutex<Vec<(String, String)>>,
-}
-
-impl Fake {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
-            token: Mutex::default(),
-            metadata: Mutex::new(json!({
-                "issuer": ISSUER,
-                "authorization_endpoint": format!("{ISSUER}/auth"),
-                "token_endpoint": format!("{ISSUER}/token"),
-                "jwks_uri": format!("{ISSUER}/keys"),
-                "userinfo_endpoint": format!("{ISSUER}/me"),
-                "end_session_endpoint": format!("{ISSUER}/end"),
-            })),
-            kid: Mutex::new("one"),
-            user_info: Mutex::new(json!({"sub": "u-1"})),
-            asked: Mutex::default(),
-        })
-    }
-
-    fn sign(&self, header: &Value, claims: &Value) -> String {
-        let signed = format!("{}.{}", base64(header.to_string()), base64(claims.to_string()));
-        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        format!("{signed}.{}", base64(signature))
-    }
-
-    fn times_asked(&self, path: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|(url, _)| url.ends_with(path)).count()
-    }
-}
-
-#[async_trait]
-impl Web for Fake {
-    async fn fetch(&self, request: WebRequest) -> Result<WebAnswer, String> {
-        let form = request.form.map(|form| form.expose().to_owned()).unwrap_or_default();
-        self.asked.lock().unwrap().push((request.url.clone(), form));
-        let body = match request.url.strip_prefix(ISSUER).unwrap() {
-            "/.well-known/openid-configuration" => self.metadata.lock().unwrap().clone(),
-            "/token" => self.token.lock().unwrap().clone(),
-            "/me" => self.user_info.lock().unwrap().clone(),
-            "/keys" => {
-                let point = self.key.public_key().as_ref();
-                let kid = *self.kid.lock().unwrap();
-                json!({"keys": [
-                    {"kty": "EC", "crv": "P-256", "use": "sig", "kid": kid, "x": base64(&point[1..33]), "y": base64(&point[33..])},
-                    {"kty": "oct", "kid": "shared", "k": "c2VjcmV0"},
-                ]})
-            }
-            _ => return Ok(WebAnswer { status: 404, body: Vec::new() }),
-        };
-        Ok(WebAnswer { status: 200, body: body.to_string().into_bytes() })
-    }
-}
-
-struct House {
-    provider: Arc<Fake>,
-    clock: Arc<ManualClock>,
-    roster: Arc<Roster>,
-    sign_ins: SignIns,
-    tenant: TenantId,
-}
-
-/// Somebody on the way.
-struct Trip {
-    cookie: Secret,
-    state: String,
-    nonce: String,
-    challenge: String,
-}
-
-impl House {
-    async fn new(mapping: Mapping) -> Self {
-        let clock = Arc::new(ManualClock::new(START));
-        let ticking: Arc<dyn Clock> = clock.clone();
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(ticking.clone()));
-        let keys: Arc<dyn Keys> = Arc::new(PlainKeys);
-        let tenant = TenantId::new(START, [1; 10]);
-        let (key, _) = keys.create(tenant, tenant.into());
-        store.put_tenant(Tenant { id: tenant, name: "t".into(), key }).await.unwrap();
-        let administration = Arc::new(Administrator::new(store.clone(), keys.clone(), ticking.clone()));
-        let random = Arc::new(OsRandom);
-        let roster = Roster::load(store, keys, administration, ticking.clone(), random.clone()).await.unwrap();
-        let roster = Arc::new(roster);
-        let provider = Fake::new();
-        let options = ProviderOptions {
-            issuer: ISSUER.into(),
-            client_id: "bailiwick".into(),
-            client_secret: Some(Secret::new("client secret")),
-            scopes: vec!["email".into()],
-            mapping,
-            plain_http: false,
-            web: provider.clone(),
-            clock: ticking,
-            random,
-        };
-        let sign_ins = SignInOptions {
-            tenant,
-            roster: roster.clone(),
-            cost: PasswordCost { memory_kib: 64, passes: 1 },
-            lives: Lives::default(),
-            provider: Some(options.build().unwrap()),
-        };
-        Self { provider, clock, roster, sign_ins: sign_ins.build(), tenant }
-    }
-
-    async fn depart(&self) -> Trip {
-        let departure = self.sign_ins.depart(CALLBACK, "/console").await.unwrap();
-        let (place, query) = departure.url.split_once('?').unwrap();
-        assert_eq!(place, format!("{ISSUER}/auth"));
-        let find = |name: &str| {
-            let pair = form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name);
-            pair.unwrap_or_else(|| panic!("no {name} in {query}")).1.into_owned()
-        };
-        assert_eq!((find("code_challenge_method"), find("response_type")), ("S256".into(), "code".into()));
-        assert_eq!((find("redirect_uri"), find("scope")), (CALLBACK.into(), "openid email".into()));
-        Trip { cookie: departure.cookie, state: find("state"), nonce: find("nonce"), challenge: find("code_challenge") }
-    }
-
-    fn claims(&self, trip: &Trip) -> Value {
-        let now = self.clock.now().as_seconds();
-        json!({
-            "iss": ISSUER, "sub": "u-1", "aud": "bailiwick", "exp": now + 300, "iat": now, "nonce": trip.nonce,
-            "name": "Ada Lovelace", "email": "ada@example.org", "groups": ["staff"],
-        })
-    }
-
-    async fn arrive(&self, trip: &Trip, id_token: String) -> Result<(SignedIn, String), SignInError> {
-        *self.provider.token.lock().unwrap() =
-            json!({"id_token": id_token, "access_token": "at", "token_type": "Bearer"});
-        let back = Return {
-            code: Some("code".into()),
-            state: Some(trip.state.clone()),
-            issuer: Some(ISSUER.into()),
-            error: None,
-        };
-        self.sign_ins.arrive(CALLBACK, trip.cookie.expose(), back).await
-    }
-
-    /// The whole way with these claims over the usual ones.
-    async fn come(&self, more: Value) -> Result<SignedIn, SignInError> {
-        let trip = self.depart().await;
-        let mut claims = self.claims(&trip);
-        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let token = self.provider.sign(&json!({"alg": "ES256", "kid": "one", "typ": "JWT"}), &claims);
-        Ok(self.arrive(&trip, token).await?.0)
-    }
-}
-
-fn mapped() -> Mapping {
-    Mapping {
-        roles: [(Role::Admin, vec!["it".into()]), (Role::Auditor, vec!["audit".into(), "law".into()])].into(),
-        teams: [("staff".to_owned(), "Everybody".to_owned()), ("law".to_owned(), "Legal".to_owned())].into(),
-        ..Mapping::default()
-    }
-}
+use foreign::{CALLBACK, House, START, base64, mapped};
+use serde_json::json;
 
 #[tokio::test]
 async fn the_first_sign_in_adds_a_person_as_their_groups_say() {
@@ -391,7 +209,13 @@ async fn metadata_that_leads_elsewhere_is_not_followed() {
     ] {
         let house = House::new(mapped()).await;
         house.provider.metadata.lock().unwrap()[field] = json!(value);
-        assert!(matches!(house.sign_ins.depart(CALLBACK, "/").await, Err(SignInError::Provider(_))), "{field}");
+        assert!(
+            matches!(
+                house.sign_ins.depart(CALLBACK, Destination::Page("/".into())).await,
+                Err(SignInError::Provider(_))
+            ),
+            "{field}"
+        );
     }
     let house = House::new(mapped()).await;
     let farewell = house.sign_ins.farewell("https://agents.example/").await.unwrap();

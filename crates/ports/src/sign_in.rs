@@ -3,6 +3,7 @@
 use crate::people::User;
 use async_trait::async_trait;
 use bailiwick_types::{Secret, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Where a sign-in lives, and so how it is shown with each request.
@@ -57,6 +58,35 @@ pub enum SignInError {
     Unavailable(String),
 }
 
+/// A command line that waits on the person's own machine (RFC 8252): how the browser comes back to it, and what proves
+/// that it is the one that began (RFC 7636).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// `http://127.0.0.1:PORT/` or `http://[::1]:PORT/`.
+    pub redirect_uri: String,
+    /// Given back as it is.
+    pub state: String,
+    /// Of the method `S256`.
+    pub challenge: String,
+}
+
+/// What a sign-in at the identity provider is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A page on this server, by its path.
+    Page(String),
+    CommandLine(HandOver),
+}
+
+/// Somebody came back from the identity provider, who says who they are.
+#[derive(Debug, Clone)]
+pub enum Arrival {
+    /// They are signed in in this browser, which goes to a path on this server.
+    Browser { signed: SignedIn, next: String },
+    /// The browser carries a code to the command line, which redeems it.
+    CommandLine { url: String },
+}
+
 /// Where a browser goes next, with what it has to bring back.
 #[derive(Debug, Clone)]
 pub struct Departure {
@@ -84,20 +114,28 @@ pub trait SignIn: Send + Sync {
     async fn set_password(&self, code: &str, password: Secret, address: Option<IpAddr>) -> Result<User, SignInError>;
     /// What a page of ours sends along in `x-bailiwick-page` with a cookie, because other pages cannot know it.
     fn page_token(&self, cookie: &str) -> String;
-    /// Ends one sign-in, whatever its medium. Nothing to end is not an error.
-    async fn sign_out(&self, token: &str) -> Result<(), SignInError>;
+    /// Ends one sign-in, whatever its medium. Nothing to end is not an error. Says whether the identity provider had
+    /// let this person in.
+    async fn sign_out(&self, token: &str) -> Result<bool, SignInError>;
 
     /// The identity provider's name for itself, if there is one.
     fn provider(&self) -> Option<&str> {
         None
     }
-    /// Begins a sign-in at the identity provider, which sends the browser back to `callback`; in the end it goes to
-    /// `next`, a path on this server.
-    async fn depart(&self, _callback: &str, _next: &str) -> Result<Departure, SignInError> {
+    /// Begins a sign-in at the identity provider, which sends the browser back to `callback`.
+    async fn depart(&self, _callback: &str, _destination: Destination) -> Result<Departure, SignInError> {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }
-    /// Ends it; gives the path to go to as well.
-    async fn arrive(&self, _callback: &str, _cookie: &str, _back: Return) -> Result<(SignedIn, String), SignInError> {
+    /// Ends it.
+    async fn arrive(&self, _callback: &str, _cookie: &str, _back: Return) -> Result<Arrival, SignInError> {
+        Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
+    }
+    /// Gives a command line its sign-in for the code that a browser brought it, with the verifier of its challenge.
+    async fn redeem(&self, _code: &str, _verifier: &Secret, _address: Option<IpAddr>) -> Result<SignedIn, SignInError> {
+        Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
+    }
+    /// Ends what a logout token of the identity provider says is over (OpenID Connect Back-Channel Logout 1.0).
+    async fn logged_out(&self, _logout_token: &str) -> Result<(), SignInError> {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }
     /// Where a browser goes to sign out at the identity provider as well; `None` when it has no such place.

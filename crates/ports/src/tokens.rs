@@ -3,7 +3,8 @@
 
 use crate::Scope;
 use async_trait::async_trait;
-use bailiwick_types::{AgentId, Secret, SessionId, TenantId, Timestamp, UserId};
+use bailiwick_types::{AgentId, Principal, Secret, SessionId, TenantId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Agents that may stand behind each other in one token.
@@ -14,6 +15,21 @@ pub const MAX_ACTORS: usize = 4;
 pub struct Actor {
     pub agent: AgentId,
     pub session: SessionId,
+}
+
+/// The SHA-256 thumbprint of a public key (RFC 7638), in base 64: what a token is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Thumbprint(pub String);
+
+/// A proof that somebody holds a key, with the request that it came with (RFC 9449).
+#[derive(Debug, Clone, Copy)]
+pub struct Possession<'a> {
+    pub proof: &'a str,
+    pub method: &'a str,
+    pub url: &'a str,
+    /// The token that is shown with it; `None` where one is asked for.
+    pub token: Option<&'a str>,
 }
 
 /// What a token is to say.
@@ -30,6 +46,8 @@ pub struct TokenRequest {
     pub scopes: Vec<Scope>,
     /// Not after this, even if tokens would last longer.
     pub not_after: Option<Timestamp>,
+    /// The key that whoever shows it must hold.
+    pub holder: Option<Thumbprint>,
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +67,8 @@ pub struct Exchange {
     pub audience: Option<String>,
     /// `None`: as much as there is.
     pub scopes: Option<Vec<Scope>>,
+    /// The key that was proven with the request: the token is bound to it.
+    pub holder: Option<Thumbprint>,
 }
 
 /// Codes are those of RFC 6749 and RFC 8693.
@@ -61,6 +81,9 @@ pub enum TokenError {
     InvalidGrant(String),
     #[error("{0}")]
     InvalidScope(String),
+    /// Whoever asks does not hold the key.
+    #[error("{0}")]
+    InvalidProof(String),
     #[error("tokens cannot be made now: {0}")]
     Unavailable(String),
 }
@@ -74,6 +97,17 @@ pub trait Tokens: Send + Sync {
     async fn exchange(&self, exchange: Exchange) -> Result<(IssuedToken, Vec<Scope>), TokenError>;
     /// Ends a token of ours before its time. What is none is not an error (RFC 7009, section 2.2).
     async fn revoke(&self, token: &str) -> Result<(), TokenError>;
+    /// Which key somebody holds. A proof is good once.
+    async fn prove(&self, possession: Possession<'_>) -> Result<Thumbprint, TokenError>;
+    /// Has another key sign from now on. The one before proves what it signed until that has expired; with `at_once`
+    /// all of that is over now. Gives the public keys.
+    async fn rotate(
+        &self,
+        tenant: TenantId,
+        by: Principal,
+        reason: Option<String>,
+        at_once: bool,
+    ) -> Result<Value, TokenError>;
     /// RFC 8414.
     fn metadata(&self) -> Value;
     /// RFC 7517.

@@ -2,23 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+mod browser;
 mod support;
 
-use reqwest::{Client, Response, StatusCode, Url, header};
+use browser::{Browser, Provider};
+use reqwest::{StatusCode, Url, header};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
-    io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    io::{BufRead as _, BufReader, Lines, Write as _},
+    process::{Child, ChildStderr, Stdio},
 };
 use support::{Ended, Place, Server, command};
 
 const PASSWORD: &str = "seven grey herons at dusk";
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 /// A command of somebody with a home of their own, who answers its questions.
 fn asked(place: &Place, arguments: &[&str], answers: &str) -> Ended {
@@ -101,113 +97,6 @@ fn a_person_is_added_chooses_a_password_and_works_at_the_command_line() {
     }
 }
 
-/// The provider of `tests/oidc`. It ends with the test.
-struct Provider {
-    child: Child,
-    stdin: ChildStdin,
-    lines: BufReader<std::process::ChildStdout>,
-    issuer: String,
-}
-
-impl Provider {
-    fn start() -> Self {
-        let module = repository().join("target/tools/oidc-provider/node_modules/oidc-provider/lib/index.js");
-        assert!(module.exists(), "run .ci/fetch-oidc-provider.sh first");
-        let script = repository().join("tests/oidc/provider.mjs");
-        let mut child = Command::new("node")
-            .args([&script, &module])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut port = String::new();
-        lines.read_line(&mut port).unwrap();
-        let issuer = format!("http://127.0.0.1:{}", port.trim());
-        Self { child, stdin, lines, issuer }
-    }
-
-    fn knows(&mut self, server: &Server) {
-        let url = &server.url;
-        writeln!(self.stdin, "{url}/bailiwick/v1/sign-in/provider/return {url}/").unwrap();
-        let mut ready = String::new();
-        self.lines.read_line(&mut ready).unwrap();
-        assert_eq!(ready.trim(), "ready");
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// As much of a browser as signing in needs: cookies for each server, and forms.
-struct Browser {
-    http: Client,
-    cookies: BTreeMap<(String, String), String>,
-}
-
-impl Browser {
-    fn new() -> Self {
-        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { http, cookies: BTreeMap::new() }
-    }
-
-    async fn send(&mut self, url: &Url, form: Option<&str>) -> Response {
-        let place = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-        let mine = self.cookies.iter().filter(|((at, _), _)| *at == place);
-        let cookies: Vec<String> = mine.map(|((_, name), value)| format!("{name}={value}")).collect();
-        let mut request = match form {
-            Some(form) => self
-                .http
-                .post(url.clone())
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.to_owned()),
-            None => self.http.get(url.clone()),
-        };
-        if !cookies.is_empty() {
-            request = request.header(header::COOKIE, cookies.join("; "));
-        }
-        let response = request.send().await.unwrap();
-        for set in response.headers().get_all(header::SET_COOKIE) {
-            let text = set.to_str().unwrap();
-            let (name, value) = text.split(';').next().unwrap().split_once('=').unwrap();
-            let gone = text.to_lowercase().contains("max-age=0") || text.contains("1970");
-            let key = (place.clone(), name.to_owned());
-            if gone {
-                self.cookies.remove(&key)
-            } else {
-                self.cookies.insert(key, value.to_owned())
-            };
-        }
-        response
-    }
-
-    /// Goes on until a page answers, filling in the provider's forms on the way.
-    async fn follow(&mut self, start: &str, login: &str) -> (Url, StatusCode, String) {
-        let mut url = Url::parse(start).unwrap();
-        let mut form: Option<String> = None;
-        for _ in 0..20 {
-            let response = self.send(&url, form.take().as_deref()).await;
-            if response.status().is_redirection() {
-                url = url.join(response.headers()[header::LOCATION].to_str().unwrap()).unwrap();
-                continue;
-            }
-            let (status, page) = (response.status(), response.text().await.unwrap());
-            match page.split("name=\"prompt\" value=\"").nth(1).and_then(|rest| rest.split('"').next()) {
-                Some("login") => form = Some(format!("prompt=login&login={login}&password=any")),
-                Some(prompt) => form = Some(format!("prompt={prompt}")),
-                None => return (url, status, page),
-            }
-        }
-        panic!("the way has no end: {url}");
-    }
-}
-
 async fn me(browser: &mut Browser, server: &Server) -> Value {
     let url = Url::parse(&format!("{}/bailiwick/v1/me", server.url)).unwrap();
     browser.send(&url, None).await.json().await.unwrap()
@@ -217,14 +106,7 @@ async fn me(browser: &mut Browser, server: &Server) -> Value {
 async fn a_browser_signs_in_at_a_certified_provider() {
     let mut provider = Provider::start();
     let place = Place::new();
-    place.write(
-        "bailiwick.toml",
-        &format!(
-            "[identity.oidc]\nissuer = \"{}\"\nclient_id = \"bailiwick\"\nclient_secret_env = \"CLIENT_SECRET\"\n\
-             private_network = true\n[identity.oidc.roles]\nauditor = [\"law\"]\n[identity.oidc.teams]\nlaw = \"Legal\"\n",
-            provider.issuer
-        ),
-    );
+    provider.configure(&place, "[identity.oidc.roles]\nauditor = [\"law\"]\n[identity.oidc.teams]\nlaw = \"Legal\"\n");
     let server = place.serve_with(&[], &[("CLIENT_SECRET", "the-clients-secret")]);
     provider.knows(&server);
     let start = format!("{}/bailiwick/v1/sign-in/provider?next=/bailiwick/v1/me", server.url);
@@ -263,4 +145,72 @@ async fn a_browser_signs_in_at_a_certified_provider() {
     assert!(farewell.as_str().starts_with(&provider.issuer));
     assert_eq!(bea.send(&farewell, None).await.status(), StatusCode::OK);
     assert_eq!(me(&mut bea, &server).await["error"]["code"], "invalid_api_key");
+}
+
+/// `bailiwick login` of somebody with a home of their own, up to the URL that it wants opened.
+fn begin_login(place: &Place, home: &str, server: &Server) -> (Child, Lines<BufReader<ChildStderr>>, String) {
+    let mut child = command(&["login", "--server", &server.url])
+        .env("HOME", place.text(home))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let url = lines.find_map(|line| line.unwrap().strip_prefix("  http").map(|rest| format!("http{rest}"))).unwrap();
+    (child, lines, url)
+}
+
+async fn log_in(place: &Place, home: &str, server: &Server, browser: &mut Browser, name: &str) -> Ended {
+    let (child, _lines, url) = begin_login(place, home, server);
+    let (end, status, page) = browser.follow(&url, name).await;
+    assert_eq!((end.host_str(), status), (Some("127.0.0.1"), StatusCode::OK), "{page}");
+    assert!(page.starts_with("You are signed in."), "{page}");
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[tokio::test]
+async fn a_command_line_signs_in_at_a_certified_provider_and_is_out_when_that_says_so() {
+    let mut provider = Provider::start();
+    let place = Place::new();
+    provider.configure(&place, "scopes = [\"profile\", \"email\", \"offline_access\"]\n");
+    let server = place.serve_with(&[], &[("CLIENT_SECRET", "the-clients-secret")]);
+    provider.knows(&server);
+    let as_home = |home: &str, arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--server", &server.url]);
+        support::ended(command(&all).env("HOME", place.text(home)))
+    };
+
+    let mut browser = Browser::new();
+    let signed = log_in(&place, "one", &server, &mut browser, "ada").await.good();
+    assert!(signed.stdout.starts_with("signed in as ada at http://127.0.0.1:"), "{signed:?}");
+    let kept = place.path("one").join(".config/bailiwick/logins.json");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(kept).unwrap().permissions()) & 0o777, 0o600);
+    as_home("one", &["agent", "list"]).good();
+    log_in(&place, "two", &server, &mut browser, "ada").await.good();
+    let mut bea = Browser::new();
+    log_in(&place, "bea", &server, &mut bea, "bea").await.good();
+
+    // Signing out names the provider's own page; there, every sign-in of that session ends, and nobody else's.
+    let out = as_home("one", &["logout", "--json"]).good().json();
+    as_home("two", &["agent", "list"]).good();
+    let (end, status) = browser.sign_out(out["provider_url"].as_str().unwrap()).await;
+    assert_eq!((end.as_str(), status), (format!("{}/", server.url).as_str(), StatusCode::NOT_FOUND), "back at ours");
+    let over = as_home("two", &["agent", "list"]);
+    assert_eq!(over.code, 4, "{over:?}");
+    assert!(over.stderr.contains("bailiwick login"), "{over:?}");
+    as_home("bea", &["agent", "list"]).good();
+    let changes = place.client(&["audit", "changes", "--json"]).good().stdout;
+    assert!(changes.contains("the identity provider ended it"), "{changes}");
+
+    // What the provider did not say ends nothing.
+    let forged = browser.http.post(format!("{}/bailiwick/v1/sign-in/provider/logout", server.url));
+    let forged = forged.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body("logout_token=a.b.c");
+    let forged = forged.send().await.unwrap();
+    assert_eq!(forged.status(), StatusCode::BAD_REQUEST);
+    let error: Value = forged.json().await.unwrap();
+    assert_eq!(error["error"], "invalid_request");
+    as_home("bea", &["agent", "list"]).good();
 }

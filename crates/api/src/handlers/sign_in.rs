@@ -8,7 +8,10 @@ use crate::{
     cookies::Cookies,
     error::ApiError,
     routes::Answer,
-    types::people::{Me, MediumParam, SetUpParam, SignInParam, SignInResource, SignInWays, SignedOut, UserResource},
+    types::{
+        people::{Me, MediumParam, SetUpParam, SignInParam, SignInResource, SignInWays, SignedOut, UserResource},
+        tokens::RedeemParam,
+    },
 };
 use axum::{
     Json,
@@ -17,9 +20,10 @@ use axum::{
 };
 use bailiwick_ports::{
     Scope, SignInError,
-    sign_in::{Medium, PasswordAttempt, Return, SignedIn},
+    sign_in::{Arrival, Destination, HandOver, Medium, PasswordAttempt, Return, SignedIn},
 };
 use bailiwick_types::{Principal, Secret};
+use serde_json::json;
 
 const RETURN_PATH: &str = "/bailiwick/v1/sign-in/provider/return";
 
@@ -59,10 +63,20 @@ pub(crate) async fn set_up(mut visit: Visit) -> Answer {
 /// Leads a browser to the identity provider.
 pub(crate) async fn depart(visit: Visit) -> Answer {
     let mut query = visit.query()?;
-    let next = query.take("next").unwrap_or_else(|| "/".into());
+    let next = query.take("next");
+    let command_line = query.take("redirect_uri");
+    let [state, challenge, method] = ["state", "code_challenge", "code_challenge_method"].map(|name| query.take(name));
     query.finish()?;
+    let destination = match command_line {
+        None => Destination::Page(next.unwrap_or_else(|| "/".into())),
+        Some(redirect_uri) if method.as_deref() == Some("S256") => {
+            let (state, challenge) = (state.unwrap_or_default(), challenge.unwrap_or_default());
+            Destination::CommandLine(HandOver { redirect_uri, state, challenge })
+        }
+        Some(_) => return Err(ApiError::invalid("code_challenge_method", "`code_challenge_method` must be `S256`.")),
+    };
     let callback = format!("{}{RETURN_PATH}", visit.base_url);
-    let departure = visit.app.options.sign_in.depart(&callback, &next).await?;
+    let departure = visit.app.options.sign_in.depart(&callback, destination).await?;
     let mut response = leads_to(&departure.url)?;
     let cookies = Cookies::of(&visit.base_url);
     response.headers_mut().append(header::SET_COOKIE, cookies.departure(departure.cookie.expose()));
@@ -81,10 +95,44 @@ pub(crate) async fn arrive(visit: Visit) -> Answer {
     let cookies = Cookies::of(&visit.base_url);
     let cookie = cookies.find_departure(&visit.parts.headers).unwrap_or_default();
     let callback = format!("{}{RETURN_PATH}", visit.base_url);
-    let (signed, next) = visit.app.options.sign_in.arrive(&callback, cookie, back).await?;
-    let mut response = leads_to(&next)?;
-    keep(&visit, &mut response, &signed);
+    let mut response = match visit.app.options.sign_in.arrive(&callback, cookie, back).await? {
+        Arrival::Browser { signed, next } => {
+            let mut response = leads_to(&next)?;
+            keep(&visit, &mut response, &signed);
+            response
+        }
+        Arrival::CommandLine { url } => leads_to(&url)?,
+    };
     response.headers_mut().append(header::SET_COOKIE, cookies.no_departure());
+    Ok(response)
+}
+
+/// A command line takes the sign-in for which the browser brought it a code.
+pub(crate) async fn redeem(mut visit: Visit) -> Answer {
+    visit.query()?.finish()?;
+    let param: RedeemParam = visit.json().await?;
+    let (verifier, address) = (Secret::new(param.code_verifier), visit.address());
+    let signed = visit.app.options.sign_in.redeem(&param.code, &verifier, address).await?;
+    let mut response = Json(resource(&visit, &signed, Medium::Bearer)).into_response();
+    no_store(&mut response);
+    Ok(response)
+}
+
+/// The identity provider says whose sign-ins are over. Its errors have the shape of RFC 6749, because it reads them
+/// (OpenID Connect Back-Channel Logout 1.0, section 2.8).
+pub(crate) async fn logged_out(mut visit: Visit) -> Answer {
+    visit.query()?.finish()?;
+    let form = visit.form().await?;
+    let token = form.iter().find(|(name, _)| name == "logout_token").map_or("", |(_, token)| token);
+    let mut response = match visit.app.options.sign_in.logged_out(token).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(SignInError::Provider(problem)) => {
+            let body = json!({"error": "invalid_request", "error_description": problem});
+            (StatusCode::BAD_REQUEST, Json(body)).into_response()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    no_store(&mut response);
     Ok(response)
 }
 
@@ -94,12 +142,13 @@ pub(crate) async fn sign_out(call: Call) -> Answer {
     let cookies = Cookies::of(&call.base_url);
     let in_cookie = cookies.find(&call.parts.headers).filter(|_| !auth::has_authorization(&call.parts));
     let token = in_cookie.or_else(|| auth::bearer(&call.parts));
-    if let Some(token) = token {
-        sign_in.sign_out(token).await?;
-    }
-    let provider_url = match in_cookie {
-        Some(_) => sign_in.farewell(&format!("{}/", call.base_url)).await,
-        None => None,
+    let by_provider = match token {
+        Some(token) => sign_in.sign_out(token).await?,
+        None => false,
+    };
+    let provider_url = match by_provider {
+        true => sign_in.farewell(&format!("{}/", call.base_url)).await,
+        false => None,
     };
     let mut response = Json(SignedOut { object: "bailiwick.signed_out", provider_url }).into_response();
     no_store(&mut response);
@@ -120,7 +169,7 @@ pub(crate) async fn me(call: Call) -> Answer {
         object: "bailiwick.me",
         r#type: match caller.principal {
             Principal::User { .. } => "user",
-            Principal::Service { .. } => "service",
+            Principal::Service { .. } | Principal::Delegate { .. } => "service",
             Principal::Agent { .. } => "agent",
             Principal::Operator => "operator",
         },

@@ -2,7 +2,13 @@
 //! shape of RFC 6749, because OAuth clients read them.
 
 use super::{ok, sessions};
-use crate::{app::Visit, error::ApiError, routes::Answer};
+use crate::{
+    app::{Call, Visit},
+    auth,
+    error::ApiError,
+    routes::Answer,
+    types::tokens::RotateSigningKeyParam,
+};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -10,7 +16,7 @@ use axum::{
 };
 use bailiwick_ports::{
     Scope,
-    tokens::{Actor, Exchange, TokenError, Tokens},
+    tokens::{Actor, Exchange, Possession, Thumbprint, TokenError, Tokens},
 };
 use bailiwick_types::{AgentId, Secret, SessionId};
 use serde_json::json;
@@ -36,13 +42,18 @@ pub(crate) async fn exchange(mut visit: Visit) -> Answer {
     visit.query()?.finish()?;
     let tokens = tokens(&visit)?;
     let form = visit.form().await?;
-    let (exchange, actor, subject) = match wanted(&form) {
+    let (mut exchange, actor, subject) = match wanted(&form) {
         Ok(wanted) => wanted,
         Err(error) => return Ok(refused(&error)),
     };
-    if let Err(error) = check_session(&visit, subject, actor).await {
+    exchange.holder = match holder(&visit, &*tokens).await {
+        Ok(holder) => holder,
+        Err(error) => return Ok(refused(&error)),
+    };
+    if let Err(error) = check_session(&visit, subject, actor, exchange.holder.as_ref()).await {
         return Ok(refused(&error));
     }
+    let token_type = if exchange.holder.is_some() { "DPoP" } else { "Bearer" };
     match tokens.exchange(exchange).await {
         Err(error) => Ok(refused(&error)),
         Ok((issued, scopes)) => {
@@ -50,7 +61,7 @@ pub(crate) async fn exchange(mut visit: Visit) -> Answer {
             let body = json!({
                 "access_token": issued.token.expose(),
                 "issued_token_type": ACCESS_TOKEN,
-                "token_type": "Bearer",
+                "token_type": token_type,
                 "expires_in": seconds,
                 "scope": scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" "),
             });
@@ -75,10 +86,35 @@ pub(crate) async fn revoke(mut visit: Visit) -> Answer {
     }
 }
 
-fn tokens(visit: &Visit) -> Result<Arc<dyn Tokens>, ApiError> {
+/// The key that whoever asks proves to hold (RFC 9449, section 5), if they do.
+async fn holder(visit: &Visit, tokens: &dyn Tokens) -> Result<Option<Thumbprint>, TokenError> {
+    let Some(proof) = auth::proof(&visit.parts).map_err(TokenError::InvalidProof)? else { return Ok(None) };
+    let url = format!("{}{}", visit.base_url, visit.parts.uri.path());
+    tokens.prove(Possession { proof, method: visit.parts.method.as_str(), url: &url, token: None }).await.map(Some)
+}
+
+/// Has another key sign from now on.
+pub(crate) async fn rotate(mut call: Call) -> Answer {
+    call.query()?.finish()?;
+    let said = call.reason()?;
+    let (param, _): (RotateSigningKeyParam, _) = call.json().await?;
+    let reason = param.reason.or(said);
+    let Some(tokens) = call.app.options.tokens.clone() else { return Err(issues_none()) };
+    match tokens.rotate(call.caller.tenant, call.caller.principal.clone(), reason, param.end_tokens).await {
+        Ok(keys) => ok(keys),
+        Err(TokenError::Unavailable(problem)) => Err(ApiError::overloaded(problem)),
+        Err(error) => Err(ApiError::malformed(error.to_string())),
+    }
+}
+
+fn issues_none() -> ApiError {
     let mut missing = ApiError::not_built("server.public_url");
     missing.message = "This server issues no tokens: its configuration names no `[server] public_url`.".into();
-    visit.app.options.tokens.clone().ok_or(missing)
+    missing
+}
+
+fn tokens(visit: &Visit) -> Result<Arc<dyn Tokens>, ApiError> {
+    visit.app.options.tokens.clone().ok_or_else(issues_none)
 }
 
 /// Reads the form. The actor is said by name and never guessed from a client.
@@ -110,13 +146,22 @@ fn wanted(form: &[(String, String)]) -> Result<(Exchange, Actor, &str), TokenErr
     let audience = find("audience").or(find("resource")).map(str::to_owned);
     let actor = Actor { agent, session };
     let subject_token = Some(Secret::new(subject));
-    Ok((Exchange { subject_token, actor: Some(actor), audience, scopes }, actor, subject))
+    Ok((Exchange { subject_token, actor: Some(actor), audience, scopes, holder: None }, actor, subject))
 }
 
 /// The agent acts in a session of its own that is this person's; no other is told apart from one that is not there.
-async fn check_session(visit: &Visit, subject: &str, actor: Actor) -> Result<(), TokenError> {
+async fn check_session(
+    visit: &Visit,
+    subject: &str,
+    actor: Actor,
+    holder: Option<&Thumbprint>,
+) -> Result<(), TokenError> {
     let app = &visit.app;
-    let caller = app.options.authenticator.authenticate_bearer(subject).await;
+    let authenticator = &app.options.authenticator;
+    let caller = match holder {
+        Some(holder) => authenticator.authenticate_held(subject, holder).await,
+        None => authenticator.authenticate_bearer(subject).await,
+    };
     let caller = caller.map_err(|error| TokenError::InvalidGrant(format!("`subject_token`: {error}")))?;
     let unknown =
         || TokenError::InvalidRequest("`actor_session`: this agent has no such session for this person".into());
@@ -131,6 +176,7 @@ fn refused(error: &TokenError) -> Response {
         TokenError::InvalidRequest(_) => ("invalid_request", StatusCode::BAD_REQUEST),
         TokenError::InvalidGrant(_) => ("invalid_grant", StatusCode::BAD_REQUEST),
         TokenError::InvalidScope(_) => ("invalid_scope", StatusCode::BAD_REQUEST),
+        TokenError::InvalidProof(_) => ("invalid_dpop_proof", StatusCode::BAD_REQUEST),
         TokenError::Unavailable(_) => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
     };
     (status, Json(json!({"error": code, "error_description": error.to_string()}))).into_response()

@@ -4,8 +4,10 @@
 //! where the caller says and never from the token: a header that names a key or a place of one is refused.
 
 mod keys;
+mod proof;
 
 pub(crate) use keys::KeySet;
+pub(crate) use proof::{About, Proof};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -42,6 +44,10 @@ impl Algorithm {
         // RFC 9864.
         ("Ed25519", Self::EdDsa),
     ];
+
+    pub fn names() -> [&'static str; 10] {
+        Self::ALL.map(|(name, _)| name)
+    }
 
     pub fn read(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
@@ -91,7 +97,13 @@ pub(crate) struct Header {
 
 /// Whether something is there, whatever it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Present(bool);
+pub(crate) struct Present(bool);
+
+impl Present {
+    pub fn is_there(self) -> bool {
+        self.0
+    }
+}
 
 impl<'de> Deserialize<'de> for Present {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

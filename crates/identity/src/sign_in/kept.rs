@@ -1,7 +1,10 @@
 //! Sign-ins as they are stored: made, found, ended, and swept away when they have expired.
 
-use super::{SignIns, unavailable};
-use crate::api_key::{self, BASE62, draw};
+use super::{SignIns, provider::Logout, unavailable};
+use crate::{
+    api_key::{self, BASE62, draw},
+    credentials::CredentialError,
+};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
     AuthError, Caller, Change, DocumentWrite, SignInError, StoreError,
@@ -21,7 +24,7 @@ const RANDOM_CHARS: usize = 43;
 const SWEEP: u32 = 20;
 
 /// The sealed body of a sign-in's document.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Body {
     user: UserId,
     /// In a browser; else at a command line.
@@ -29,29 +32,75 @@ struct Body {
     expires: Timestamp,
     /// The handle once more, so that nobody who can write to the database puts their own on this document.
     handle: String,
+    /// Where the identity provider let them in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    came: Option<Came>,
+}
+
+/// How somebody came from the identity provider. It holds a secret, and so prints nothing.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Came {
+    /// Their `sub` there.
+    pub subject: String,
+    /// Their session there, if it has a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// What asks the provider whether the sign-in may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+}
+
+impl Came {
+    /// Whether this sign-in ends with that logout. One that does not know its session ends with its person's.
+    pub fn is_of(&self, logout: &Logout) -> bool {
+        let same_person = logout.subject.as_ref().is_none_or(|subject| *subject == self.subject);
+        match (&logout.session, &self.session) {
+            (Some(theirs), Some(ours)) => theirs == ours && same_person,
+            _ => logout.subject.is_some() && same_person,
+        }
+    }
 }
 
 /// A sign-in as it was found.
 pub(super) struct Kept {
-    id: u128,
-    created: Timestamp,
+    pub id: u128,
+    pub created: Timestamp,
+    version: u32,
     body: Body,
 }
 
+impl Kept {
+    pub fn user(&self) -> UserId {
+        self.body.user
+    }
+
+    pub fn came(&self) -> Option<&Came> {
+        self.body.came.as_ref()
+    }
+}
+
 impl SignIns {
-    /// Makes a sign-in for somebody who has proven who they are. `way` is for the receipt.
-    pub(super) async fn let_in(&self, user: UserId, medium: Medium, way: &str) -> Result<SignedIn, SignInError> {
+    /// Makes a sign-in for somebody who has proven who they are: by a password, or at the identity provider.
+    pub(super) async fn let_in(
+        &self,
+        user: UserId,
+        medium: Medium,
+        came: Option<Came>,
+    ) -> Result<SignedIn, SignInError> {
         self.sweep().await;
         let roster = &self.roster;
         let shown = roster.user(self.tenant, user).ok_or(SignInError::Wrong)?;
         let now = roster.clock.now();
         let browser = medium == Medium::Browser;
-        let expires = now + if browser { self.lives.browser } else { self.lives.bearer };
+        // What the provider will not be asked about again lasts no longer than in a browser.
+        let long = !browser && came.as_ref().is_none_or(|came| came.refresh.is_some());
+        let expires = now + if long { self.lives.bearer } else { self.lives.browser };
+        let way = if came.is_some() { "provider" } else { "password" };
         let token = Secret::new(format!("{PREFIX}{}", *draw(RANDOM_CHARS, BASE62, &*roster.random)));
         let handle = api_key::handle(token.expose());
         let id = KeyId::new(now, roster.random.id_bytes()).to_u128();
         let kind = DocumentKind::SignIn;
-        let body = Body { user, browser, expires, handle: handle.clone() };
+        let body = Body { user, browser, expires, handle: handle.clone(), came };
         let sealed = roster.documents.seal(self.tenant, (kind, id, 1), &body).await.map_err(unavailable)?;
         let document = Document { kind, id, version: 1, created: now, updated: now, handle: Some(handle), sealed };
         let change = Change {
@@ -87,10 +136,15 @@ impl SignIns {
         if now >= kept.body.expires {
             return Err(AuthError::SignInExpired(kept.body.expires));
         }
+        if kept.came().is_some_and(|came| came.refresh.is_some()) {
+            self.renew(&kept, &api_key::handle(token)).await?;
+            // The provider may have said something new of the person.
+            return self.caller(kept.body.user, kept.created);
+        }
         Ok(caller)
     }
 
-    async fn find(&self, handle: &str) -> Result<Option<Arc<Kept>>, AuthError> {
+    pub(super) async fn find(&self, handle: &str) -> Result<Option<Arc<Kept>>, AuthError> {
         let gone = |error: &dyn std::fmt::Display| {
             tracing::warn!(%error, "a sign-in could not be checked");
             AuthError::Unavailable("the sign-ins cannot be read".into())
@@ -98,15 +152,36 @@ impl SignIns {
         let documents = &self.roster.documents;
         let found = documents.store.document_by_handle(DocumentKind::SignIn, handle).await;
         let found = found.map_err(|error| gone(&error))?.filter(|(tenant, _)| *tenant == self.tenant);
-        let Some((tenant, document)) = found else { return Ok(None) };
-        let body: Body = documents.unseal(tenant, &document).await.map_err(|error| gone(&error))?;
-        let same = verify_slices_are_equal(body.handle.as_bytes(), handle.as_bytes()).is_ok();
-        Ok(same.then(|| Arc::new(Kept { id: document.id, created: document.created, body })))
+        let Some((_, document)) = found else { return Ok(None) };
+        let kept = self.read(&document).await.map_err(|error| gone(&error))?;
+        let same = verify_slices_are_equal(kept.body.handle.as_bytes(), handle.as_bytes()).is_ok();
+        Ok(same.then(|| Arc::new(kept)))
     }
 
-    pub(crate) async fn end(&self, token: &str) -> Result<(), SignInError> {
+    /// A sign-in as it lies in the store.
+    pub(super) async fn read(&self, document: &Document) -> Result<Kept, CredentialError> {
+        let body: Body = self.roster.documents.unseal(self.tenant, document).await?;
+        Ok(Kept { id: document.id, created: document.created, version: document.version, body })
+    }
+
+    /// Keeps what the provider gave for the next renewal.
+    pub(super) async fn keep_came(&self, kept: &Kept, came: Came) -> Result<(), SignInError> {
+        let documents = &self.roster.documents;
+        let (kind, id, version) = (DocumentKind::SignIn, kept.id, kept.version + 1);
+        let body = Body { came: Some(came), ..kept.body.clone() };
+        let sealed = documents.seal(self.tenant, (kind, id, version), &body).await.map_err(unavailable)?;
+        let (created, updated) = (kept.created, self.roster.clock.now());
+        let handle = Some(kept.body.handle.clone());
+        let document = Document { kind, id, version, created, updated, handle, sealed };
+        let put = documents.store.put_document(self.tenant, document).await;
+        self.known.forget();
+        put.map_err(unavailable)
+    }
+
+    /// Says whether the provider had let them in.
+    pub(crate) async fn end(&self, token: &str) -> Result<bool, SignInError> {
         let found = self.find(&api_key::handle(token)).await.map_err(unavailable)?;
-        let Some(kept) = found else { return Ok(()) };
+        let Some(kept) = found else { return Ok(false) };
         let change = Change {
             tenant: self.tenant,
             by: Principal::User { id: kept.body.user },
@@ -118,7 +193,8 @@ impl SignIns {
         };
         let ended = self.roster.documents.administration.change(change).await;
         self.known.forget();
-        ended.map_err(unavailable)
+        ended.map_err(unavailable)?;
+        Ok(kept.came().is_some())
     }
 
     /// Removes some of the sign-ins that have expired. What fails is tried again with the next sign-in.

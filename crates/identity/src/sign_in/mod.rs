@@ -6,15 +6,18 @@
 
 mod kept;
 mod provider;
+mod recheck;
+mod waiting;
 
 pub(crate) use kept::PREFIX;
 pub use provider::{Mapping, Provider, ProviderError, ProviderOptions};
 
 use crate::{
-    api_key,
+    api_key::{self, BASE62, draw},
     attempts::{Attempts, Pace},
     cache::Cache,
     hex,
+    once::Once,
     passwords::{PasswordCost, Passwords},
     roster::{PasswordBody, Roster},
 };
@@ -26,12 +29,15 @@ use aws_lc_rs::{
 use bailiwick_ports::{
     AuthError, Caller, Scope, SignIn, SignInError,
     people::{Author, People, PeopleError, User},
-    sign_in::{Departure, Medium, PasswordAttempt, Return, SignedIn},
+    sign_in::{Arrival, Departure, Destination, Medium, PasswordAttempt, Return, SignedIn},
     store::DocumentKind,
 };
 use bailiwick_types::{Millis, Principal, Secret, TenantId, Timestamp, UserId};
-use kept::Kept;
+use kept::{Came, Kept};
+use provider::Arrived;
+use recheck::Renewals;
 use std::{net::IpAddr, sync::Arc};
+use waiting::{Guest, WaitingRoom};
 
 /// Attempts for one account: ten at once, then one in 20 s.
 const PER_ACCOUNT: Pace = Pace { burst: 10, one_more_after: Millis::from_secs(20) };
@@ -39,17 +45,25 @@ const PER_ACCOUNT: Pace = Pace { burst: 10, one_more_after: Millis::from_secs(20
 const PER_ADDRESS: Pace = Pace { burst: 100, one_more_after: Millis::from_secs(2) };
 /// Longer texts are no name of anybody.
 const MAX_LOGIN_BYTES: usize = 256;
+/// Of the code that a browser carries to a command line.
+const CODE_CHARS: usize = 43;
 
 /// How long sign-ins last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lives {
     pub browser: Millis,
     pub bearer: Millis,
+    /// How often the identity provider is asked whether a sign-in may go on, where it gave a refresh token.
+    pub recheck: Millis,
 }
 
 impl Default for Lives {
     fn default() -> Self {
-        Self { browser: Millis::from_secs(12 * 3600), bearer: Millis::from_secs(30 * 24 * 3600) }
+        Self {
+            browser: Millis::from_secs(12 * 3600),
+            bearer: Millis::from_secs(30 * 24 * 3600),
+            recheck: Millis::from_secs(3600),
+        }
     }
 }
 
@@ -71,11 +85,14 @@ impl SignInOptions {
             passwords,
             lives: self.lives,
             provider: self.provider,
-            roster: self.roster,
             accounts: Attempts::new(PER_ACCOUNT),
             addresses: Attempts::new(PER_ADDRESS),
             known: Cache::new(),
+            waiting: WaitingRoom::default(),
+            logouts: Once::default(),
+            renewals: Renewals::new(self.roster.clock.now()),
             swept: std::sync::Mutex::default(),
+            roster: self.roster,
         }
     }
 }
@@ -91,6 +108,11 @@ pub struct SignIns {
     accounts: Attempts<String>,
     addresses: Attempts<IpAddr>,
     known: Cache<String, Arc<Kept>>,
+    /// Who signed in at the provider for a command line.
+    waiting: WaitingRoom,
+    /// Logout tokens that were shown.
+    logouts: Once,
+    renewals: Renewals,
     /// Up to where expired sign-ins were last looked for.
     swept: std::sync::Mutex<Option<u128>>,
 }
@@ -117,7 +139,7 @@ impl SignIn for SignIns {
             tracing::warn!(address = ?address, "somebody gave a wrong name or password");
             return Err(SignInError::Wrong);
         };
-        self.let_in(user, medium, "password").await
+        self.let_in(user, medium, None).await
     }
 
     async fn set_password(&self, code: &str, password: Secret, address: Option<IpAddr>) -> Result<User, SignInError> {
@@ -152,7 +174,7 @@ impl SignIn for SignIns {
         hex::encode(digest(&SHA256, &[b"bailiwick.page/", cookie.as_bytes()].concat()).as_ref())
     }
 
-    async fn sign_out(&self, token: &str) -> Result<(), SignInError> {
+    async fn sign_out(&self, token: &str) -> Result<bool, SignInError> {
         self.end(token).await
     }
 
@@ -160,16 +182,48 @@ impl SignIn for SignIns {
         self.provider.as_ref().map(Provider::issuer)
     }
 
-    async fn depart(&self, callback: &str, next: &str) -> Result<Departure, SignInError> {
+    async fn depart(&self, callback: &str, destination: Destination) -> Result<Departure, SignInError> {
         let key = self.roster.documents.tenant_key(self.tenant).await.map_err(unavailable)?;
-        self.the_provider()?.depart(&*key, callback, next).await
+        self.the_provider()?.depart(&*key, callback, destination).await
     }
 
-    async fn arrive(&self, callback: &str, cookie: &str, back: Return) -> Result<(SignedIn, String), SignInError> {
+    async fn arrive(&self, callback: &str, cookie: &str, back: Return) -> Result<Arrival, SignInError> {
         let key = self.roster.documents.tenant_key(self.tenant).await.map_err(unavailable)?;
-        let (claims, next) = self.the_provider()?.arrive(&*key, callback, cookie, back).await?;
+        let Arrived { claims, refresh, destination } =
+            self.the_provider()?.arrive(&*key, callback, cookie, back).await?;
+        let came =
+            Came { subject: claims.foreign.subject.clone(), session: claims.session().map(str::to_owned), refresh };
         let user = self.provision(claims).await?;
-        Ok((self.let_in(user, Medium::Browser, "provider").await?, next))
+        match destination {
+            Destination::Page(next) => {
+                let signed = self.let_in(user, Medium::Browser, Some(came)).await?;
+                Ok(Arrival::Browser { signed, next })
+            }
+            Destination::CommandLine(hand_over) => {
+                let code = draw(CODE_CHARS, BASE62, &*self.roster.random);
+                let now = self.roster.clock.now();
+                if !self.waiting.enter(&code, Guest { user, came }, hand_over.challenge, now) {
+                    return Err(SignInError::Unavailable("too many people sign in at once".into()));
+                }
+                // A code, a state and an address of loopback need no encoding.
+                let url = format!("{}?code={}&state={}", hand_over.redirect_uri, *code, hand_over.state);
+                Ok(Arrival::CommandLine { url })
+            }
+        }
+    }
+
+    async fn redeem(&self, code: &str, verifier: &Secret, address: Option<IpAddr>) -> Result<SignedIn, SignInError> {
+        self.count(address)?;
+        let guest = self.waiting.leave(code, verifier.expose(), self.roster.clock.now());
+        let Guest { user, came } = guest.ok_or(SignInError::WrongCode)?;
+        if self.roster.active(self.tenant, user).is_none() {
+            return Err(SignInError::Refused("this account is disabled: ask an administrator".into()));
+        }
+        self.let_in(user, Medium::Bearer, Some(came)).await
+    }
+
+    async fn logged_out(&self, logout_token: &str) -> Result<(), SignInError> {
+        self.end_by_provider(logout_token).await
     }
 
     async fn farewell(&self, back_to: &str) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use bailiwick_ports::{
     Scope,
-    tokens::{Actor, MAX_ACTORS},
+    tokens::{Actor, MAX_ACTORS, Thumbprint},
 };
 use bailiwick_types::{AgentId, KeyId, Principal, SessionId, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -28,9 +28,18 @@ pub(super) struct Claims {
     act: Option<Box<Act>>,
     scope: String,
     tenant: TenantId,
+    /// The key that whoever shows it must hold (RFC 7800, RFC 9449 section 6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
     /// The session of an agent that acts for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_instance_id: Option<SessionId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    jkt: Thumbprint,
 }
 
 /// Who acts, and inside it who delegated to it (RFC 8693, section 4.1).
@@ -60,6 +69,7 @@ impl Claims {
         scopes: &[Scope],
         (now, expires): (Timestamp, Timestamp),
         id: &str,
+        holder: Option<Thumbprint>,
     ) -> Self {
         // The last one stands first in the order of who began.
         let (root, acting) = match (subject, actors.split_last()) {
@@ -91,8 +101,14 @@ impl Claims {
             act,
             scope: scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" "),
             tenant,
+            cnf: holder.map(|jkt| Confirmation { jkt }),
             agent_instance_id: root.map(|root| root.session),
         }
+    }
+
+    /// Who must show it; `None` when whoever has it may.
+    pub fn holder(&self) -> Option<&Thumbprint> {
+        self.cnf.as_ref().map(|cnf| &cnf.jkt)
     }
 
     /// The millisecond in which it was made; `iat` has whole seconds.
@@ -156,5 +172,79 @@ pub(super) fn checked(claims: Claims, issuer: &str, tenant: TenantId, now: Times
             Ok(claims)
         }
         _ => Err("it does not say who acts for whom"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_260_645_000);
+    const OURS: &str = "https://agents.example";
+
+    fn act(inner: Value) -> Value {
+        let (sub, session) = (AgentId::new(NOW, [1; 10]), SessionId::new(NOW, [2; 10]));
+        let mut act = json!({
+            "iss": OURS, "sub": sub, "sub_profile": AGENT_INSTANCE, "agent_instance_id": session,
+        });
+        if !inner.is_null() {
+            act["act"] = inner;
+        }
+        act
+    }
+
+    fn read(more: Value) -> Result<Claims, String> {
+        let (tenant, now) = (TenantId::new(NOW, [3; 10]), NOW.as_seconds());
+        let mut claims = json!({
+            "iss": OURS, "aud": OURS, "iat": now, "exp": now + 600, "jti": id(NOW, [4; 10]), "scope": "",
+            "sub": UserId::new(NOW, [5; 10]), "sub_profile": USER, "tenant": tenant, "act": act(Value::Null),
+        });
+        let fields = claims.as_object_mut().unwrap();
+        for (name, value) in more.as_object().unwrap() {
+            if value == "absent" { drop(fields.remove(name)) } else { drop(fields.insert(name.clone(), value.clone())) }
+        }
+        let claims = serde_json::from_value(claims).map_err(|error| error.to_string())?;
+        checked(claims, OURS, tenant, NOW).map_err(str::to_owned)
+    }
+
+    /// Even if somebody could sign: these are none of ours.
+    #[test]
+    fn a_chain_that_was_stripped_nested_or_foreign_is_not_believed() {
+        let deep = (0..4).fold(Value::Null, |inner, _| act(inner));
+        assert_eq!(read(json!({"act": deep})).unwrap().actors().len(), 4);
+        let foreign = |field: &str, value: Value| {
+            let mut inner = act(Value::Null);
+            inner[field] = value;
+            (act(inner.clone()), inner)
+        };
+        let (nested_elsewhere, elsewhere) = foreign("iss", json!("https://agents.example.evil"));
+        let (nested_person, person) = foreign("sub_profile", json!("user"));
+        let (nested_user, user) = foreign("sub", json!(UserId::new(NOW, [5; 10])));
+        let agent = json!(AgentId::new(NOW, [1; 10]));
+        let now = NOW.as_seconds();
+        for (what, more) in [
+            ("stripped of its actor", json!({"act": "absent"})),
+            ("with no actor", json!({"act": null})),
+            ("deeper than four", json!({"act": act(deep)})),
+            ("an actor of another issuer", json!({"act": elsewhere})),
+            ("the same, nested", json!({"act": nested_elsewhere})),
+            ("an actor that is no agent", json!({"act": person})),
+            ("the same, nested", json!({"act": nested_person})),
+            ("a person who acts", json!({"act": user})),
+            ("the same, nested", json!({"act": nested_user})),
+            ("several actors", json!({"act": [act(Value::Null)]})),
+            ("an agent as the person", json!({"sub": agent})),
+            ("an agent for itself without its session", json!({"sub": agent, "sub_profile": AGENT, "act": "absent"})),
+            ("somebody of no kind", json!({"sub_profile": "service"})),
+            ("several audiences", json!({"aud": [OURS, "https://erp.example"]})),
+            ("another issuer", json!({"iss": "https://agents.example.evil"})),
+            ("another organisation", json!({"tenant": TenantId::new(NOW, [9; 10])})),
+            ("made in the future", json!({"iat": now + 61, "exp": now + 661})),
+            ("over before it began", json!({"exp": now})),
+            ("a binding that is not understood", json!({"cnf": {"x5t#S256": "x"}})),
+        ] {
+            assert!(read(more).is_err(), "{what}");
+        }
     }
 }

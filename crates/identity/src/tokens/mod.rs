@@ -8,7 +8,8 @@ mod claims;
 mod issuer_key;
 
 use crate::{
-    jwt::Unverified,
+    jwt::{About, Algorithm, Proof, Unverified},
+    once::{Full, Once},
     roster::Roster,
     sign_in::{PREFIX, SignIns},
 };
@@ -18,20 +19,24 @@ use bailiwick_ports::{
     people::Colleagues,
     sign_in::Medium,
     store::{Document, DocumentKind},
-    tokens::{Actor, Exchange, IssuedToken, MAX_ACTORS, TokenError, TokenRequest, Tokens},
+    tokens::{Actor, Exchange, IssuedToken, MAX_ACTORS, Possession, Thumbprint, TokenError, TokenRequest, Tokens},
 };
 use bailiwick_types::{KeyId, Millis, Principal, TenantId, Timestamp, UserId};
 use claims::{Claims, checked};
-use issuer_key::{IssuerKey, IssuerKeys};
+use issuer_key::{IssuerKeys, Succession};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 /// How long a token is good.
 const LIFE: Millis = Millis::from_secs(600);
+/// How long one key signs.
+const KEY_AGE: Millis = Millis::from_secs(90 * 24 * 3600);
+/// Characters of the reason for another key.
+const MAX_REASON: usize = 1000;
 /// Tokens that are ended early and remembered until they would have ended by themselves.
 const MAX_REVOKED: usize = 100_000;
 /// RFC 9068, section 2.1.
@@ -47,6 +52,8 @@ pub struct TokenOptions {
     pub issuer: String,
     /// Other systems that tokens may be for.
     pub audiences: Vec<String>,
+    /// After how long another key signs; `None` for the usual 90 days.
+    pub key_age: Option<Millis>,
     pub roster: Arc<Roster>,
     pub sign_ins: Arc<SignIns>,
 }
@@ -54,7 +61,11 @@ pub struct TokenOptions {
 /// Issues tokens and reads them back.
 pub struct Issuer {
     options: TokenOptions,
-    keys: IssuerKeys,
+    keys: RwLock<Arc<IssuerKeys>>,
+    /// Held while one key follows another.
+    rotating: tokio::sync::Mutex<()>,
+    /// Proofs that were shown.
+    proofs: Once,
     /// When each token that was ended early would have ended.
     revoked: Mutex<HashMap<String, Timestamp>>,
 }
@@ -76,17 +87,21 @@ impl TokenOptions {
             let body: Revoked = documents.unseal(self.tenant, &document).await.map_err(unavailable)?;
             revoked.insert(body.jti, body.expires);
         }
-        Ok(Issuer { options: self, keys, revoked: Mutex::new(revoked) })
+        Ok(Issuer {
+            options: self,
+            keys: RwLock::new(Arc::new(keys)),
+            rotating: tokio::sync::Mutex::default(),
+            proofs: Once::default(),
+            revoked: Mutex::new(revoked),
+        })
     }
 }
 
 #[async_trait]
 impl Tokens for Issuer {
     async fn issue(&self, request: TokenRequest) -> Result<IssuedToken, TokenError> {
-        let TokenRequest { tenant, subject, actors, audience, scopes, not_after } = request;
-        if tenant != self.options.tenant {
-            return Err(TokenError::InvalidRequest("this organisation has another issuer".into()));
-        }
+        let TokenRequest { tenant, subject, actors, audience, scopes, not_after, holder } = request;
+        self.check_tenant(tenant)?;
         if actors.is_empty() || actors.len() > MAX_ACTORS {
             let text = format!("a token has 1 to {MAX_ACTORS} actors, and none is ever left out");
             return Err(TokenError::InvalidRequest(text));
@@ -94,12 +109,14 @@ impl Tokens for Issuer {
         if audience != self.options.issuer && !self.options.audiences.contains(&audience) {
             return Err(TokenError::InvalidRequest("`audience`: tokens are not made for this system".into()));
         }
+        self.follow_age().await?;
         let roster = &self.options.roster;
         let now = roster.clock.now();
         let expires = not_after.map_or(now + LIFE, |limit| limit.min(now + LIFE));
         let id = claims::id(now, roster.random.id_bytes());
-        let claims = Claims::of(&self.options.issuer, tenant, subject, &actors, audience, &scopes, (now, expires), &id);
-        let token = self.keys.newest().sign(TYPE, &claims)?;
+        let times = (now, expires);
+        let claims = Claims::of(&self.options.issuer, tenant, subject, &actors, audience, &scopes, times, &id, holder);
+        let token = self.keys_now().signing().sign(TYPE, &claims)?;
         Ok(IssuedToken { token, id, expires })
     }
 
@@ -112,7 +129,7 @@ impl Tokens for Issuer {
             let caller = self.options.sign_ins.authenticate(text, Medium::Bearer).await.map_err(grant)?;
             (caller, Vec::new(), None)
         } else {
-            let (claims, caller) = self.read(text).map_err(grant)?;
+            let (claims, caller) = self.read(text, exchange.holder.as_ref()).map_err(grant)?;
             (caller, claims.actors(), Some(Timestamp::from_millis(claims.exp * 1000)))
         };
         let person = caller.principal.person();
@@ -137,13 +154,14 @@ impl Tokens for Issuer {
             audience: exchange.audience.unwrap_or_else(|| self.options.issuer.clone()),
             scopes: scopes.clone(),
             not_after: limit,
+            holder: exchange.holder,
         };
         Ok((self.issue(request).await?, scopes))
     }
 
     async fn revoke(&self, token: &str) -> Result<(), TokenError> {
         if token.starts_with(PREFIX) {
-            return self.options.sign_ins.end(token).await.map_err(unavailable);
+            return self.options.sign_ins.end(token).await.map(drop).map_err(unavailable);
         }
         let Ok(claims) = self.verified(token) else { return Ok(()) };
         let roster = &self.options.roster;
@@ -177,6 +195,37 @@ impl Tokens for Issuer {
         roster.documents.administration.change(change).await.map_err(unavailable)
     }
 
+    async fn prove(&self, possession: Possession<'_>) -> Result<Thumbprint, TokenError> {
+        let Possession { proof, method, url, token } = possession;
+        let now = self.options.roster.clock.now();
+        let about = About { method, url, token, now: now.as_seconds() };
+        let refuse = |text: String| TokenError::InvalidProof(format!("`DPoP`: {text}"));
+        let proof = Proof::read(proof, about).map_err(|error| refuse(error.to_string()))?;
+        let over = Timestamp::from_millis(proof.over.saturating_mul(1000));
+        match self.proofs.first(format!("{} {}", proof.thumbprint, proof.id), over, now) {
+            Ok(true) => Ok(Thumbprint(proof.thumbprint)),
+            Ok(false) => Err(refuse("this proof was shown before: make another".into())),
+            Err(Full) => Err(TokenError::Unavailable("too many proofs were shown at once: try again".into())),
+        }
+    }
+
+    async fn rotate(
+        &self,
+        tenant: TenantId,
+        by: Principal,
+        reason: Option<String>,
+        at_once: bool,
+    ) -> Result<Value, TokenError> {
+        self.check_tenant(tenant)?;
+        if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
+            return Err(TokenError::InvalidRequest(format!("`reason` has at most {MAX_REASON} characters")));
+        }
+        let _rotating = self.rotating.lock().await;
+        let reason = reason.unwrap_or_else(|| "somebody asked for it".into());
+        self.succeed(Succession { by, reason, at_once }).await?;
+        Ok(json!({"keys": self.keys_now().public(self.options.roster.clock.now())}))
+    }
+
     fn metadata(&self) -> Value {
         let issuer = self.options.issuer.trim_end_matches('/');
         json!({
@@ -189,18 +238,53 @@ impl Tokens for Issuer {
             "token_endpoint_auth_methods_supported": ["none"],
             "revocation_endpoint_auth_methods_supported": ["none"],
             "scopes_supported": AGENTS_MAY.map(Scope::name),
+            "dpop_signing_alg_values_supported": Algorithm::names(),
         })
     }
 
     async fn keys(&self) -> Result<Value, TokenError> {
-        Ok(json!({"keys": self.keys.all().iter().map(IssuerKey::public).collect::<Vec<_>>()}))
+        self.follow_age().await?;
+        Ok(json!({"keys": self.keys_now().public(self.options.roster.clock.now())}))
     }
 }
 
 impl Issuer {
     /// Tells who shows a token of ours that is for ourselves.
-    pub(crate) fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
-        self.read(token).map(|(_, caller)| caller)
+    pub(crate) fn authenticate(&self, token: &str, holder: Option<&Thumbprint>) -> Result<Caller, AuthError> {
+        self.read(token, holder).map(|(_, caller)| caller)
+    }
+
+    fn check_tenant(&self, tenant: TenantId) -> Result<(), TokenError> {
+        if tenant == self.options.tenant {
+            return Ok(());
+        }
+        Err(TokenError::InvalidRequest("this organisation has another issuer".into()))
+    }
+
+    fn keys_now(&self) -> Arc<IssuerKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has another key sign when this one has signed for long enough.
+    async fn follow_age(&self) -> Result<(), TokenError> {
+        let age = self.options.key_age.unwrap_or(KEY_AGE);
+        let is_old = || self.keys_now().signing().is_old(age, self.options.roster.clock.now());
+        if !is_old() {
+            return Ok(());
+        }
+        let _rotating = self.rotating.lock().await;
+        if !is_old() {
+            return Ok(());
+        }
+        let reason = "the one before has signed for as long as a key may".into();
+        self.succeed(Succession { by: Principal::Operator, reason, at_once: false }).await
+    }
+
+    /// Whoever calls holds `rotating`.
+    async fn succeed(&self, how: Succession) -> Result<(), TokenError> {
+        let next = self.keys_now().succeed(self.options.tenant, &self.options.roster, how).await?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        Ok(())
     }
 
     /// What a token says once its signature, its time and its shape are proven.
@@ -209,15 +293,19 @@ impl Issuer {
         if unverified.header.typ.as_deref() != Some(TYPE) {
             return Err("it is no access token");
         }
-        let claims: Claims = unverified.verify(self.keys.set()).map_err(|_| "it is no token of ours")?;
+        let claims: Claims = unverified.verify(self.keys_now().set()).map_err(|_| "it is no token of ours")?;
         checked(claims, &self.options.issuer, self.options.tenant, self.options.roster.clock.now())
     }
 
-    fn read(&self, token: &str) -> Result<(Claims, Caller), AuthError> {
+    /// `holder` is the key that was proven with the request.
+    fn read(&self, token: &str, holder: Option<&Thumbprint>) -> Result<(Claims, Caller), AuthError> {
         let refuse = |text: &str| AuthError::Malformed(text.to_owned());
         let claims = self.verified(token).map_err(refuse)?;
         if claims.aud != self.options.issuer {
             return Err(refuse("it is for another system"));
+        }
+        if claims.holder().is_some_and(|bound| Some(bound) != holder) {
+            return Err(refuse("it is bound to a key: show it as `DPoP`, with a proof by that key"));
         }
         let expires = Timestamp::from_millis(claims.exp.saturating_mul(1000));
         if self.options.roster.clock.now() >= expires {

@@ -88,6 +88,17 @@ pub enum User {
         #[command(flatten)]
         who: Who,
     },
+    /// Erase what a person keeps here and what was done in their rights; the receipts stay, and nobody can read them
+    Erase {
+        /// Why, for the receipt
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        who: Who,
+    },
     /// End a person's password and sign-ins, and print a code for another password
     ResetPassword {
         #[command(flatten)]
@@ -127,9 +138,12 @@ pub enum Team {
 
 #[derive(Debug, Args)]
 pub struct Login {
-    /// What you sign in with [default: asked for]
+    /// What you sign in with, where there is a password [default: asked for]
     #[arg(long, value_name = "LOGIN")]
     pub login: Option<String>,
+    /// Sign in with a password although the server has an identity provider
+    #[arg(long)]
+    pub password: bool,
     /// Choose a password first, with the code that an administrator gave you
     #[arg(long)]
     pub set_up: bool,
@@ -157,6 +171,7 @@ impl User {
             | Self::Change { who, .. }
             | Self::Disable { who }
             | Self::Enable { who }
+            | Self::Erase { who, .. }
             | Self::ResetPassword { who } => who.form,
         }
     }

@@ -21,6 +21,10 @@ pub async fn perform(command: Key, terminal: Terminal) -> Outcome {
             create(&Client::of(&target)?, &wanted, terminal).await
         }
         Key::List { target, .. } => list(&Client::of(&target)?, terminal).await,
+        Key::RotateSigning { end_tokens, reason, target, .. } => {
+            let body = json!({"end_tokens": end_tokens, "reason": reason});
+            rotate_signing(&Client::of(&target)?, &body, terminal).await
+        }
         Key::Revoke { id, target, .. } => revoke(&Client::of(&target)?, &id, terminal).await,
     }
 }
@@ -92,6 +96,22 @@ async fn list(client: &Client, terminal: Terminal) -> Outcome {
             table.row([text(key, "id"), kind, name, ends, &state, &time(&key["created_at"]), &scopes]);
         }
         table.render()
+    });
+    Ok(())
+}
+
+async fn rotate_signing(client: &Client, body: &Value, terminal: Terminal) -> Outcome {
+    let shown = client.post("/bailiwick/v1/token/keys/rotate", body).await?;
+    terminal.result(&shown, || {
+        let keys: Vec<&str> = shown["keys"].as_array().into_iter().flatten().map(|key| text(key, "kid")).collect();
+        match keys.split_first() {
+            Some((signing, [])) => format!("{} signs now; no other key proves anything\n", escape::line(signing)),
+            Some((signing, before)) => {
+                let before: Vec<String> = before.iter().map(|kid| escape::line(kid)).collect();
+                format!("{} signs now; still proving what they signed: {}\n", escape::line(signing), before.join(", "))
+            }
+            None => "there is no key\n".to_owned(),
+        }
     });
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `bailiwick login` and `logout`: a person at a command line.
 
+mod provider;
+
 use super::{people::server_of, text, time};
 use crate::{
     cli::{Login, Logout},
@@ -7,7 +9,7 @@ use crate::{
     failure::{Doing as _, Failure, Outcome},
     terminal::{Terminal, ask, escape},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub async fn login(options: Login, terminal: Terminal) -> Outcome {
     let client = Client::stranger(&server_of(&options.server))?;
@@ -23,6 +25,12 @@ pub async fn login(options: Login, terminal: Terminal) -> Outcome {
         let name = text(&user, "login").to_owned();
         return sign_in(&client, &name, password.expose(), terminal).await;
     }
+    if options.login.is_none() && !options.password {
+        let ways = client.get("/bailiwick/v1/sign-in").await?;
+        if ways["provider"] == true {
+            return provider::sign_in(&client, terminal).await;
+        }
+    }
     let name = match options.login {
         Some(name) => name,
         None => ask::line("login: ").doing(|| "read the login".to_owned())?,
@@ -33,7 +41,12 @@ pub async fn login(options: Login, terminal: Terminal) -> Outcome {
 
 async fn sign_in(client: &Client, login: &str, password: &str, terminal: Terminal) -> Outcome {
     let body = json!({"login": login, "password": password, "medium": "bearer"});
-    let mut signed = client.post("/bailiwick/v1/sign-in", &body).await?;
+    let signed = client.post("/bailiwick/v1/sign-in", &body).await?;
+    keep(client, signed, terminal)
+}
+
+/// Keeps a sign-in for the commands that follow.
+fn keep(client: &Client, mut signed: Value, terminal: Terminal) -> Outcome {
     let token = signed["token"].take();
     let token = token.as_str().ok_or_else(|| Failure::failed("the server's answer holds no token"))?;
     SavedLogin::keep(client.base(), token).doing(|| "keep the sign-in".to_owned())?;
@@ -58,6 +71,15 @@ pub async fn logout(options: Logout, terminal: Terminal) -> Outcome {
     // What is forgotten here is of no use any more, whatever the server says.
     SavedLogin::forget(client.base()).doing(|| "forget the sign-in".to_owned())?;
     let ended = ended?;
-    terminal.result(&ended, || format!("signed out at {}\n", escape::line(client.base())));
+    terminal.result(&ended, || {
+        let base = escape::line(client.base());
+        match ended["provider_url"].as_str() {
+            Some(url) => format!(
+                "signed out at {base}\nto sign out at the identity provider too, open\n  {}\n",
+                escape::line(url)
+            ),
+            None => format!("signed out at {base}\n"),
+        }
+    });
     Ok(())
 }

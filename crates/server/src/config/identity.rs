@@ -5,6 +5,9 @@ use bailiwick_ports::Role;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+/// A day: whoever leaves must not stay for longer.
+const MAX_RECHECK_MINUTES: u32 = 24 * 60;
+
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
@@ -14,12 +17,14 @@ pub struct Identity {
     pub bearer_days: u32,
     /// Other systems that agents' tokens may be for.
     pub token_audiences: Vec<String>,
+    /// Days after which another key signs tokens.
+    pub signing_key_days: u32,
     pub oidc: Option<OpenId>,
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { browser_hours: 12, bearer_days: 30, token_audiences: Vec::new(), oidc: None }
+        Self { browser_hours: 12, bearer_days: 30, token_audiences: Vec::new(), signing_key_days: 90, oidc: None }
     }
 }
 
@@ -50,6 +55,9 @@ pub struct OpenId {
     /// People are added when they first sign in.
     #[serde(default = "yes")]
     pub provision: bool,
+    /// Minutes after which the provider is asked whether a sign-in may go on, where it gives refresh tokens.
+    #[serde(default = "default_recheck")]
+    pub recheck_minutes: u32,
     /// The provider is inside: plain HTTP, loopback and private addresses are open.
     #[serde(default)]
     pub private_network: bool,
@@ -57,6 +65,10 @@ pub struct OpenId {
 
 fn default_scopes() -> Vec<String> {
     vec!["profile".into(), "email".into()]
+}
+
+fn default_recheck() -> u32 {
+    60
 }
 
 fn default_claim() -> String {
@@ -71,8 +83,13 @@ fn yes() -> bool {
     true
 }
 
-pub(super) const IDENTITY: Known =
-    Table(&[("browser_hours", Value), ("bearer_days", Value), ("token_audiences", Value), ("oidc", OPEN_ID)]);
+pub(super) const IDENTITY: Known = Table(&[
+    ("browser_hours", Value),
+    ("bearer_days", Value),
+    ("token_audiences", Value),
+    ("signing_key_days", Value),
+    ("oidc", OPEN_ID),
+]);
 
 pub(super) const OPEN_ID: Known = Table(&[
     ("issuer", Value),
@@ -84,6 +101,7 @@ pub(super) const OPEN_ID: Known = Table(&[
     ("teams", Named(&Value)),
     ("default_roles", Value),
     ("provision", Value),
+    ("recheck_minutes", Value),
     ("private_network", Value),
 ]);
 
@@ -92,14 +110,20 @@ const ROLES: Known =
 
 /// What TOML and serde cannot see: the key below `[identity]` and what is wrong with it.
 pub(super) fn check(identity: &Identity, mut refuse: impl FnMut(&[&str], String)) {
-    for (key, value, most) in
-        [("browser_hours", identity.browser_hours, 24 * 30), ("bearer_days", identity.bearer_days, 365)]
-    {
+    for (key, value, most) in [
+        ("browser_hours", identity.browser_hours, 24 * 30),
+        ("bearer_days", identity.bearer_days, 365),
+        ("signing_key_days", identity.signing_key_days, 3650),
+    ] {
         if value == 0 || value > most {
             refuse(&["identity", key], format!("`{key}` must be 1 to {most}"));
         }
     }
     let Some(oidc) = &identity.oidc else { return };
+    if !(1..=MAX_RECHECK_MINUTES).contains(&oidc.recheck_minutes) {
+        let message = format!("`recheck_minutes` must be 1 to {MAX_RECHECK_MINUTES}");
+        refuse(&["identity", "oidc", "recheck_minutes"], message);
+    }
     if let Some(variable) = &oidc.client_secret_env
         && !super::is_variable(variable)
     {

@@ -44,6 +44,7 @@ pub(super) async fn build(
         tenant,
         issuer: url.trim_end_matches('/').to_owned(),
         audiences: identity.token_audiences.clone(),
+        key_age: Some(Millis::from_secs(u64::from(identity.signing_key_days) * 24 * 3600)),
         roster: Arc::clone(&roster),
         sign_ins: Arc::clone(&sign_ins),
     };
@@ -53,7 +54,12 @@ pub(super) async fn build(
 
 fn lives(identity: &Identity) -> Lives {
     let hours = |hours: u32| Millis::from_secs(u64::from(hours) * 3600);
-    Lives { browser: hours(identity.browser_hours), bearer: hours(identity.bearer_days * 24) }
+    let recheck = identity.oidc.as_ref().map(|oidc| Millis::from_secs(u64::from(oidc.recheck_minutes) * 60));
+    Lives {
+        browser: hours(identity.browser_hours),
+        bearer: hours(identity.bearer_days * 24),
+        recheck: recheck.unwrap_or(Lives::default().recheck),
+    }
 }
 
 fn provider(

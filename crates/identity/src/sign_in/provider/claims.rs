@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// By how much clocks may differ.
-const LEEWAY_SECONDS: i64 = 60;
+pub(super) const LEEWAY_SECONDS: i64 = 60;
 /// A token that was issued longer ago is not of this sign-in.
-const MAX_AGE_SECONDS: i64 = 600;
+pub(super) const MAX_AGE_SECONDS: i64 = 600;
 /// OpenID Connect Core 1.0, section 2.
-const MAX_SUBJECT: usize = 255;
+pub(super) const MAX_SUBJECT: usize = 255;
 /// Groups of one person that are looked at.
 const MAX_GROUPS: usize = 2000;
 
@@ -33,7 +33,14 @@ pub(super) struct IdToken {
 }
 
 impl IdToken {
-    pub fn check(&self, issuer: &str, client_id: &str, nonce: &str, now: Timestamp) -> Result<(), &'static str> {
+    /// `nonce` is the one of the sign-in; `None` where a token comes of a renewal, which may leave it out.
+    pub fn check(
+        &self,
+        issuer: &str,
+        client_id: &str,
+        nonce: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), &'static str> {
         let now = now.as_seconds();
         if self.iss != issuer {
             return Err("it is of another issuer");
@@ -44,7 +51,7 @@ impl IdToken {
         if self.azp.as_deref().map_or(self.aud.count() > 1, |party| party != client_id) {
             return Err("it was made for somebody else");
         }
-        if self.nonce.as_deref() != Some(nonce) {
+        if nonce.is_some() && self.nonce.as_deref() != nonce {
             return Err("it is of another sign-in");
         }
         if now >= self.exp.saturating_add(LEEWAY_SECONDS) {
@@ -84,6 +91,11 @@ impl Claims {
         for (name, value) in more {
             self.more.entry(name).or_insert(value);
         }
+    }
+
+    /// The session at the provider.
+    pub fn session(&self) -> Option<&str> {
+        self.text("sid").filter(|sid| sid.len() <= MAX_SUBJECT)
     }
 
     fn text(&self, claim: &str) -> Option<&str> {

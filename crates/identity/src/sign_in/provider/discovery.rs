@@ -4,6 +4,7 @@
 use super::{
     check_url,
     claims::{Claims, IdToken},
+    logout::{Logout, LogoutToken},
     unreachable,
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 use bailiwick_ports::{Clock, SignInError};
 use bailiwick_types::{Millis, Secret, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -108,19 +109,32 @@ impl Discovery {
     }
 
     /// What an ID token proves (OpenID Connect Core 1.0, section 3.1.3.7).
-    pub async fn verify(&self, token: &str, client_id: &str, nonce: &str) -> Result<Claims, SignInError> {
-        let refuse = |error: TokenError| refused(&format!("its ID token is not accepted: {error}"));
-        let unverified = Unverified::read(token).map_err(refuse)?;
+    pub async fn verify(&self, token: &str, client_id: &str, nonce: Option<&str>) -> Result<Claims, SignInError> {
         // An access token must never pass for an ID token.
-        if unverified.header.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("jwt")) {
+        let id: IdToken = self.signed(token, "ID token", &["jwt"]).await?;
+        id.check(&self.issuer, client_id, nonce, self.clock.now())
+            .map_err(|problem| refused(&format!("its ID token is not accepted: {problem}")))?;
+        Ok(id.into_claims(&self.issuer))
+    }
+
+    /// What a logout token proves.
+    pub async fn logout(&self, token: &str, client_id: &str) -> Result<Logout, SignInError> {
+        let told: LogoutToken = self.signed(token, "logout token", &["logout+jwt", "jwt"]).await?;
+        told.check(&self.issuer, client_id, self.clock.now().as_seconds())
+            .map_err(|problem| SignInError::Provider(format!("the logout token is not accepted: {problem}")))
+    }
+
+    /// The claims of a token that the provider signed, whose type is none or one of these.
+    async fn signed<C: DeserializeOwned>(&self, token: &str, what: &str, types: &[&str]) -> Result<C, SignInError> {
+        let refuse = |error: TokenError| refused(&format!("its {what} is not accepted: {error}"));
+        let unverified = Unverified::read(token).map_err(refuse)?;
+        let fits = |typ: &str| types.iter().any(|known| typ.eq_ignore_ascii_case(known));
+        if unverified.header.typ.as_deref().is_some_and(|typ| !fits(typ)) {
             return Err(refuse(TokenError::Type));
         }
         let (algorithm, kid) = (unverified.algorithm, unverified.header.kid.as_deref());
         let keys = self.keys(|keys| keys.knows(algorithm, kid)).await?;
-        let id: IdToken = unverified.verify(&keys).map_err(refuse)?;
-        id.check(&self.issuer, client_id, nonce, self.clock.now())
-            .map_err(|problem| refused(&format!("its ID token is not accepted: {problem}")))?;
-        Ok(id.into_claims(&self.issuer))
+        unverified.verify(&keys).map_err(refuse)
     }
 
     /// Adds what the provider's own record says and the token did not.

@@ -5,19 +5,21 @@
 
 mod claims;
 mod discovery;
+mod logout;
 mod mapping;
 
 pub(super) use claims::Claims;
+pub(super) use logout::Logout;
 pub use mapping::Mapping;
 
-use crate::web::{Web, WebRequest};
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    digest::{SHA256, digest},
+use crate::{
+    pkce::{self, Pkce},
+    web::{Web, WebAnswer, WebRequest},
 };
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
     Clock, Random, SignInError, StreamKey,
-    sign_in::{Departure, Return},
+    sign_in::{Departure, Destination, HandOver, Return},
 };
 use bailiwick_types::{Millis, Secret, Timestamp};
 use base64::{
@@ -32,6 +34,8 @@ use std::sync::Arc;
 const DEPARTURE_LIFE: Millis = Millis::from_secs(600);
 const MAX_COOKIE: usize = 4096;
 const MAX_CODE: usize = 4096;
+/// With it the provider gives a refresh token.
+const OFFLINE: &str = "offline_access";
 const SEAL: &[u8] = b"bailiwick.oidc.departure.v1";
 
 /// What an operator says of the provider.
@@ -70,6 +74,8 @@ struct Ticket {
     verifier: String,
     callback: String,
     next: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hand_over: Option<HandOver>,
     expires: Timestamp,
 }
 
@@ -78,6 +84,41 @@ struct Tokens {
     id_token: String,
     #[serde(default)]
     access_token: Option<String>,
+    #[serde(default)]
+    refresh_token: Option<String>,
+}
+
+/// The answer to a renewal (OpenID Connect Core 1.0, section 12.2).
+#[derive(Deserialize)]
+struct Again {
+    #[serde(default)]
+    id_token: Option<String>,
+    #[serde(default)]
+    access_token: Option<String>,
+    #[serde(default)]
+    refresh_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+/// Somebody whom the provider let in.
+pub(super) struct Arrived {
+    pub claims: Claims,
+    pub refresh: Option<String>,
+    pub destination: Destination,
+}
+
+/// What the provider says of a sign-in that shall go on.
+pub(super) enum Renewed {
+    Good {
+        /// `None` where it said nothing new of the person.
+        claims: Option<Box<Claims>>,
+        refresh: Option<String>,
+    },
+    Refused,
 }
 
 impl ProviderOptions {
@@ -105,33 +146,49 @@ impl Provider {
         &self,
         key: &dyn StreamKey,
         callback: &str,
-        next: &str,
+        destination: Destination,
     ) -> Result<Departure, SignInError> {
         let metadata = self.discovery.metadata().await?;
+        let (next, hand_over) = match destination {
+            Destination::Page(next) => (next, None),
+            Destination::CommandLine(hand_over) => (String::new(), Some(checked(hand_over)?)),
+        };
+        let random = &*self.options.random;
+        let pkce = Pkce::draw(random);
         let ticket = Ticket {
-            state: self.word(),
-            nonce: self.word(),
-            verifier: self.word(),
+            state: pkce.state,
+            nonce: pkce::word(random),
+            verifier: pkce.verifier.expose().to_owned(),
             callback: callback.to_owned(),
-            next: local_path(next).to_owned(),
+            next: local_path(&next).to_owned(),
+            hand_over,
             expires: self.options.clock.now() + DEPARTURE_LIFE,
         };
-        let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, ticket.verifier.as_bytes()).as_ref());
         let mut scope = String::from("openid");
         for wanted in self.options.scopes.iter().filter(|scope| *scope != "openid") {
             scope.push(' ');
             scope.push_str(wanted);
         }
-        let query = form(&[
+        let mut fields = vec![
             ("response_type", "code"),
             ("client_id", &self.options.client_id),
             ("redirect_uri", callback),
             ("scope", &scope),
             ("state", &ticket.state),
             ("nonce", &ticket.nonce),
-            ("code_challenge", &challenge),
+            ("code_challenge", &pkce.challenge),
             ("code_challenge_method", "S256"),
-        ]);
+        ];
+        // A page must not make a browser that is signed in at the provider hand a sign-in to a command line by itself;
+        // and OpenID Connect Core 1.0, section 11, wants consent to offline access.
+        let offline = self.options.scopes.iter().any(|scope| scope == OFFLINE);
+        match (ticket.hand_over.is_some(), offline) {
+            (true, true) => fields.push(("prompt", "login consent")),
+            (true, false) => fields.push(("prompt", "login")),
+            (false, true) => fields.push(("prompt", "consent")),
+            (false, false) => {}
+        }
+        let query = form(&fields);
         let joint = if metadata.authorization_endpoint.contains('?') { '&' } else { '?' };
         let url = format!("{}{joint}{query}", metadata.authorization_endpoint);
         let plain = serde_json::to_vec(&ticket).map_err(super::unavailable)?;
@@ -145,7 +202,7 @@ impl Provider {
         callback: &str,
         cookie: &str,
         back: Return,
-    ) -> Result<(Claims, String), SignInError> {
+    ) -> Result<Arrived, SignInError> {
         let ticket = self.ticket(key, cookie)?;
         let wrong = |text: &str| Err(SignInError::Provider(text.to_owned()));
         let state = back.state.unwrap_or_default();
@@ -164,19 +221,57 @@ impl Provider {
             return wrong("the identity provider sent no code");
         };
         let tokens = self.exchange(&code, &ticket).await?;
-        let mut claims = self.discovery.verify(&tokens.id_token, &self.options.client_id, &ticket.nonce).await?;
+        let nonce = Some(ticket.nonce.as_str());
+        let claims = self.claims(&tokens.id_token, nonce, tokens.access_token.as_deref()).await?;
+        let destination = match ticket.hand_over {
+            Some(hand_over) => Destination::CommandLine(hand_over),
+            None => Destination::Page(ticket.next),
+        };
+        Ok(Arrived { claims, refresh: tokens.refresh_token, destination })
+    }
+
+    /// What is known of a person by a token, and by the provider's own record where the token leaves it out.
+    async fn claims(&self, id_token: &str, nonce: Option<&str>, access: Option<&str>) -> Result<Claims, SignInError> {
+        let mut claims = self.discovery.verify(id_token, &self.options.client_id, nonce).await?;
         // Some providers say only there who belongs to what, or what somebody is called.
-        if let Some(access) = tokens.access_token {
+        if let Some(access) = access {
             if claims.lacks(&self.options.mapping.groups_claim) {
-                self.discovery.user_info(&mut claims, &access).await?;
+                self.discovery.user_info(&mut claims, access).await?;
             } else if claims.lacks("name") || claims.lacks("email") {
-                let asked = self.discovery.user_info(&mut claims, &access).await;
+                let asked = self.discovery.user_info(&mut claims, access).await;
                 if let Err(error) = asked {
                     tracing::warn!(%error, "somebody signed in without a name or an address");
                 }
             }
         }
-        Ok((claims, ticket.next))
+        Ok(claims)
+    }
+
+    /// Asks whether a sign-in may go on, with the refresh token that came with it.
+    pub(super) async fn renew(&self, refresh: &str, subject: &str) -> Result<Renewed, SignInError> {
+        let fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh)];
+        let answer = self.ask(fields).await?;
+        if answer.status != 200 {
+            // Anything else than this one word may be a fault, ours or the provider's.
+            let said = serde_json::from_slice::<Refusal>(&answer.body).map(|refusal| refusal.error);
+            return match said.as_deref() {
+                Ok("invalid_grant") => Ok(Renewed::Refused),
+                _ => Err(unreachable(&format!("a renewal was answered with {}", answer.status))),
+            };
+        }
+        let again: Again = serde_json::from_slice(&answer.body).map_err(|_| unreachable("a renewal cannot be read"))?;
+        let claims = match &again.id_token {
+            Some(token) => Some(Box::new(self.claims(token, None, again.access_token.as_deref()).await?)),
+            None => None,
+        };
+        if claims.as_ref().is_some_and(|claims| claims.foreign.subject != subject) {
+            return Ok(Renewed::Refused);
+        }
+        Ok(Renewed::Good { claims, refresh: again.refresh_token })
+    }
+
+    pub(super) async fn logout(&self, token: &str) -> Result<Logout, SignInError> {
+        self.discovery.logout(token, &self.options.client_id).await
     }
 
     pub(super) async fn farewell(&self, back_to: &str) -> Option<String> {
@@ -205,15 +300,26 @@ impl Provider {
 
     /// Code and verifier for tokens (RFC 6749, section 4.1.3).
     async fn exchange(&self, code: &str, ticket: &Ticket) -> Result<Tokens, SignInError> {
-        let metadata = self.discovery.metadata().await?;
-        let id = self.options.client_id.as_str();
-        let mut fields = vec![
+        let fields = vec![
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", &ticket.callback),
             ("code_verifier", &ticket.verifier),
-            ("client_id", id),
         ];
+        let answer = self.ask(fields).await?;
+        if answer.status != 200 {
+            tracing::warn!(status = answer.status, "the identity provider refused a code");
+            return Err(SignInError::Provider("the identity provider did not accept its own code: begin again".into()));
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| SignInError::Provider("the identity provider's answer holds no ID token".into()))
+    }
+
+    /// Asks the token endpoint, as the client that we are there.
+    async fn ask(&self, mut fields: Vec<(&str, &str)>) -> Result<WebAnswer, SignInError> {
+        let metadata = self.discovery.metadata().await?;
+        let id = self.options.client_id.as_str();
+        fields.push(("client_id", id));
         let mut authorization = None;
         match &self.options.client_secret {
             Some(secret) if metadata.posts_secret() => fields.push(("client_secret", secret.expose())),
@@ -226,20 +332,7 @@ impl Provider {
         }
         let request =
             WebRequest { url: metadata.token_endpoint.clone(), form: Some(Secret::new(form(&fields))), authorization };
-        let answer = self.options.web.fetch(request).await.map_err(|problem| unreachable(&problem))?;
-        if answer.status != 200 {
-            tracing::warn!(status = answer.status, "the identity provider refused a code");
-            return Err(SignInError::Provider("the identity provider did not accept its own code: begin again".into()));
-        }
-        serde_json::from_slice(&answer.body)
-            .map_err(|_| SignInError::Provider("the identity provider's answer holds no ID token".into()))
-    }
-
-    /// 256 random bits as text.
-    fn word(&self) -> String {
-        let mut bytes = [0; 32];
-        self.options.random.fill(&mut bytes);
-        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+        self.options.web.fetch(request).await.map_err(|problem| unreachable(&problem))
     }
 }
 
@@ -250,6 +343,26 @@ fn unreachable(problem: &str) -> SignInError {
 
 fn form(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// A listener on the person's own machine and nothing else (RFC 8252, section 7.3), and a challenge of the one method.
+fn checked(hand_over: HandOver) -> Result<HandOver, SignInError> {
+    let wrong = |text: &str| Err(SignInError::Provider(text.to_owned()));
+    let uri = hand_over.redirect_uri.as_str();
+    let rest = uri.strip_prefix("http://127.0.0.1:").or(uri.strip_prefix("http://[::1]:"));
+    let port = rest.and_then(|rest| rest.strip_suffix('/'));
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !port.is_some_and(|port| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return wrong("`redirect_uri` must be `http://127.0.0.1:PORT/` or `http://[::1]:PORT/`");
+    }
+    let word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if hand_over.challenge.len() != 43 || !word(&hand_over.challenge) {
+        return wrong("`code_challenge` must be a SHA-256 digest in base 64 (RFC 7636, `S256`)");
+    }
+    if !(16..=128).contains(&hand_over.state.len()) || !word(&hand_over.state) {
+        return wrong("`state` must have 16 to 128 letters, digits, `-` and `_`");
+    }
+    Ok(hand_over)
 }
 
 /// A path on this server, or its beginning: never a way to somewhere else.
