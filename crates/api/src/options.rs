@@ -7,7 +7,7 @@ use bailiwick_gate::{Archive, ExecutorDoor};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
     Administration, Auditor, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, LogStore, ModelCards,
-    People, Policy, PolicyDesk, Random, SignIn, Store, Tasks,
+    People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk,
 };
 use bailiwick_types::Millis;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct Options {
     pub authenticator: Arc<dyn Authenticator>,
     /// Makes and revokes keys for `/bailiwick/v1/keys`.
     pub key_desk: Arc<dyn KeyDesk>,
+    /// Makes organisations, for `/bailiwick/v1/tenants`.
+    pub tenants: Arc<dyn TenantDesk>,
     /// Writes down who changed agents and the like, together with the change.
     pub administration: Arc<dyn Administration>,
     /// Proves what is in the receipt log.

@@ -7,7 +7,7 @@ use crate::{
     error::ApiError,
     handlers::{
         agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files,
-        history, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams,
+        history, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams, tenants,
         tokens, unbuilt,
     },
 };
@@ -287,6 +287,9 @@ routes! {
     Bailiwick POST "/keys" Admin create_key keys::create, "Makes an API key or an access key. The secret is shown this once.";
     Bailiwick GET "/keys" Admin list_keys keys::list, "Lists keys without their secrets.";
     Bailiwick DELETE "/keys/{key_id}" Admin revoke_key keys::revoke, "Revokes a key.";
+    Bailiwick POST "/tenants" Admin create_tenant tenants::create, "Makes an organisation, with an administrator's key that is shown this once. Only through the local socket.";
+    Bailiwick GET "/tenants" Admin list_tenants tenants::list, "Lists the organisations of this server. Only through the local socket.";
+    Bailiwick POST "/tenants/{tenant_id}/keys" Admin create_tenant_key tenants::create_key, "Makes another administrator's key. Only through the local socket.";
 
     Executors POST "/cloud/environment/{environment_id}/direct/register" EnvironmentsConnect register_executor executors::register, "Registers a self-hosted executor.";
     Executors GET "/cloud/environment/{environment_id}/direct/{registration_id}" EnvironmentsConnect connect_executor executors::connect, "The WebSocket that a registered executor opens.";

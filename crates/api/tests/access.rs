@@ -50,6 +50,7 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
         ("team_id", team),
         ("model", "main".into()),
         ("policy_version", "0".into()),
+        ("tenant_id", house.tenant.to_string()),
     ])
 }
 
@@ -80,6 +81,7 @@ fn body_of(route: &Route) -> Option<Value> {
         "apply_policy" => json!({"text": "", "reason": "Nothing is allowed"}),
         "validate_policy" | "simulate_policy" => json!({"text": ""}),
         "explain_policy" => json!({"model": "main"}),
+        "create_tenant" => json!({"name": "Other"}),
         "resolve_outcome" => json!({"action": "act_0", "resolution": "happened"}),
         _ => json!({}),
     })

@@ -78,6 +78,8 @@ pub struct Credentials {
     callers: Cache<String, (Caller, Option<Timestamp>)>,
     /// By access key id.
     pub(crate) signers: Cache<String, Arc<Signer>>,
+    /// Organisations are made one after the other, so that no two get one name.
+    pub(crate) founding: tokio::sync::Mutex<()>,
 }
 
 impl Credentials {
@@ -89,10 +91,11 @@ impl Credentials {
         random: Arc<dyn Random>,
     ) -> Self {
         let documents = Documents::new(store, keys, administration);
-        Self { documents, clock, random, callers: Cache::new(), signers: Cache::new() }
+        let founding = tokio::sync::Mutex::default();
+        Self { documents, clock, random, callers: Cache::new(), signers: Cache::new(), founding }
     }
 
-    /// The one tenant there is, made at the first start. Fails when the key file does not belong to the data.
+    /// The first tenant, made at the first start. Fails when the key file does not belong to the data.
     pub async fn bootstrap_tenant(&self) -> Result<Tenant, CredentialError> {
         let first = |tenants: Vec<Tenant>| tenants.into_iter().min_by_key(|tenant| tenant.id);
         let (store, keys) = (&self.documents.store, &self.documents.keys);
@@ -101,9 +104,7 @@ impl Credentials {
             self.begin_administration(&tenant).await?;
             return Ok(tenant);
         }
-        let id = TenantId::new(self.clock.now(), self.random.id_bytes());
-        let (key, _) = keys.create(id, id.into());
-        let made = Tenant { id, name: "default".into(), key };
+        let made = self.new_tenant("default".into());
         store.put_tenant(made.clone()).await?;
         // Another node may have been faster.
         let tenant = first(store.tenants().await?).unwrap_or(made);
@@ -111,8 +112,15 @@ impl Credentials {
         Ok(tenant)
     }
 
+    /// A tenant that is nowhere yet.
+    pub(crate) fn new_tenant(&self, name: String) -> Tenant {
+        let id = TenantId::new(self.clock.now(), self.random.id_bytes());
+        let (key, _) = self.documents.keys.create(id, id.into());
+        Tenant { id, name, key }
+    }
+
     /// The first record of the tenant's own stream, unless there is one.
-    async fn begin_administration(&self, tenant: &Tenant) -> Result<(), CredentialError> {
+    pub(crate) async fn begin_administration(&self, tenant: &Tenant) -> Result<(), CredentialError> {
         if self.documents.store.head(tenant.id.into()).await?.is_some() {
             return Ok(());
         }

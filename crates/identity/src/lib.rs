@@ -25,6 +25,7 @@ mod sealing;
 mod sign_in;
 mod sigv4;
 mod tenants;
+mod tenants;
 mod tokens;
 mod vaults;
 mod web;

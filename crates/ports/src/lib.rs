@@ -17,6 +17,7 @@ pub mod policy_desk;
 mod runtime;
 pub mod sign_in;
 pub mod store;
+mod tenants;
 pub mod tokens;
 
 pub use access::{
@@ -44,3 +45,4 @@ pub use policy_desk::{
 pub use runtime::{BoxFuture, Clock, Random, TaskHandle, Tasks};
 pub use sign_in::{SignIn, SignInError};
 pub use store::{Store, StoreError};
+pub use tenants::{TenantDesk, TenantError, TenantInfo};

@@ -5,7 +5,7 @@
 mod support;
 
 use std::{fs, io::Read as _, process::Stdio};
-use support::{Place, command, golden, masked, run, wait_for};
+use support::{Place, command, golden, masked, run, run_in, wait_for};
 
 const COUNT: &str = r#"
 [[turn.step]]
@@ -303,4 +303,26 @@ fn a_scripted_model_is_not_tested_and_a_dead_one_says_why() {
     assert!(ended.stdout.contains("no connection to http://127.0.0.1:1/v1"), "{ended:?}");
     let ended = run(&["model", "test", "none", "--config", &config]);
     assert!(ended.stderr.contains("There is no model `none`"), "{ended:?}");
+}
+
+#[test]
+fn a_second_organisation_is_made_on_the_servers_machine() {
+    let place = counting();
+    let server = place.serve();
+    let made = place.client(&["tenant", "create", "Other Ltd", "--json"]).good().json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let listed = place.client(&["tenant", "list"]).good().stdout;
+    assert!(listed.contains("Other Ltd") && listed.contains("default") && listed.contains(id), "{listed}");
+    // It works there, and what it does is unknown here.
+    let other = ["--server", &server.url, "--key", key];
+    place.write("ledger.csv", "a\nb\n");
+    let task = [&["run", "count", "--model", "main", "--file", "ledger.csv", "--json"][..], &other].concat();
+    let session = run_in(place.folder.path(), &task).good().json()["session_id"].as_str().unwrap().to_owned();
+    let elsewhere = place.client(&["session", "show", &session]);
+    assert!(elsewhere.code != 0 && elsewhere.stderr.contains("There is no session"), "{}", elsewhere.stderr);
+    let refused = run_in(place.folder.path(), &[&["tenant", "list"][..], &other].concat());
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    let again = place.client(&["tenant", "key", id, "--json"]).good().json();
+    assert!(again["key"].as_str().unwrap() != key);
+    assert_eq!(place.client(&["tenant", "key", "default"]).code, 2);
 }

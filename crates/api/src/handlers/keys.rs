@@ -136,7 +136,7 @@ impl From<KeyDeskError> for ApiError {
     }
 }
 
-fn resource(info: KeyInfo) -> Key {
+pub(crate) fn resource(info: KeyInfo) -> Key {
     Key {
         id: info.id.to_string(),
         object: "bailiwick.key",

@@ -25,6 +25,7 @@ pub(crate) mod sign_in;
 pub(crate) mod spend;
 pub(crate) mod stops;
 pub(crate) mod teams;
+pub(crate) mod tenants;
 pub(crate) mod tokens;
 pub(crate) mod unbuilt;
 

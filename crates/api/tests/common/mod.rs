@@ -388,6 +388,7 @@ impl House {
             policy,
             authenticator: Arc::new(reception),
             key_desk: credentials.clone(),
+            tenants: credentials.clone(),
             administration,
             auditor: Arc::new(audit),
             receipts: Arc::new(store.clone()),

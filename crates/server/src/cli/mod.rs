@@ -67,6 +67,9 @@ pub enum Command {
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(Key),
+    /// Make and list organisations on this server, with --data on its machine
+    #[command(subcommand)]
+    Tenant(Tenant),
     /// Set, list and remove limits on what may be spent
     #[command(subcommand)]
     Budget(Budget),
@@ -359,6 +362,36 @@ pub enum KeyKind {
     ApiKey,
     /// An id and a secret for AWS Signature 4: Bedrock clients, and executors that dial in
     AccessKey,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tenant {
+    /// Make an organisation, with the key of an administrator that is shown this once
+    Create {
+        /// Its name, which no other has
+        name: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List the organisations of this server
+    List {
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Make another administrator's key for an organisation whose keys are lost
+    Key {
+        /// Id of the organisation, as `tenant list` prints it
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,7 @@ mod run;
 mod session;
 mod spend;
 mod stop;
+mod tenant;
 
 pub use artifacts::{Saved, save_all};
 pub use receipts::Receipts;
@@ -38,6 +39,7 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
         Command::Agent(command) => agent::perform(command, terminal).await,
         Command::Approval(command) => approval::perform(command, terminal).await,
         Command::Stop(command) => stop::perform(command, terminal).await,
+        Command::Tenant(command) => tenant::perform(command, terminal).await,
         Command::Approve(options) => approval::answer(&options, true, terminal).await,
         Command::Deny(options) => approval::answer(&options, false, terminal).await,
         Command::Login(options) => login::login(options, terminal).await,
@@ -57,7 +59,7 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
 
 /// Whether a command answers in JSON.
 pub fn is_json(command: &Command) -> bool {
-    use crate::cli::{Agent, Approval, Audit, Budget, Key, Model, Policy, Session, Spend, Stop};
+    use crate::cli::{Agent, Approval, Audit, Budget, Key, Model, Policy, Session, Spend, Stop, Tenant};
     match command {
         Command::Serve(_) => false,
         Command::Run(options) => options.form.json,
@@ -68,6 +70,7 @@ pub fn is_json(command: &Command) -> bool {
             | Session::Delete { form, .. }
             | Session::Resolve { form, .. },
         )
+        | Command::Tenant(Tenant::Create { form, .. } | Tenant::List { form, .. } | Tenant::Key { form, .. })
         | Command::Stop(Stop::Set { form, .. } | Stop::List { form, .. } | Stop::Lift { form, .. })
         | Command::Approval(Approval::List { form, .. } | Approval::Show { form, .. })
         | Command::Agent(

@@ -25,6 +25,7 @@ use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
     Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks,
+    TenantDesk,
 };
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
@@ -163,7 +164,8 @@ impl House {
                 sign_ins: Arc::clone(&sign_ins),
                 issuer: issuer.clone(),
             }),
-            key_desk: credentials as Arc<dyn KeyDesk>,
+            key_desk: Arc::clone(&credentials) as Arc<dyn KeyDesk>,
+            tenants: credentials as Arc<dyn TenantDesk>,
             directory: roster.clone(),
             people: roster.clone(),
             colleagues: roster,
