@@ -4,15 +4,18 @@
 //! are about; what of that it keeps in clear are ids and words of ours.
 
 mod export;
+mod feed;
 mod index;
 mod sequencer;
 mod tree;
 
+pub use feed::Fed;
+
 use async_trait::async_trait;
 use bailiwick_core::tree as mathematics;
-use bailiwick_gate::Journal;
+use bailiwick_gate::{GateError, Journal};
 use bailiwick_ports::{
-    AuditError, Auditor, Clock, Keys, LogStore, ModelCards, SecondPlace, Signers, Store, StoreError,
+    AuditError, Auditor, Clock, Keys, KeysError, LogStore, ModelCards, SecondPlace, Signers, Store, StoreError,
     log::{Export, ExportOf, Inclusion, LogStatus},
     store::StreamHead,
 };
@@ -54,8 +57,11 @@ impl Parts {
     async fn journal(&self, tenant: TenantId, stream: StreamId) -> Result<(StreamHead, Journal), AuditError> {
         let head = self.options.store.head(stream).await?.filter(|head| head.tenant == tenant);
         let head = head.ok_or(StoreError::UnknownStream(stream))?;
-        let journal = Journal::open(&*self.options.keys, tenant, stream, &head.key);
-        Ok((head, journal.map_err(|error| AuditError::Damaged(error.to_string()))?))
+        match Journal::open(&*self.options.keys, tenant, stream, &head.key) {
+            Ok(journal) => Ok((head, journal)),
+            Err(GateError::Keys(KeysError::Erased)) => Err(AuditError::Erased(stream)),
+            Err(error) => Err(AuditError::Damaged(error.to_string())),
+        }
     }
 }
 

@@ -179,14 +179,19 @@ impl Parts {
     async fn sequence(&self, tenant: TenantId, log: &mut Log, streams: Vec<Behind>) -> Result<(), AuditError> {
         let mut batch = Batch::new(tenant, log.edge.clone());
         for behind in streams {
-            let (_, journal) = self.journal(tenant, behind.stream).await?;
+            let journal = match self.journal(tenant, behind.stream).await {
+                Ok((_, journal)) => Some(journal),
+                // Its records are leaves all the same.
+                Err(AuditError::Erased(_)) => None,
+                Err(error) => return Err(error),
+            };
             let mut after = behind.sequenced;
             while after < behind.position {
                 let limit = batch.room().min((behind.position - after) as usize) as u32;
                 let records = self.options.store.records(behind.stream, after, limit).await?;
                 let Some(last) = records.last() else { break };
                 after = last.position;
-                self.add(&mut batch, &behind, &journal, &records);
+                self.add(&mut batch, &behind, journal.as_ref(), &records);
                 if batch.room() == 0 {
                     self.write(log, &mut batch).await?;
                 }
@@ -195,16 +200,14 @@ impl Parts {
         self.write(log, &mut batch).await
     }
 
-    fn add(&self, batch: &mut Batch, behind: &Behind, journal: &Journal, records: &[SealedRecord]) {
+    fn add(&self, batch: &mut Batch, behind: &Behind, journal: Option<&Journal>, records: &[SealedRecord]) {
         let Some(first) = records.first() else { return };
         let (stream, index) = (behind.stream, batch.edge.size());
         batch.advance.runs.push(Run { stream, position: first.position, index, count: records.len() as u64 });
         for sealed in records {
             let index = batch.edge.size();
             batch.edge.push(sealed.leaf, &mut batch.full);
-            if !index::is_receipt(&sealed.kind) {
-                continue;
-            }
+            let Some(journal) = journal.filter(|_| index::is_receipt(&sealed.kind)) else { continue };
             match journal.open_record(sealed) {
                 Ok(record) => match index::entry(stream, index, &record, &*self.options.cards) {
                     Some(Entry::Receipt(row)) => batch.advance.receipts.push(*row),

@@ -12,12 +12,14 @@ use bailiwick_core::tree::{
 use bailiwick_gate::Administrator;
 use bailiwick_identity::{LogKeys, OsRandom};
 use bailiwick_ports::{
-    Administration, AuditError, Auditor, Change, Clock as _, Keys as _, LogStore, ModelCard, ModelCards, Store,
+    Administration, AuditError, Auditor, Change, Clock as _, Keys, KeysError, LogStore, ModelCard, ModelCards, Store,
+    StreamKey, SubjectKey, WrappedKey,
     log::{Advance, ExportOf, LoggedCheckpoint, ReceiptQuery, TileWrite},
     store::Tenant,
 };
 use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
-use bailiwick_types::{Millis, Principal, TenantId, Timestamp};
+use bailiwick_types::{Millis, Principal, StreamId, TenantId, Timestamp, UserId};
+use futures_util::FutureExt;
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -53,10 +55,14 @@ impl House {
 
     /// The log as a process opens it.
     fn audit(&self) -> Audit {
+        self.audit_with(Arc::new(PlainKeys))
+    }
+
+    fn audit_with(&self, keys: Arc<dyn Keys>) -> Audit {
         Options {
             store: Arc::new(self.store.clone()),
             log: Arc::new(self.store.clone()),
-            keys: Arc::new(PlainKeys),
+            keys,
             signers: Arc::new(LogKeys::new(Arc::new(OsRandom))),
             cards: Arc::new(NoCards),
             clock: Arc::new(self.clock.clone()),
@@ -66,16 +72,7 @@ impl House {
     }
 
     async fn change(&self, target: &str) {
-        let change = Change {
-            tenant: self.tenant,
-            by: Principal::Operator,
-            kind: "thing.changed".into(),
-            target: target.into(),
-            reason: None,
-            details: json!({}),
-            documents: Vec::new(),
-        };
-        self.administrator.change(change).await.unwrap();
+        self.administrator.change(change(self.tenant, target)).await.unwrap();
     }
 
     async fn leaves(&self) -> Vec<[u8; 32]> {
@@ -84,8 +81,68 @@ impl House {
     }
 }
 
+fn change(tenant: TenantId, target: &str) -> Change {
+    Change {
+        tenant,
+        by: Principal::Operator,
+        kind: "thing.changed".into(),
+        target: target.into(),
+        reason: None,
+        details: json!({}),
+        documents: Vec::new(),
+    }
+}
+
 fn said(checkpoint: &LoggedCheckpoint) -> Checkpoint {
     Checkpoint::parse(Note::parse(&checkpoint.note).unwrap().text).unwrap()
+}
+
+/// Somebody adds a record whenever the sequencer takes up a stream.
+struct Busy(Arc<Administrator>);
+
+impl Keys for Busy {
+    fn create(&self, tenant: TenantId, stream: StreamId) -> (WrappedKey, Arc<dyn StreamKey>) {
+        PlainKeys.create(tenant, stream)
+    }
+
+    fn open(&self, tenant: TenantId, stream: StreamId, wrapped: &WrappedKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        // The store is in memory, so that this is done at once.
+        self.0.change(change(tenant, "meanwhile")).now_or_never().unwrap().unwrap();
+        PlainKeys.open(tenant, stream, wrapped)
+    }
+
+    fn create_subject(&self, tenant: TenantId, person: UserId) -> SubjectKey {
+        PlainKeys.create_subject(tenant, person)
+    }
+
+    fn create_under(
+        &self,
+        tenant: TenantId,
+        stream: StreamId,
+        subject: &SubjectKey,
+    ) -> Result<(WrappedKey, Arc<dyn StreamKey>), KeysError> {
+        PlainKeys.create_under(tenant, stream, subject)
+    }
+
+    fn open_subject(&self, tenant: TenantId, subject: &SubjectKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        PlainKeys.open_subject(tenant, subject)
+    }
+}
+
+/// Each go is a sync of its own: following a stream for as long as somebody writes to it would double their cost.
+#[tokio::test]
+async fn a_pass_does_not_run_after_what_comes_while_it_works() {
+    let house = House::new().await;
+    house.change("first").await;
+    let audit = house.audit_with(Arc::new(Busy(Arc::clone(&house.administrator))));
+    for _ in 0..3 {
+        let before = house.leaves().await.len();
+        audit.work(Millis::from_secs(3600)).await;
+        let after = house.leaves().await.len();
+        assert!((1..=3).contains(&(after - before)), "{} records came meanwhile", after - before);
+    }
+    let (all, status) = (house.leaves().await.len(), house.audit().status(house.tenant).await.unwrap());
+    assert_eq!(status.size, all as u64, "and nothing is left out");
 }
 
 #[tokio::test]

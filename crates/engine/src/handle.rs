@@ -174,6 +174,10 @@ impl Handle {
         &self.scheduler.options.gate
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.scheduler.options
+    }
+
     /// Sessions that this process drives now.
     pub fn driven(&self) -> usize {
         self.scheduler.driven()

@@ -24,11 +24,13 @@ pub struct Administrator {
     keys: Arc<dyn Keys>,
     clock: Arc<dyn Clock>,
     journals: Mutex<HashMap<TenantId, (Journal, WrappedKey)>>,
+    /// Writers of this process take turns, first come first served: only those of another one can meet them.
+    turns: tokio::sync::Mutex<()>,
 }
 
 impl Administrator {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, keys, clock, journals: Mutex::default() }
+        Self { store, keys, clock, journals: Mutex::default(), turns: tokio::sync::Mutex::default() }
     }
 
     async fn journal(&self, tenant: TenantId) -> Result<(Journal, WrappedKey), StoreError> {
@@ -56,6 +58,7 @@ impl Administration for Administrator {
         let Change { tenant, by, kind, target, reason, details, documents } = change;
         let (journal, key) = self.journal(tenant).await?;
         let body = Body::AdministrationChanged(AdministrationChanged { by, change: kind, target, reason, details });
+        let _turn = self.turns.lock().await;
         let mut stale = StoreError::StaleEpoch { stream: tenant.into(), epoch: 0 };
         for _ in 0..MAX_MEETINGS {
             let head = self.store.head(tenant.into()).await?;

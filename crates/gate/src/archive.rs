@@ -1,21 +1,27 @@
 //! Files and artifacts at rest: sealed objects with the keys that they are sealed under.
 //!
-//! An uploaded file is sealed under its tenant's key, an artifact under its session's, so that erasing a session takes
-//! its artifacts along. Reading and writing here is keeping, not acting: what moves bytes into or out of an environment
+//! An uploaded file is sealed under the key of the person whose it is, or its tenant's; an artifact under its session's.
+//! So erasing a person or a session takes its bytes along. Reading and writing here is keeping, not acting: what moves bytes into or out of an environment
 //! is an action and has a permit.
 
-use crate::{GateError, Journal};
+use crate::{GateError, Journal, subjects::Subjects};
 use bailiwick_core::{EnvironmentSpec, item::ArtifactView, session::State};
 use bailiwick_ports::{
     Keys, ObjectError, Objects, Store, StoreError,
     store::{DocumentKind, Page, RowKind, RowQuery},
 };
-use bailiwick_types::{ArtifactId, FileId, SessionId, StreamId, TenantId};
+use bailiwick_types::{ArtifactId, FileId, SessionId, StreamId, TenantId, UserId};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Bytes of one object. What is longer lies in several: the first under the id itself, the others under the id, a
 /// hyphen and their number. A part that is shorter than this is the last one.
 pub const PART_BYTES: usize = 4 * 1024 * 1024;
+
+/// The first byte of an object that is sealed under a person's key; the person's id follows, and then what is sealed,
+/// which itself never begins so.
+const OF_PERSON: u8 = 2;
+const OWNER_BYTES: usize = 1 + 16;
 
 /// Rows that are looked at, or removed, together.
 const PAGE: u32 = 200;
@@ -26,6 +32,7 @@ pub struct Archive {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Arc<dyn Keys>,
     pub(crate) objects: Arc<dyn Objects>,
+    subjects: Subjects,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +63,8 @@ impl From<ArchiveError> for GateError {
 
 impl Archive {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, objects: Arc<dyn Objects>) -> Self {
-        Self { store, keys, objects }
+        let subjects = Subjects::new(Arc::clone(&store), Arc::clone(&keys));
+        Self { store, keys, objects, subjects }
     }
 
     /// The codec of a tenant's documents and files.
@@ -74,32 +82,72 @@ impl Archive {
         Ok(Journal::open(&*self.keys, tenant, stream, &head.key)?)
     }
 
+    /// Keeps a file of nobody's in particular.
     pub async fn put_file(&self, tenant: TenantId, file: FileId, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let journal = self.tenant_journal(tenant).await?;
-        self.put(&journal, tenant, &file.to_string(), bytes).await
+        self.put_file_of(tenant, None, file, bytes).await
+    }
+
+    /// Keeps a file of this person's.
+    pub async fn put_file_of(
+        &self,
+        tenant: TenantId,
+        owner: Option<UserId>,
+        file: FileId,
+        bytes: &[u8],
+    ) -> Result<(), ArchiveError> {
+        let mut index = 0;
+        for part in bytes.chunks(PART_BYTES) {
+            self.put_file_part(tenant, owner, file, index, part).await?;
+            index += 1;
+        }
+        if bytes.len().is_multiple_of(PART_BYTES) {
+            self.put_file_part(tenant, owner, file, index, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Keeps one part of a file: exactly [`PART_BYTES`], but for the last, which is shorter and may be empty.
     pub async fn put_file_part(
         &self,
         tenant: TenantId,
+        owner: Option<UserId>,
         file: FileId,
         index: u32,
         bytes: &[u8],
     ) -> Result<(), ArchiveError> {
-        let journal = self.tenant_journal(tenant).await?;
-        self.put_part(&journal, tenant, &file.to_string(), index, bytes).await
+        let id = file.to_string();
+        let Some(person) = owner else {
+            let journal = self.tenant_journal(tenant).await?;
+            return self.put_part(&journal, tenant, &id, index, bytes).await;
+        };
+        let journal = Journal::of_person(tenant, person, self.subjects.sealing(tenant, person).await?);
+        let name = part_name(&id, index);
+        let sealed = journal.seal_object(&name, bytes);
+        let object = [&[OF_PERSON], &person.to_u128().to_be_bytes()[..], &sealed].concat();
+        Ok(self.objects.put(tenant, &name, Bytes::from(object)).await?)
     }
 
     pub async fn file(&self, tenant: TenantId, file: FileId) -> Result<Vec<u8>, ArchiveError> {
-        let journal = self.tenant_journal(tenant).await?;
-        self.get(&journal, tenant, &file.to_string()).await
+        let mut whole = self.file_part(tenant, file, 0).await?;
+        let mut index = 0;
+        while whole.len() == (index as usize + 1) * PART_BYTES {
+            index += 1;
+            whole.extend_from_slice(&self.file_part(tenant, file, index).await?);
+        }
+        Ok(whole)
     }
 
     /// One part of a file; the one that is shorter than [`PART_BYTES`] is the last.
     pub async fn file_part(&self, tenant: TenantId, file: FileId, index: u32) -> Result<Vec<u8>, ArchiveError> {
-        let journal = self.tenant_journal(tenant).await?;
-        self.get_part(&journal, tenant, &file.to_string(), index).await
+        let name = part_name(&file.to_string(), index);
+        let object = self.objects.get(tenant, &name).await?;
+        match owner_of(&object) {
+            Some((person, sealed)) => {
+                let key = self.subjects.opening(tenant, person).await?;
+                Ok(Journal::of_person(tenant, person, key).open_object(&name, sealed)?)
+            }
+            None => Ok(self.tenant_journal(tenant).await?.open_object(&name, &object)?),
+        }
     }
 
     /// Succeeds when there is nothing to remove, or not all of it.
@@ -249,6 +297,14 @@ impl Archive {
         }
         Ok(())
     }
+}
+
+/// Whose key seals an object, and what it seals; `None` where it is the tenant's.
+fn owner_of(object: &[u8]) -> Option<(UserId, &[u8])> {
+    let (head, sealed) = object.split_at_checked(OWNER_BYTES)?;
+    let (first, person) = head.split_first()?;
+    let person = u128::from_be_bytes(person.try_into().ok()?);
+    (*first == OF_PERSON).then(|| (UserId::from_u128(person), sealed))
 }
 
 fn part_name(id: &str, index: u32) -> String {

@@ -7,10 +7,10 @@ use bailiwick_core::{
     tree,
 };
 use bailiwick_ports::{
-    Keys, StreamKey, WrappedKey,
+    Keys, StreamKey, SubjectKey, WrappedKey,
     store::{InboxEntry, Row, RowKind, SealedRecord, Snapshot, StoredRow},
 };
-use bailiwick_types::{SessionId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{SessionId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -35,6 +35,17 @@ impl Journal {
     pub fn create(keys: &dyn Keys, tenant: TenantId, stream: StreamId) -> (Self, WrappedKey) {
         let (wrapped, key) = keys.create(tenant, stream);
         (Self { tenant, stream, key }, wrapped)
+    }
+
+    /// The same for a stream of this person's.
+    pub fn create_under(
+        keys: &dyn Keys,
+        tenant: TenantId,
+        stream: StreamId,
+        subject: &SubjectKey,
+    ) -> Result<(Self, WrappedKey), GateError> {
+        let (wrapped, key) = keys.create_under(tenant, stream, subject)?;
+        Ok((Self { tenant, stream, key }, wrapped))
     }
 
     pub fn open(keys: &dyn Keys, tenant: TenantId, stream: StreamId, wrapped: &WrappedKey) -> Result<Self, GateError> {
@@ -138,6 +149,11 @@ impl Journal {
 
     pub fn open_object(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, GateError> {
         Ok(self.key.unseal(&object_context(name), sealed)?)
+    }
+
+    /// The codec of what a person keeps outside every stream.
+    pub(crate) fn of_person(tenant: TenantId, person: UserId, key: Arc<dyn StreamKey>) -> Self {
+        Self { tenant, stream: StreamId::from_u128(person.to_u128()), key }
     }
 
     pub fn seal_snapshot(&self, state: &State) -> Snapshot {

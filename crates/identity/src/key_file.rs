@@ -93,7 +93,7 @@ impl KeyEncryption for FileKek {
     fn wrap(&self, tenant: TenantId, stream: StreamId, data_key: &[u8; KEY_LEN], random: &dyn Random) -> WrappedKey {
         let key_id = self.newest;
         let bytes = self.keys[&key_id].seal(&wrap_context(key_id, tenant, stream), data_key, random);
-        WrappedKey { key_id, bytes }
+        WrappedKey::new(key_id, bytes)
     }
 
     fn unwrap(

@@ -25,7 +25,6 @@ mod sealing;
 mod sign_in;
 mod sigv4;
 mod tenants;
-mod tenants;
 mod tokens;
 mod vaults;
 mod web;

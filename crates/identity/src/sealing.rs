@@ -8,14 +8,18 @@
 //! A wrapped key is the same layout over the 32-byte data key, under the key-encryption key, with
 //! `bailiwick.wrap.v1`, the key-encryption key's id, tenant and stream as associated data.
 //!
+//! A person's key is wrapped like a stream's, with the person's id in the place of the stream's. The keys of that
+//! person's streams are sealed under it, with `bailiwick.wrap-under.v1`, tenant and stream as context. So whoever
+//! rotates key-encryption keys wraps the keys of tenants and persons anew, and those below them stay as they are.
+//!
 //! The data key itself encrypts nothing: HKDF-SHA-256 derives one key for sealing and one for digests from it.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf, hmac,
 };
-use bailiwick_ports::{Keys, KeysError, Random, StreamKey, WrappedKey};
-use bailiwick_types::{StreamId, TenantId};
+use bailiwick_ports::{Keys, KeysError, Random, StreamKey, SubjectKey, WrappedKey};
+use bailiwick_types::{StreamId, TenantId, UserId};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -65,9 +69,52 @@ impl Keys for Sealing {
     }
 
     fn open(&self, tenant: TenantId, stream: StreamId, wrapped: &WrappedKey) -> Result<Arc<dyn StreamKey>, KeysError> {
-        let data_key = self.kek.unwrap(tenant, stream, wrapped)?;
-        Ok(self.stream_key(wrapped.key_id, &data_key))
+        if wrapped.is_destroyed() {
+            return Err(KeysError::Erased);
+        }
+        let Some(subject) = &wrapped.subject else {
+            let data_key = self.kek.unwrap(tenant, stream, wrapped)?;
+            return Ok(self.stream_key(wrapped.key_id, &data_key));
+        };
+        let around = self.open_subject(tenant, subject)?;
+        let plain = Zeroizing::new(around.unseal(&under_context(tenant, stream), &wrapped.bytes)?);
+        let data_key: &[u8; KEY_LEN] = plain.as_slice().try_into().map_err(|_| KeysError::DoesNotOpen)?;
+        Ok(self.stream_key(subject.key_id, data_key))
     }
+
+    fn create_subject(&self, tenant: TenantId, person: UserId) -> SubjectKey {
+        let WrappedKey { key_id, bytes, .. } = self.create(tenant, place_of(person)).0;
+        SubjectKey { person, key_id, bytes }
+    }
+
+    fn create_under(
+        &self,
+        tenant: TenantId,
+        stream: StreamId,
+        subject: &SubjectKey,
+    ) -> Result<(WrappedKey, Arc<dyn StreamKey>), KeysError> {
+        let around = self.open_subject(tenant, subject)?;
+        let mut data_key = Zeroizing::new([0; KEY_LEN]);
+        self.random.fill(data_key.as_mut());
+        let bytes = around.seal(&under_context(tenant, stream), data_key.as_ref());
+        let wrapped = WrappedKey { key_id: subject.key_id, bytes, subject: Some(Box::new(subject.clone())) };
+        Ok((wrapped, self.stream_key(subject.key_id, &data_key)))
+    }
+
+    fn open_subject(&self, tenant: TenantId, subject: &SubjectKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        self.open(tenant, place_of(subject.person), &WrappedKey::new(subject.key_id, subject.bytes.clone()))
+    }
+}
+
+/// A person's key is wrapped as if the person were a stream.
+fn place_of(person: UserId) -> StreamId {
+    StreamId::from_u128(person.to_u128())
+}
+
+/// What a stream's key is bound to when it lies under a person's.
+fn under_context(tenant: TenantId, stream: StreamId) -> Vec<u8> {
+    let ids = [tenant.to_u128().to_be_bytes(), stream.to_u128().to_be_bytes()].concat();
+    [&b"bailiwick.wrap-under.v1"[..], &ids].concat()
 }
 
 /// One stream's key. The library wipes both derived keys when they are dropped.

@@ -71,7 +71,7 @@ fn nothing_opens_in_another_place() {
     let opened = |tenant, stream, wrapped: &WrappedKey| keys.open(tenant, stream, wrapped).err();
     assert_eq!(opened(TENANT, StreamId::from_u128(3), &wrapped), Some(KeysError::DoesNotOpen));
     assert_eq!(opened(TenantId::from_u128(9), STREAM, &wrapped), Some(KeysError::DoesNotOpen));
-    let unknown = WrappedKey { key_id: 7, bytes: wrapped.bytes.clone() };
+    let unknown = WrappedKey::new(7, wrapped.bytes.clone());
     assert_eq!(opened(TENANT, STREAM, &unknown), Some(KeysError::UnknownKey(7)));
 }
 

@@ -57,6 +57,12 @@ pub enum Scope {
     /// Forbidding to delete what somebody or something left, and lifting that.
     #[serde(rename = "holds:write")]
     HoldsWrite,
+    /// Seeing one's vaults and what is in them, never a secret.
+    #[serde(rename = "vaults:read")]
+    VaultsRead,
+    /// Keeping secrets in vaults of one's own, and of agents that one answers for.
+    #[serde(rename = "vaults:write")]
+    VaultsWrite,
 }
 
 impl Scope {
@@ -71,7 +77,7 @@ impl Scope {
         Self::EnvironmentsConnect,
     ];
 
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Admin,
         Self::AgentsRead,
         Self::AgentsWrite,
@@ -90,6 +96,8 @@ impl Scope {
         Self::PolicyRead,
         Self::PolicyWrite,
         Self::HoldsWrite,
+        Self::VaultsRead,
+        Self::VaultsWrite,
     ];
 
     /// Its name in requests, answers and on the command line.
@@ -113,6 +121,8 @@ impl Scope {
             Self::PolicyRead => "policy:read",
             Self::PolicyWrite => "policy:write",
             Self::HoldsWrite => "holds:write",
+            Self::VaultsRead => "vaults:read",
+            Self::VaultsWrite => "vaults:write",
         }
     }
 }
@@ -123,12 +133,23 @@ impl Scope {
     pub const fn of_role(role: Role) -> &'static [Self] {
         use Scope::{
             Admin, AgentsRead, AgentsWrite, AuditRead, FilesRead, FilesWrite, HoldsWrite, PeopleRead, PolicyRead,
-            SessionsRead, SessionsStop, SessionsWrite, SpendRead, TenantRead,
+            SessionsRead, SessionsStop, SessionsWrite, SpendRead, TenantRead, VaultsRead, VaultsWrite,
         };
         match role {
             Role::Admin => &[Admin],
             Role::Builder => {
-                &[AgentsRead, AgentsWrite, SessionsRead, SessionsWrite, FilesRead, FilesWrite, PeopleRead, PolicyRead]
+                &[
+                    AgentsRead,
+                    AgentsWrite,
+                    SessionsRead,
+                    SessionsWrite,
+                    FilesRead,
+                    FilesWrite,
+                    PeopleRead,
+                    PolicyRead,
+                    VaultsRead,
+                    VaultsWrite,
+                ]
             }
             Role::Operator => &[
                 AgentsRead,
@@ -141,6 +162,8 @@ impl Scope {
                 SessionsStop,
                 SpendRead,
                 PolicyRead,
+                VaultsRead,
+                VaultsWrite,
             ],
             Role::Auditor => &[
                 AgentsRead,
@@ -153,7 +176,9 @@ impl Scope {
                 HoldsWrite,
                 PolicyRead,
             ],
-            Role::Member => &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite],
+            Role::Member => {
+                &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite, VaultsRead, VaultsWrite]
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::{StoreError, store::Document, store::DocumentKind};
 use async_trait::async_trait;
-use bailiwick_types::{Principal, TenantId};
+use bailiwick_types::{Principal, StreamId, TenantId, Timestamp, UserId};
 use serde_json::Value;
 
 /// One administrative change.
@@ -26,12 +26,17 @@ pub struct Change {
     pub documents: Vec<DocumentWrite>,
 }
 
+/// What a change does to what is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DocumentWrite {
     /// As `Store::put_document`: the version must follow the stored one, else nothing is written.
     Put(Document),
     /// As `Store::remove_document`: nothing to remove is not an error.
     Remove { kind: DocumentKind, id: u128 },
+    /// Destroys the key of a person that was made up to `until`: nothing below it opens again. None is not an error.
+    DestroyKey { person: UserId, until: Timestamp },
+    /// Destroys the key of one stream, which must not be the tenant's own. None is not an error.
+    DestroyStreamKey { stream: StreamId },
 }
 
 /// Writes changes down.

@@ -1,9 +1,9 @@
 //! A store in front of another, for whoever has something to do around its writes. All of its methods are passed on
 //! here, once; it changes nothing that goes through.
 
-use crate::{AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError, store::*};
+use crate::{AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError, SubjectKey, store::*};
 use async_trait::async_trait;
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp, UserId};
 use std::{future::Future, sync::Arc};
 
 /// What is done around each write.
@@ -99,6 +99,30 @@ impl<A: Around> Store for Fronted<A> {
 
     async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
         self.around.write(None, self.store.clear_rows(stream, limit)).await
+    }
+
+    async fn subject_key(
+        &self,
+        tenant: TenantId,
+        person: UserId,
+    ) -> Result<Option<(SubjectKey, Timestamp)>, StoreError> {
+        self.store.subject_key(tenant, person).await
+    }
+
+    async fn keep_subject_key(&self, tenant: TenantId, key: SubjectKey) -> Result<SubjectKey, StoreError> {
+        self.around.write(None, self.store.keep_subject_key(tenant, key)).await
+    }
+
+    async fn readable_streams(&self, query: ReadableQuery) -> Result<Vec<ReadableStream>, StoreError> {
+        self.store.readable_streams(query).await
+    }
+
+    async fn erase_stream(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
+        self.around.write(None, self.store.erase_stream(stream, limit)).await
+    }
+
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        self.around.write(None, self.store.scrub()).await
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ mod access;
 mod administration;
 mod around;
 mod directory;
+mod erasure;
 mod keys;
 mod ledger;
 pub mod log;
@@ -19,6 +20,7 @@ pub mod sign_in;
 pub mod store;
 mod tenants;
 pub mod tokens;
+pub mod vault;
 
 pub use access::{
     AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, Reach, RequestParts, Scope,
@@ -28,16 +30,17 @@ pub use around::{Around, Fronted};
 pub use bailiwick_core::Approver;
 pub use bailiwick_types::Role;
 pub use directory::{Colleague, ColleagueStatus, Directory, Person, Strangers};
-pub use keys::{Keys, KeysError, StreamKey, WrappedKey};
+pub use erasure::{ErasedPerson, ErasureList};
+pub use keys::{Keys, KeysError, StreamKey, SubjectKey, WrappedKey};
 pub use ledger::{
     AccountKey, Balance, BalanceChange, Budget, Cost, Ending, Exceeded, MAX_SPEND_SUMS, Meter, Payer, Spend, SpendBy,
     SpendEntry, SpendQuery, SpendSum, TurnOutcome, Unit, Window,
 };
 pub use log::{AuditError, Auditor, LogStore, SecondPlace, Signer, Signers};
-pub use models::{ModelCard, ModelCards, Prices, Residency};
+pub use models::{CredentialNeed, ModelCard, ModelCards, Prices, Residency};
 pub use objects::{ObjectError, Objects};
 pub use people::{Colleagues, People, PeopleError};
-pub use policy::{Policy, PolicyRequest, Verdict};
+pub use policy::{Policy, PolicyRequest, VAULT_USE, Verdict};
 pub use policy_desk::{
     Described, Draft, Explains, Explanation, PolicyDesk, PolicyDeskError, PolicyProblem, PolicyVersion, RuleSummary,
     Side,
@@ -46,3 +49,4 @@ pub use runtime::{BoxFuture, Clock, Random, TaskHandle, Tasks};
 pub use sign_in::{SignIn, SignInError};
 pub use store::{Store, StoreError};
 pub use tenants::{TenantDesk, TenantError, TenantInfo};
+pub use vault::{NoVaults, VaultDesk, VaultError, Vaults};

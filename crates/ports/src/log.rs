@@ -271,6 +271,9 @@ pub enum AuditError {
     Invalid(String),
     #[error("the receipt log cannot be read: {0}")]
     Damaged(String),
+    /// Its key was destroyed. What it says cannot be read, and it can be proven all the same.
+    #[error("the content of {0} was erased")]
+    Erased(StreamId),
 }
 
 /// What a log says of itself.

@@ -4,16 +4,19 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr, reason = "it measures, and prints")]
 
 use bailiwick_ports::{
-    LogStore as _, Store as _, WrappedKey,
+    Cost, Ending, LogStore as _, Spend, SpendBy, SpendEntry, SpendQuery, Store as _, TurnOutcome, WrappedKey,
     log::{
         Advance, MAX_ADVANCE, ReceiptFilter, ReceiptKind, ReceiptOutcome, ReceiptQuery, ReceiptRow, Run, Settlement,
     },
-    store::{NewStream, SealedRecord},
+    store::{Append, NewStream, SealedRecord},
 };
 use bailiwick_store::{DataFolder, Options, SqliteStore};
-use bailiwick_types::{ActionId, AgentId, StreamId, TenantId, Timestamp, UserId};
+use bailiwick_types::{ActionId, AgentId, Money, StreamId, TeamId, TenantId, Timestamp, TokenUsage, TurnId, UserId};
 use bytes::Bytes;
+use common::{append, leased};
 use std::time::Instant;
+
+mod common;
 
 /// Where the environment names no other number.
 const RECEIPTS: u64 = 20_000;
@@ -71,7 +74,7 @@ async fn questions_over_very_many_receipts_find_what_they_ask_for() {
         let new = NewStream {
             tenant,
             stream,
-            key: WrappedKey { key_id: 1, bytes: vec![1] },
+            key: WrappedKey::new(1, vec![1]),
             records: (1..=PER_STREAM).map(record).collect(),
             rows: Vec::new(),
             inputs: Vec::new(),
@@ -118,4 +121,57 @@ async fn questions_over_very_many_receipts_find_what_they_ask_for() {
     let begun = Instant::now();
     let reach = store.tally(tenant, AgentId::from_u128(0)).await.unwrap();
     eprintln!("reach of the busiest agent: {} in {:.1} ms", reach.len(), begun.elapsed().as_secs_f64() * 1e3);
+}
+
+/// Every fourth receipt is a call of a model, and every turn has four of them.
+#[tokio::test]
+async fn what_a_team_spent_on_finished_work_is_one_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(Options::new(DataFolder::open(folder.path()).unwrap())).await.unwrap();
+    let (stream, epoch) = leased(&store, 1).await;
+    let (calls, each) = (wanted() / 4, 200);
+    let call = |number: u64| {
+        let amount = Money::from_micros(10);
+        SpendEntry::Call(Box::new(Spend {
+            position: number + 1,
+            time: Timestamp::from_millis(number as i64 * 400),
+            turn: TurnId::from_u128(u128::from(number / 4) + 1),
+            action: ActionId::from_u128(u128::from(number) + 1),
+            person: format!("user_{:032x}", number % 100),
+            team: Some(TeamId::from_u128(u128::from(number / 4 % 10) + 1)),
+            agent: AgentId::from_u128(u128::from(number % 50) + 1),
+            session: stream.into(),
+            model: "main".into(),
+            ending: Ending::Happened,
+            usage: TokenUsage { input: 10, cached_input: 4, output: 5, reasoning_output: 2 },
+            cost: Some(Cost { amount, estimated: false, price_version: 1, lost_attempts: 0 }),
+        }))
+    };
+    let mut position = 0;
+    for first in (0..calls).step_by(each as usize) {
+        position += 1;
+        let mut spend: Vec<SpendEntry> = (first..calls.min(first + each)).map(call).collect();
+        let ended = (first / 4..calls.min(first + each) / 4).map(|turn| SpendEntry::TurnEnded {
+            turn: TurnId::from_u128(u128::from(turn) + 1),
+            outcome: if turn.is_multiple_of(3) { TurnOutcome::Failed } else { TurnOutcome::Completed },
+        });
+        spend.extend(ended);
+        store.append(Append { spend, ..append(stream, epoch, position, 10) }).await.unwrap();
+    }
+    let query = SpendQuery {
+        tenant: TenantId::from_u128(1),
+        from: Timestamp::default(),
+        until: Timestamp::from_millis(i64::MAX),
+        only: vec![(SpendBy::Team, TeamId::from_u128(3).to_string()), (SpendBy::Outcome, "completed".into())],
+        by: vec![SpendBy::Team, SpendBy::Outcome],
+        limit: 10,
+    };
+    let begun = Instant::now();
+    let sums = store.spend(query).await.unwrap();
+    eprintln!("what a team spent, of {calls} calls: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    let expected = (0..calls).filter(|number| number / 4 % 10 == 2 && !(number / 4).is_multiple_of(3)).count() as u64;
+    assert_eq!(
+        sums.iter().map(|sum| (sum.calls, sum.cost.as_micros())).collect::<Vec<_>>(),
+        [(expected, expected as i64 * 10)]
+    );
 }

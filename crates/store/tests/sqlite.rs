@@ -26,7 +26,7 @@ async fn plain_connection(folder: &Path) -> SqliteConnection {
 }
 
 fn tenant(number: u128) -> Tenant {
-    let key = WrappedKey { key_id: 1, bytes: vec![1] };
+    let key = WrappedKey::new(1, vec![1]);
     Tenant { id: TenantId::from_u128(number), name: "name".into(), key }
 }
 

@@ -9,6 +9,7 @@ mod administration;
 mod book;
 mod documents;
 mod due;
+mod erase;
 mod inbox;
 mod kit;
 mod leases;
@@ -40,7 +41,7 @@ macro_rules! checks {
 }
 use checks;
 
-const CHECKS: [&[Check]; 9] = [
+const CHECKS: [&[Check]; 10] = [
     streams::CHECKS,
     leases::CHECKS,
     inbox::CHECKS,
@@ -50,6 +51,7 @@ const CHECKS: [&[Check]; 9] = [
     administration::CHECKS,
     book::CHECKS,
     log::CHECKS,
+    erase::CHECKS,
 ];
 
 /// Runs every check on a store of its own.

@@ -1,7 +1,7 @@
 //! Keys for tests: nothing is hidden, but a seal still opens only under its own stream and context.
 
-use bailiwick_ports::{Keys, KeysError, StreamKey, WrappedKey};
-use bailiwick_types::{StreamId, TenantId};
+use bailiwick_ports::{Keys, KeysError, StreamKey, SubjectKey, WrappedKey};
+use bailiwick_types::{StreamId, TenantId, UserId};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ struct PlainKey([u8; 32]);
 impl Keys for PlainKeys {
     fn create(&self, tenant: TenantId, stream: StreamId) -> (WrappedKey, Arc<dyn StreamKey>) {
         let key = key_of(tenant, stream);
-        (WrappedKey { key_id: 1, bytes: key.to_vec() }, Arc::new(PlainKey(key)))
+        (WrappedKey::new(1, key.to_vec()), Arc::new(PlainKey(key)))
     }
 
     fn open(&self, tenant: TenantId, stream: StreamId, wrapped: &WrappedKey) -> Result<Arc<dyn StreamKey>, KeysError> {
@@ -24,10 +24,33 @@ impl Keys for PlainKeys {
         if wrapped.key_id != 1 {
             return Err(KeysError::UnknownKey(wrapped.key_id));
         }
+        if wrapped.is_destroyed() {
+            return Err(KeysError::Erased);
+        }
         if wrapped.bytes != key {
             return Err(KeysError::DoesNotOpen);
         }
         Ok(Arc::new(PlainKey(key)))
+    }
+
+    fn create_subject(&self, tenant: TenantId, person: UserId) -> SubjectKey {
+        SubjectKey { person, key_id: 1, bytes: key_of(tenant, StreamId::from_u128(person.to_u128())).to_vec() }
+    }
+
+    fn create_under(
+        &self,
+        tenant: TenantId,
+        stream: StreamId,
+        subject: &SubjectKey,
+    ) -> Result<(WrappedKey, Arc<dyn StreamKey>), KeysError> {
+        self.open_subject(tenant, subject)?;
+        let (wrapped, key) = self.create(tenant, stream);
+        Ok((WrappedKey { subject: Some(Box::new(subject.clone())), ..wrapped }, key))
+    }
+
+    fn open_subject(&self, tenant: TenantId, subject: &SubjectKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        let stream = StreamId::from_u128(subject.person.to_u128());
+        self.open(tenant, stream, &WrappedKey::new(subject.key_id, subject.bytes.clone()))
     }
 }
 

@@ -38,7 +38,7 @@ async fn memory_objects_keep_the_contract() {
 async fn planned_faults_happen_once_and_on_their_side_of_the_write() {
     let store = MemoryStore::new(Arc::new(ManualClock::new(START)));
     let put = async |number: u128| {
-        let key = bailiwick_ports::WrappedKey { key_id: 1, bytes: vec![] };
+        let key = bailiwick_ports::WrappedKey::new(1, vec![]);
         store.put_tenant(Tenant { id: TenantId::from_u128(number), name: String::new(), key }).await
     };
     let kept = async || store.tenants().await.unwrap().iter().map(|tenant| tenant.id.to_u128()).collect::<Vec<_>>();

@@ -155,6 +155,32 @@ impl Store for Documents {
         drop(change);
         other()
     }
+    async fn subject_key(
+        &self,
+        _: TenantId,
+        _: bailiwick_types::UserId,
+    ) -> Result<Option<(bailiwick_ports::SubjectKey, Timestamp)>, StoreError> {
+        other()
+    }
+    async fn keep_subject_key(
+        &self,
+        _: TenantId,
+        _: bailiwick_ports::SubjectKey,
+    ) -> Result<bailiwick_ports::SubjectKey, StoreError> {
+        other()
+    }
+    async fn readable_streams(
+        &self,
+        _: bailiwick_ports::store::ReadableQuery,
+    ) -> Result<Vec<bailiwick_ports::store::ReadableStream>, StoreError> {
+        other()
+    }
+    async fn erase_stream(&self, _: StreamId, _: u32) -> Result<bool, StoreError> {
+        other()
+    }
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        other()
+    }
     async fn balance(
         &self,
         _: TenantId,

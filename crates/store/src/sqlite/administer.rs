@@ -1,6 +1,7 @@
 //! Changes of a tenant's administration: one record of the tenant's own stream with the documents that it writes.
 
 use super::{
+    erase::{destroy_stream_key, destroy_subject},
     ops::Ops,
     script::{Script, integer},
     transaction::Transaction,
@@ -66,6 +67,7 @@ impl Write {
             let key = match write {
                 DocumentWrite::Put(document) => (document.kind, document.id),
                 DocumentWrite::Remove { kind, id } => (*kind, *id),
+                DocumentWrite::DestroyKey { .. } | DocumentWrite::DestroyStreamKey { .. } => continue,
             };
             if let Entry::Vacant(place) = known.entry(key) {
                 let found = find_document(transaction, self.0.tenant, key.0, key.1).await?;
@@ -78,7 +80,7 @@ impl Write {
                     return Err(StoreError::Conflict.into());
                 }
                 DocumentWrite::Put(document) => u64::from(document.version),
-                DocumentWrite::Remove { .. } => 0,
+                _ => 0,
             };
         }
         Ok(known)
@@ -118,6 +120,12 @@ impl Write {
                     if let Some((no, _)) = known.insert((*kind, *id), None).flatten() {
                         transaction.run(without_document(no)).await?;
                     }
+                }
+                DocumentWrite::DestroyKey { person, until } => {
+                    destroy_subject(transaction, self.0.tenant, *person, *until).await?;
+                }
+                DocumentWrite::DestroyStreamKey { stream } => {
+                    destroy_stream_key(transaction, self.0.tenant, *stream).await?;
                 }
             }
         }

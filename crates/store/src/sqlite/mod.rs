@@ -18,6 +18,7 @@
 mod administer;
 mod append;
 mod book;
+mod erase;
 mod error;
 mod log;
 mod ops;
@@ -32,13 +33,13 @@ mod writer;
 use crate::folder::{DataFolder, private_file};
 use async_trait::async_trait;
 use bailiwick_ports::{
-    AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError,
+    AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError, SubjectKey,
     store::{
         Accepted, Administer, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream,
-        Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Page, ReadableQuery, ReadableStream, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp, UserId};
 use sqlx::{
     ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -114,6 +115,7 @@ impl Options {
             .pragma("cache_size", WRITER_CACHE)
             .pragma("wal_autocheckpoint", LOG_PAGES)
             .pragma("journal_size_limit", LOG_KEPT)
+            .pragma("secure_delete", "FAST")
             .statement_cache_capacity(WRITER_STATEMENTS)
             .thread_name(|_| "store-writer".into());
         let options = match self.max_bytes {
@@ -266,6 +268,30 @@ impl Store for SqliteStore {
 
     async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
         self.write(write::ClearRows { stream, limit }).await
+    }
+
+    async fn subject_key(
+        &self,
+        tenant: TenantId,
+        person: UserId,
+    ) -> Result<Option<(SubjectKey, Timestamp)>, StoreError> {
+        self.read().subject_key(tenant, person).await
+    }
+
+    async fn keep_subject_key(&self, tenant: TenantId, key: SubjectKey) -> Result<SubjectKey, StoreError> {
+        self.write(erase::KeepSubjectKey { tenant, key }).await
+    }
+
+    async fn readable_streams(&self, query: ReadableQuery) -> Result<Vec<ReadableStream>, StoreError> {
+        self.read().readable_streams(&query).await
+    }
+
+    async fn erase_stream(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
+        self.write(erase::EraseStream { stream, limit }).await
+    }
+
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        self.write(erase::Scrub).await
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {

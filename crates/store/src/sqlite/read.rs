@@ -69,13 +69,14 @@ impl Reader<'_> {
 
     pub async fn head(&self, stream: StreamId) -> Result<Option<StreamHead>, StoreError> {
         let mut script = Script::new("SELECT s.tenant, s.key_id, s.key_bytes, s.position, s.epoch, s.inbox_through, ");
-        script.add("r.chain FROM streams s LEFT JOIN records r ON r.place = (s.no << 32) + s.position WHERE s.id = ?");
+        script.add("r.chain, k.key_id, k.key_bytes, k.person FROM streams s LEFT JOIN subject_keys k ON k.no = s.subject ");
+        script.add("LEFT JOIN records r ON r.place = (s.no << 32) + s.position WHERE s.id = ?");
         script.bind_id(stream.to_u128());
         let read = |row: &SqliteRow| {
             let position = number_at(row, 3)?;
             Ok(StreamHead {
                 tenant: TenantId::from_u128(id_at(row, 0)?),
-                key: key_at(row, 1)?,
+                key: WrappedKey { subject: super::erase::subject_at(row, 7)?.map(Box::new), ..key_at(row, 1)? },
                 position,
                 chain: if position == 0 { [0; 32] } else { array_at(row, 6)? },
                 epoch: number_at(row, 4)?,
@@ -255,7 +256,7 @@ fn bytes_at(row: &SqliteRow, column: usize) -> Result<Bytes, sqlx::Error> {
 }
 
 fn key_at(row: &SqliteRow, column: usize) -> Result<WrappedKey, sqlx::Error> {
-    Ok(WrappedKey { key_id: number_at(row, column)?, bytes: row.try_get(column + 1)? })
+    Ok(WrappedKey::new(number_at(row, column)?, row.try_get(column + 1)?))
 }
 
 /// A record from the columns that [`Reader::records`] reads.

@@ -105,6 +105,10 @@ impl Transaction {
         Ok(())
     }
 
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Reads on this connection, whether a transaction is open or not.
     pub async fn look(&mut self, script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
         script.run(&mut self.connection).await

@@ -30,7 +30,7 @@ pub async fn leased(store: &SqliteStore, number: u128) -> (StreamId, u64) {
     let new = NewStream {
         tenant: TenantId::from_u128(1),
         stream,
-        key: WrappedKey { key_id: 1, bytes: vec![1] },
+        key: WrappedKey::new(1, vec![1]),
         records: Vec::new(),
         rows: Vec::new(),
         inputs: Vec::new(),

@@ -31,7 +31,7 @@ fn document(id: u128, version: u32) -> Document {
 }
 
 fn change(tenant: TenantId, position: u64, documents: Vec<DocumentWrite>) -> Administer {
-    let key = WrappedKey { key_id: 3, bytes: vec![9, 8] };
+    let key = WrappedKey::new(3, vec![9, 8]);
     Administer { tenant, key, record: record(position, 0), documents }
 }
 
@@ -51,7 +51,7 @@ async fn the_first_change_makes_the_stream(kit: Kit) {
     kit.administer(change(tenant, 2, vec![])).await.unwrap();
     let head = kit.head(stream).await.unwrap().unwrap();
     assert_eq!((head.tenant, head.position, head.epoch), (tenant, 2, 0));
-    assert_eq!(head.key, WrappedKey { key_id: 3, bytes: vec![9, 8] });
+    assert_eq!(head.key, WrappedKey::new(3, vec![9, 8]));
     assert_eq!(head.chain, record(2, 0).chain);
     assert_eq!(kit.records(stream, 0, 10).await, Ok(vec![record(1, 0), record(2, 0)]));
     assert!(!kit.is_ready(stream).await, "nobody drives it");

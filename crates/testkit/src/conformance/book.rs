@@ -79,7 +79,7 @@ fn spend(position: u64, time: i64) -> Spend {
         model: if position == 3 { "dear" } else { "main" }.into(),
         ending: Ending::Happened,
         usage,
-        cost: (position != 4).then_some(Cost { amount, estimated: position == 3, price_version: 1 }),
+        cost: (position != 4).then_some(Cost { amount, estimated: position == 3, price_version: 1, lost_attempts: 0 }),
     }
 }
 

@@ -75,7 +75,7 @@ impl Kit {
         NewStream {
             tenant,
             stream: StreamId::from_u128(self.fresh()),
-            key: WrappedKey { key_id: 7, bytes: vec![1, 2, 3] },
+            key: WrappedKey::new(7, vec![1, 2, 3]),
             records: Vec::new(),
             rows: Vec::new(),
             inputs: Vec::new(),

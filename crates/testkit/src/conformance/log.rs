@@ -70,7 +70,7 @@ async fn streams_that_were_appended_to_are_behind_until_they_are_sequenced(kit: 
     let second = filled(&kit, tenant, 3).await;
     let change = Administer {
         tenant,
-        key: WrappedKey { key_id: 1, bytes: vec![1] },
+        key: WrappedKey::new(1, vec![1]),
         record: record(1, 0),
         documents: Vec::new(),
     };

@@ -34,7 +34,7 @@ async fn a_new_stream_has_everything_it_was_made_with(kit: Kit) {
     assert_eq!(kit.create_stream(new.clone()).await, Ok(Accepted::New { sequence: 2 }));
     let head = StreamHead {
         tenant,
-        key: WrappedKey { key_id: 7, bytes: vec![1, 2, 3] },
+        key: WrappedKey::new(7, vec![1, 2, 3]),
         position: 2,
         chain: record(2, 0).chain,
         epoch: 0,

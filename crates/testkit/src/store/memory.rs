@@ -7,13 +7,13 @@ use super::{
 };
 use async_trait::async_trait;
 use bailiwick_ports::{
-    AccountKey, Balance, Clock, SpendQuery, SpendSum, Store, StoreError,
+    AccountKey, Balance, Clock, SpendQuery, SpendSum, Store, StoreError, SubjectKey,
     store::{
         Accepted, Administer, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream,
-        Page, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Page, ReadableQuery, ReadableStream, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
     },
 };
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp, UserId};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
@@ -102,7 +102,7 @@ impl Store for MemoryStore {
     }
 
     async fn head(&self, stream: StreamId) -> Result<Option<StreamHead>, StoreError> {
-        Ok(self.state().stream(stream).ok().map(|stream| stream.head()))
+        Ok(self.state().head_of(stream))
     }
 
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<SealedRecord>, StoreError> {
@@ -158,6 +158,30 @@ impl Store for MemoryStore {
 
     async fn clear_rows(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
         self.write(|state, _| state.clear_rows(stream, limit as usize))
+    }
+
+    async fn subject_key(
+        &self,
+        tenant: TenantId,
+        person: UserId,
+    ) -> Result<Option<(SubjectKey, Timestamp)>, StoreError> {
+        Ok(self.state().subject_key(tenant, person))
+    }
+
+    async fn keep_subject_key(&self, tenant: TenantId, key: SubjectKey) -> Result<SubjectKey, StoreError> {
+        self.write(|state, now| state.keep_subject_key(tenant, key, now))
+    }
+
+    async fn readable_streams(&self, query: ReadableQuery) -> Result<Vec<ReadableStream>, StoreError> {
+        Ok(self.state().readable_streams(&query, self.clock.now()))
+    }
+
+    async fn erase_stream(&self, stream: StreamId, limit: u32) -> Result<bool, StoreError> {
+        self.write(|state, _| state.erase_stream(stream, limit as usize))
+    }
+
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<(), StoreError> {

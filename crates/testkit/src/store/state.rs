@@ -2,14 +2,14 @@
 
 use super::book::Book;
 use bailiwick_ports::{
-    DocumentWrite, StoreError, WrappedKey,
+    DocumentWrite, StoreError, SubjectKey, WrappedKey,
     store::{
         Accepted, Administer, Append, Appended, Document, DocumentKind, Due, Idempotency, InboxEntry, LeaseGrant,
-        MAX_INBOX, NewStream, Page, Ready, Row, RowKind, RowQuery, SNAPSHOT_SPAN, SealedRecord, Snapshot, StoredRow,
-        StreamHead, Submission, Tenant, keeps_snapshot,
+        MAX_INBOX, NewStream, Page, ReadableQuery, ReadableStream, Ready, Row, RowKind, RowQuery, SNAPSHOT_SPAN,
+        SealedRecord, Snapshot, StoredRow, StreamHead, Subjects, Submission, Tenant, keeps_snapshot,
     },
 };
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -22,11 +22,15 @@ pub(super) struct State {
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// Every version, oldest first; never empty.
     pub documents: HashMap<(TenantId, DocumentKind, u128), Vec<Document>>,
+    /// Of people, with when they were made; what was destroyed is zeroes.
+    subjects: Vec<(TenantId, SubjectKey, Timestamp)>,
 }
 
 pub(super) struct Stream {
     tenant: TenantId,
     key: WrappedKey,
+    /// Which of the people's keys is around its own.
+    subject: Option<usize>,
     pub records: Vec<SealedRecord>,
     pub inbox: VecDeque<InboxEntry>,
     inbox_through: u64,
@@ -60,6 +64,7 @@ impl Stream {
         Self {
             tenant,
             key,
+            subject: None,
             records: Vec::new(),
             inbox: VecDeque::new(),
             inbox_through: 0,
@@ -162,7 +167,15 @@ impl State {
         if self.streams.contains_key(&new.stream) || self.rows_conflict(new.stream, &new.rows) {
             return Err(StoreError::Conflict);
         }
-        let mut stream = Stream { records: new.records, ..Stream::empty(new.tenant, new.key) };
+        let subject = match &new.key.subject {
+            Some(key) => Some(self.subject(new.tenant, key.person).filter(|no| self.subjects[*no].1 == **key)),
+            None => None,
+        };
+        if subject == Some(None) {
+            return Err(StoreError::Conflict);
+        }
+        let subject = subject.flatten();
+        let mut stream = Stream { records: new.records, subject, ..Stream::empty(new.tenant, new.key) };
         let sequence = stream.receive(new.stream, new.inputs, now)?;
         self.streams.insert(new.stream, stream);
         self.write_rows(new.stream, new.rows);
@@ -324,6 +337,72 @@ impl State {
         Ok(found.len() == limit)
     }
 
+    /// A person's key that was not destroyed.
+    fn subject(&self, tenant: TenantId, person: UserId) -> Option<usize> {
+        self.subjects.iter().position(|(of, key, _)| *of == tenant && key.person == person && !key.is_destroyed())
+    }
+
+    pub fn subject_key(&self, tenant: TenantId, person: UserId) -> Option<(SubjectKey, Timestamp)> {
+        self.subject(tenant, person).map(|no| (self.subjects[no].1.clone(), self.subjects[no].2))
+    }
+
+    pub fn keep_subject_key(
+        &mut self,
+        tenant: TenantId,
+        key: SubjectKey,
+        now: Timestamp,
+    ) -> Result<SubjectKey, StoreError> {
+        let no = self.subject(tenant, key.person).unwrap_or_else(|| {
+            self.subjects.push((tenant, key, now));
+            self.subjects.len() - 1
+        });
+        Ok(self.subjects[no].1.clone())
+    }
+
+    /// A stream's head, with the person's key as it is now.
+    pub fn head_of(&self, stream: StreamId) -> Option<StreamHead> {
+        let stream = self.streams.get(&stream)?;
+        let mut head = stream.head();
+        head.key.subject = stream.subject.map(|no| Box::new(self.subjects[no].1.clone()));
+        Some(head)
+    }
+
+    pub fn readable_streams(&self, query: &ReadableQuery, now: Timestamp) -> Vec<ReadableStream> {
+        let person = |stream: &Stream| stream.subject.map(|no| self.subjects[no].1.person);
+        let own = |(id, stream): &(&StreamId, &Stream)| {
+            stream.tenant == query.tenant && **id != StreamId::from(query.tenant) && !is_zero(&stream.key.bytes)
+        };
+        let wanted = |(_, stream): &(usize, (&StreamId, &Stream))| match query.of {
+            Subjects::Anybody => true,
+            Subjects::Person(wanted) => person(stream.1) == Some(wanted),
+            Subjects::Nobody => stream.1.subject.is_none(),
+        };
+        let quiet = |found: &ReadableStream| query.quiet_since.is_none_or(|since| found.last < since);
+        let readable = |(at, (id, stream)): (usize, (&StreamId, &Stream))| {
+            Some(ReadableStream {
+                cursor: at as u64 + 1,
+                stream: *id,
+                subject: person(stream),
+                last: stream.records.last()?.time,
+                at_rest: stream.due.is_none_or(|due| due > now) && (stream.holder.is_none() || stream.expires <= now),
+            })
+        };
+        let all = self.streams.iter().enumerate().filter(|(at, one)| *at as u64 >= query.after && own(one));
+        all.filter(wanted).filter_map(readable).filter(quiet).take(query.limit as usize).collect()
+    }
+
+    pub fn erase_stream(&mut self, id: StreamId, limit: usize) -> Result<bool, StoreError> {
+        let stream = self.stream_mut(id)?;
+        stream.key.bytes.fill(0);
+        (stream.due, stream.holder, stream.expires) = (None, None, Timestamp::default());
+        stream.epoch += 1;
+        stream.inbox_through = stream.inbox_last;
+        stream.inbox.clear();
+        stream.snapshots.clear();
+        self.rows.retain(|(kind, _), row| row.stream != id || !matches!(kind, RowKind::Session | RowKind::Approval));
+        self.clear_rows(id, limit)
+    }
+
     fn tenant_of(&self, row: &KeptRow) -> Option<TenantId> {
         self.streams.get(&row.stream).map(|stream| stream.tenant)
     }
@@ -382,6 +461,17 @@ impl State {
                     self.documents.remove(&(change.tenant, kind, id));
                     Ok(())
                 }
+                DocumentWrite::DestroyKey { person, until } => {
+                    let found = self.subject(change.tenant, person).filter(|no| self.subjects[*no].2 <= until);
+                    found.into_iter().for_each(|no| self.subjects[no].1.bytes.fill(0));
+                    Ok(())
+                }
+                DocumentWrite::DestroyStreamKey { stream } => {
+                    let ours = |of: &&mut Stream| of.tenant == change.tenant && stream != id;
+                    let stream = self.streams.get_mut(&stream).filter(ours);
+                    stream.into_iter().for_each(|stream| stream.key.bytes.fill(0));
+                    Ok(())
+                }
             };
             if let Err(error) = written {
                 self.documents = before;
@@ -438,4 +528,8 @@ fn paginate<T>(mut list: Vec<(i64, u128, Option<T>)>, page: &Page) -> Option<(Ve
     }
     found.truncate(page.limit as usize);
     Some((found, more))
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0)
 }
