@@ -81,7 +81,7 @@ impl Fake {
 impl Web for Fake {
     async fn fetch(&self, request: WebRequest) -> Result<WebAnswer, String> {
         let form = request.form.map(|form| form.expose().to_owned()).unwrap_or_default();
-        self.asked.lock().unwrap().push((request.url.clone(), form));
+        self.asked.lock().unwrap().push((request.url.clone(), form.clone()));
         if form.contains("grant_type=refresh_token") {
             let (status, body) = self.renewed.lock().unwrap().clone();
             return match status {
