@@ -122,7 +122,7 @@ impl State {
         let orderer = &received.envelope.orderer;
         match &received.envelope.input {
             Input::Message { messages } => {
-                self.remember_said(orderer, messages);
+                self.take_words(orderer, messages);
                 for message in messages {
                     let (item, content) = (message.item, message.content.clone());
                     self.queue.push(Queued { orderer: orderer.clone(), item, content, shown: false });

@@ -54,18 +54,23 @@ impl State {
         self.given_files().find(|given| given.file == file).map(|given| given.label.clone())
     }
 
-    /// What an action that is let through leaves behind in the environment. Whatever becomes of it, it may have.
+    /// What an action that is let through leaves behind in the environment. Whatever becomes of it, it may have; and what
+    /// reads there meanwhile may read it.
     pub(super) fn label_intent(&mut self, action: &Action) {
-        if let Action::CommandRun(_)
-        | Action::CommandWrite { .. }
-        | Action::FileWrite { .. }
-        | Action::FileEdit { .. } = action
-        {
-            self.environment_label.join(&self.label);
+        match action {
+            Action::CommandRun(_)
+            | Action::CommandWrite { .. }
+            | Action::FileWrite { .. }
+            | Action::FileEdit { .. } => self.environment_label.join(&self.label),
+            Action::FileAdd { file, .. } => {
+                let given = self.label_of_file(*file);
+                given.iter().for_each(|given| self.environment_label.join(given));
+            }
+            _ => {}
         }
     }
 
-    /// A file is in the environment now, or may be.
+    /// A file will be in the environment when it starts.
     pub(super) fn label_given(&mut self, label: &Label) {
         self.environment_label.join(label);
     }
@@ -113,8 +118,12 @@ impl State {
         changes.push(Change::SessionUpdated(Box::new(self.view())));
     }
 
-    /// Remembers where a person's own messages point to. What a program relays are not a person's words.
-    pub(super) fn remember_said(&mut self, orderer: &Principal, messages: &[UserMessage]) {
+    /// Remembers where a person's own messages point to. What a program relays are not a person's words, and what another
+    /// agent says may be anybody's.
+    pub(super) fn take_words(&mut self, orderer: &Principal, messages: &[UserMessage]) {
+        if matches!(orderer, Principal::Agent { .. }) {
+            self.label.join(&Label::foreign());
+        }
         if !matches!(orderer, Principal::User { .. } | Principal::Operator) {
             return;
         }
