@@ -116,7 +116,12 @@ fn answer(id: ActionId, request: &ModelRequest, choices: &mut Choices) -> ModelA
         push(EntryBody::Reasoning { summary: vec!["thinking".into()] });
     }
     let phase = if calls == 0 { Phase::FinalAnswer } else { Phase::Commentary };
-    push(EntryBody::Assistant { text: format!("after {steps} results"), phase: Some(phase) });
+    let text = match request.text.schema {
+        // It reads for an extraction, and gives values or does not.
+        Some(_) if choices.below(3) > 0 => r#"{"high": true}"#.to_owned(),
+        _ => format!("after {steps} results"),
+    };
+    push(EntryBody::Assistant { text, phase: Some(phase) });
     for index in 0..calls {
         let (name, arguments) = tool_call(steps, index, choices);
         push(EntryBody::ToolCall { call_id: format!("call_{index}_{id}"), name: name.into(), arguments });
@@ -134,7 +139,7 @@ fn answer(id: ActionId, request: &ModelRequest, choices: &mut Choices) -> ModelA
 
 fn tool_call(steps: usize, index: u8, choices: &mut Choices) -> (&'static str, String) {
     let number = choices.below(3);
-    match choices.below(10) {
+    match choices.below(11) {
         // The same command may be asked for again, also while its outcome is unknown.
         0..=3 => ("run_command", format!(r#"{{"command":"effect {number}"}}"#)),
         4 => ("run_command", format!(r#"{{"command":"effect {steps} {index}"}}"#)),
@@ -142,6 +147,10 @@ fn tool_call(steps: usize, index: u8, choices: &mut Choices) -> (&'static str, S
         6 => ("read_file", format!(r#"{{"path":"f{number}"}}"#)),
         7 => ("ask_application", format!(r#"{{"n":{number}}}"#)),
         8 => ("edit_file", format!(r#"{{"path":"f{number}","old_text":"1","new_text":"2"}}"#)),
+        9 => {
+            let schema = r#"{"type":"object","properties":{"high":{"type":"boolean"}}}"#;
+            ("extract_values", format!(r#"{{"path":"f{number}","question":"Is it high?","schema":{schema}}}"#))
+        }
         _ => ("run_command", r#"{"comand":"misspelt"}"#.into()),
     }
 }
