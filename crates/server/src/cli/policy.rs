@@ -119,6 +119,9 @@ pub struct Described {
     /// As if it held data that only this group may see; may be given again
     #[arg(long = "group", value_name = "NAME")]
     pub groups: Vec<String>,
+    /// What the person who ordered it has written: the addresses, hosts and URLs in it count as the person's words
+    #[arg(long, value_name = "TEXT")]
+    pub said: Option<String>,
     /// As if somebody had agreed to it
     #[arg(long)]
     pub approved: bool,

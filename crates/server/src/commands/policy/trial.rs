@@ -39,6 +39,7 @@ async fn body(client: &Client, action: Described) -> Outcome<Map<String, Value>>
     }
     body.extend(action.person.map(|person| ("person_id".to_owned(), json!(person))));
     body.insert("label".into(), json!({"untrusted": action.untrusted, "groups": action.groups}));
+    body.extend(action.said.map(|said| ("said".to_owned(), json!(said))));
     body.insert("approved".into(), json!(action.approved));
     Ok(body)
 }
