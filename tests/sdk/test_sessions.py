@@ -231,13 +231,10 @@ def test_lists_come_in_pages_in_both_orders(sessions):
 
 
 def test_what_is_not_built_answers_501_and_names_itself(client, sessions):
-    with pytest.raises(openai.APIStatusError) as vaults:
-        client.beta.agents.vaults.list() if hasattr(client.beta.agents, "vaults") else client.vaults.list()
-    assert vaults.value.status_code == 501
-    assert vaults.value.response.headers["x-should-retry"] == "false"
-    with pytest.raises(openai.APIStatusError) as field:
-        sessions.create(agent={"model": "main"}, environment=NONE, input="greet", vault_ids=["vault_1"])
-    assert (field.value.status_code, field.value.param) == (501, "vault_ids")
+    with pytest.raises(openai.APIStatusError) as skills:
+        client.skills.list()
+    assert skills.value.status_code == 501
+    assert skills.value.response.headers["x-should-retry"] == "false"
 
 
 def test_errors_have_the_shape_that_the_sdk_reads(server, sessions):

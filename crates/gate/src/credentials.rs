@@ -108,7 +108,9 @@ fn both(one: Verdict, other: Verdict) -> Verdict {
         (denied @ Verdict::Deny { .. }, _) | (_, denied @ Verdict::Deny { .. }) => denied,
         (
             Verdict::Ask { rule, reason, approver: Approver::Second { role, team } },
-            Verdict::Ask { rule: other_rule, approver: Approver::Second { role: other_role, team: other_team }, .. },
+            Verdict::Ask {
+                rule: other_rule, approver: Approver::Second { role: other_role, team: other_team }, ..
+            },
         ) if (role, team) != (other_role, other_team) => Verdict::Deny {
             reason: format!("{reason}; the rules `{rule}` and `{other_rule}` ask different people for the same action"),
             rule,

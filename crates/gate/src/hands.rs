@@ -68,6 +68,11 @@ impl Live {
         (Self { emit: Arc::new(emit), stop }, Stopper(Arc::new(sender)))
     }
 
+    /// The same wish to stop, and another way out for what is said.
+    pub(crate) fn through(&self, emit: impl Fn(Delta) + Send + Sync + 'static) -> Self {
+        Self { emit: Arc::new(emit), stop: self.stop.clone() }
+    }
+
     /// One that nobody watches and nobody stops.
     pub fn unwatched() -> Self {
         Self::new(|_| ()).0

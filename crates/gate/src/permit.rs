@@ -4,9 +4,10 @@
 //! that consumes it and gives a [`Settled`], and only the gate takes a `Settled` into the stream. None of the three can
 //! be cloned or built elsewhere. One that is dropped on the way settles itself, so that no action is ever forgotten.
 
-use bailiwick_core::{Action, EnvironmentFacts, EnvironmentSpec, Limits, ModelRequest, Outcome};
+use crate::redaction::Redaction;
+use bailiwick_core::{Action, EnvironmentFacts, EnvironmentSpec, Limits, Lost, ModelRequest, Outcome};
 use bailiwick_ports::Clock;
-use bailiwick_types::{ActionId, Principal, SessionId, TenantId, Timestamp, TurnId};
+use bailiwick_types::{ActionId, CredentialId, Principal, Secret, SessionId, TenantId, Timestamp, TurnId};
 use std::{fmt, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -41,6 +42,10 @@ pub(crate) struct Grant {
     pub(crate) mode: Mode,
     pub(crate) not_after: Timestamp,
     pub(crate) scope: Arc<Scope>,
+    /// The secrets that it may use.
+    pub(crate) credentials: Vec<CredentialId>,
+    /// Those that were revealed to its hand.
+    pub(crate) revealed: Vec<Secret>,
     /// Where whatever is dropped unsettled reports. As many messages as there are permits, so it is bounded by the
     /// number of actions in flight.
     pub(crate) dropped: UnboundedSender<Settled>,
@@ -58,6 +63,8 @@ pub struct Opened(Option<Grant>);
 pub struct Settled {
     id: ActionId,
     outcome: Outcome,
+    /// Attempts of a model call that broke after they were sent, where its hand knows of all of them.
+    lost: Option<Lost>,
 }
 
 impl Permit {
@@ -84,7 +91,7 @@ impl Permit {
         let grant = self.0.take().expect("a permit holds its grant");
         if clock.now() > grant.not_after {
             let reason = "its permit was opened too late".to_owned();
-            return Err(Settled { id: grant.id, outcome: Outcome::NotSent { reason } });
+            return Err(Settled { id: grant.id, outcome: Outcome::NotSent { reason }, lost: None });
         }
         Ok(Opened(Some(grant)))
     }
@@ -93,7 +100,7 @@ impl Permit {
     pub fn refuse(mut self, reason: impl Into<String>) -> Settled {
         // INVARIANT: as in `open`.
         let grant = self.0.take().expect("a permit holds its grant");
-        Settled { id: grant.id, outcome: Outcome::NotSent { reason: reason.into() } }
+        Settled { id: grant.id, outcome: Outcome::NotSent { reason: reason.into() }, lost: None }
     }
 
     fn grant(&self) -> &Grant {
@@ -106,7 +113,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(grant) = self.0.take() {
             let reason = "its permit was dropped before it was opened".to_owned();
-            let _ = grant.dropped.send(Settled { id: grant.id, outcome: Outcome::NotSent { reason } });
+            let _ = grant.dropped.send(Settled { id: grant.id, outcome: Outcome::NotSent { reason }, lost: None });
         }
     }
 }
@@ -134,16 +141,26 @@ impl Opened {
         &self.grant().scope
     }
 
-    /// Says what became of it.
-    pub fn settle(mut self, outcome: Outcome) -> Settled {
-        // INVARIANT: the grant is there until `settle` or `drop` takes it, and both end its life.
-        let grant = self.0.take().expect("an opened permit holds its grant");
-        Settled { id: grant.id, outcome }
+    /// Says what became of it. Secrets that were revealed for it are taken out of the outcome.
+    pub fn settle(self, outcome: Outcome) -> Settled {
+        self.settle_after(outcome, None)
     }
 
-    fn grant(&self) -> &Grant {
+    /// The same of a model call of which every attempt that broke after it was sent is known.
+    pub fn settle_after(mut self, outcome: Outcome, lost: Option<Lost>) -> Settled {
+        // INVARIANT: the grant is there until `settle` or `drop` takes it, and both end its life.
+        let grant = self.0.take().expect("an opened permit holds its grant");
+        Settled { id: grant.id, outcome: Redaction::new(&grant.revealed).outcome(outcome), lost }
+    }
+
+    pub(crate) fn grant(&self) -> &Grant {
         // INVARIANT: as in `settle`.
         self.0.as_ref().expect("an opened permit holds its grant")
+    }
+
+    pub(crate) fn grant_mut(&mut self) -> &mut Grant {
+        // INVARIANT: as in `settle`.
+        self.0.as_mut().expect("an opened permit holds its grant")
     }
 }
 
@@ -151,7 +168,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         if let Some(grant) = self.0.take() {
             let reason = "whoever performed it vanished before saying what became of it".to_owned();
-            let _ = grant.dropped.send(Settled { id: grant.id, outcome: Outcome::Unknown { reason } });
+            let _ = grant.dropped.send(Settled { id: grant.id, outcome: Outcome::Unknown { reason }, lost: None });
         }
     }
 }
@@ -165,8 +182,8 @@ impl Settled {
         &self.outcome
     }
 
-    pub(crate) fn into_parts(self) -> (ActionId, Outcome) {
-        (self.id, self.outcome)
+    pub(crate) fn into_parts(self) -> (ActionId, Outcome, Option<Lost>) {
+        (self.id, self.outcome, self.lost)
     }
 }
 

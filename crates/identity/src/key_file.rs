@@ -62,31 +62,77 @@ impl FileKek {
         }
     }
 
+    pub(crate) fn of_keys(keys: BTreeMap<u32, Sealer>, newest: u32) -> Self {
+        Self { keys, newest }
+    }
+
+    pub(crate) fn newest(&self) -> u32 {
+        self.newest
+    }
+
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Adds a fresh key, which wraps from now on.
+    pub(crate) fn add_key(path: &Path, random: &dyn Random) -> Result<(), KeyFileError> {
+        let next = Self::open(path)?.newest + 1;
+        let mut text = read(path)?;
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        add_line(&mut text, next, random);
+        replace(path, &text, random).map_err(|source| KeyFileError::Io { path: path.into(), source })
+    }
+
+    /// Writes the file with its newest key alone.
+    pub(crate) fn keep_newest(path: &Path, random: &dyn Random) -> Result<(), KeyFileError> {
+        let newest = Self::open(path)?.newest;
+        let text = read(path)?;
+        let mut kept = Zeroizing::new(String::with_capacity(text.len()));
+        for line in text.lines() {
+            let mut words = line.split_ascii_whitespace();
+            let other = words.next() == Some("key") && words.next().and_then(|id| id.parse().ok()) != Some(newest);
+            if !other {
+                kept.push_str(line);
+                kept.push('\n');
+            }
+        }
+        replace(path, &kept, random).map_err(|source| KeyFileError::Io { path: path.into(), source })
+    }
+
     /// Reads the file, which must be there.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let io_error = |source| KeyFileError::Io { path: path.into(), source };
-        // The checks are made on the open file, so that nobody can put another in its place between them.
-        #[allow(clippy::disallowed_methods, reason = "the one place where the key file is read")]
-        let file = File::open(path).map_err(io_error)?;
-        let facts = file.metadata().map_err(io_error)?;
-        let mode = facts.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::Exposed { path: path.into(), mode });
-        }
-        let user = rustix::process::geteuid().as_raw();
-        if facts.uid() != user && facts.uid() != 0 {
-            return Err(KeyFileError::ForeignOwner { path: path.into(), owner: facts.uid(), user });
-        }
-        let mut text = Zeroizing::new(String::with_capacity(4096));
-        let read = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(io_error)?;
-        if read as u64 > MAX_BYTES {
-            return Err(KeyFileError::Damaged { path: path.into(), line: 1, reason: "it is larger than 64 KiB" });
-        }
+        let text = read(path)?;
         let keys = parse(&text).map_err(|(line, reason)| KeyFileError::Damaged { path: path.into(), line, reason })?;
         // INVARIANT: `parse` gives at least one key.
         let newest = *keys.keys().next_back().expect("a key file has a key");
         Ok(Self { keys, newest })
     }
+}
+
+/// The text of a file that nobody else may read.
+fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let io_error = |source| KeyFileError::Io { path: path.into(), source };
+    // The checks are made on the open file, so that nobody can put another in its place between them.
+    #[allow(clippy::disallowed_methods, reason = "the one place where the key file is read")]
+    let file = File::open(path).map_err(io_error)?;
+    let facts = file.metadata().map_err(io_error)?;
+    let mode = facts.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path: path.into(), mode });
+    }
+    let user = rustix::process::geteuid().as_raw();
+    if facts.uid() != user && facts.uid() != 0 {
+        return Err(KeyFileError::ForeignOwner { path: path.into(), owner: facts.uid(), user });
+    }
+    let mut text = Zeroizing::new(String::with_capacity(4096));
+    let read = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(io_error)?;
+    if read as u64 > MAX_BYTES {
+        return Err(KeyFileError::Damaged { path: path.into(), line: 1, reason: "it is larger than 64 KiB" });
+    }
+    Ok(text)
 }
 
 impl KeyEncryption for FileKek {
@@ -116,17 +162,37 @@ impl KeyEncryption for FileKek {
 /// Makes the file whole or not at all, and never over one that is there.
 #[allow(clippy::disallowed_methods, reason = "the one place where the key file is written")]
 fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
-    let mut key = Zeroizing::new([0; KEY_LEN]);
-    random.fill(key.as_mut());
     let mut text = Zeroizing::new(String::with_capacity(512));
     text.push_str(HEADER);
     text.push_str(
         "\n# Keep this file secret, and keep a copy apart from the backups of the data: nothing opens without it.\n",
     );
-    // INVARIANT: writing to a string cannot fail.
-    writeln!(text, "key 1 {} {}", *Zeroizing::new(hex::encode(key.as_ref())), check(&key))
-        .expect("a string takes text");
+    add_line(&mut text, 1, random);
+    drafted(path, &text, random, |draft| {
+        // A link, unlike a rename, never replaces: whoever comes second keeps the first one's key.
+        let linked = match fs::hard_link(draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        };
+        let removed = fs::remove_file(draft);
+        linked.and(removed)
+    })
+}
 
+/// Puts another text in the place of the file's, whole or not at all.
+#[allow(clippy::disallowed_methods, reason = "the one place where the key file is written")]
+fn replace(path: &Path, text: &str, random: &dyn Random) -> io::Result<()> {
+    drafted(path, text, random, |draft| fs::rename(draft, path))
+}
+
+/// Writes a draft beside the file, lets `place` put it in its place, and waits until all of that is on disk.
+#[allow(clippy::disallowed_methods, reason = "the one place where the key file is written")]
+fn drafted(
+    path: &Path,
+    text: &str,
+    random: &dyn Random,
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -138,17 +204,22 @@ fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // A link, unlike a rename, never replaces: whoever comes second keeps the first one's key.
-        match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        }
+        file.sync_all()
     })();
-    let removed = fs::remove_file(&draft);
-    written?;
-    removed?;
+    if let Err(error) = written.and_then(|()| place(&draft)) {
+        let _ = fs::remove_file(&draft);
+        return Err(error);
+    }
     File::open(folder)?.sync_all()
+}
+
+/// Adds a fresh key under this id.
+fn add_line(text: &mut String, id: u32, random: &dyn Random) {
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    random.fill(key.as_mut());
+    let digits = Zeroizing::new(hex::encode(key.as_ref()));
+    // INVARIANT: writing to a string cannot fail.
+    writeln!(text, "key {id} {} {}", *digits, check(&key)).expect("a string takes text");
 }
 
 /// The keys of a file's text, or the line at which it is wrong.

@@ -45,7 +45,10 @@ impl Models {
             options.check(name)?;
             let provider = provider(name, options, &mut clients, &clock, &random)?;
             let need = need(name, options)?;
-            published.insert(name.clone(), Published { card: options.card(name), paid_attempts: options.paid_attempts(), need, provider });
+            published.insert(
+                name.clone(),
+                Published { card: options.card(name), paid_attempts: options.paid_attempts(), need, provider },
+            );
         }
         Ok(Self { published, clock, vault: None })
     }

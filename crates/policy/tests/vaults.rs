@@ -58,7 +58,8 @@ fn a_shared_secret_needs_a_rule_and_the_denial_says_so() {
     let Verdict::Deny { rule, reason, .. } = shared.under(STARTER) else { panic!("no rule permits it") };
     assert_eq!(rule, "policy.default");
     assert!(reason.contains("`vault.use`"), "{reason}");
-    let permit = format!("@id(\"ours\") permit (principal, action == Action::\"vault.use\", resource in Vault::\"{VAULT}\");");
+    let permit =
+        format!("@id(\"ours\") permit (principal, action == Action::\"vault.use\", resource in Vault::\"{VAULT}\");");
     assert_eq!(under(&shared.under(&permit)), ("allow", "ours"));
 }
 
@@ -95,5 +96,8 @@ fn whether_the_action_may_be_done_is_another_question_than_whether_it_may_use_th
     let only_calls = "@id(\"calls\") permit (principal, action == Action::\"model.call\", resource);";
     assert_eq!(under(&of(model()).under(only_calls)), ("allow", "calls"));
     assert_eq!(under(&using(VaultOwner::Shared).under(only_calls)), ("deny", "policy.default"));
-    assert!(Rules::compile("permit (principal, action == Action::\"vault.use\", resource) when { resource.secret };").is_err());
+    assert!(
+        Rules::compile("permit (principal, action == Action::\"vault.use\", resource) when { resource.secret };")
+            .is_err()
+    );
 }

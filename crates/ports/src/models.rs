@@ -39,8 +39,28 @@ pub enum Residency {
     Outside,
 }
 
+/// A secret that something needs: which, and where it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialNeed {
+    /// As it is called in its vault.
+    pub name: String,
+    /// In lower case, without port.
+    pub host: String,
+}
+
 /// The models of the configuration.
 pub trait ModelCards: Send + Sync {
+    /// The secret that a call of this model is made with, where that is one of a vault.
+    fn credential(&self, _name: &str) -> Option<CredentialNeed> {
+        None
+    }
+
+    /// How many attempts of one call may be paid for: the first, and those that may follow one that broke after it was
+    /// sent. What a call may cost at most covers all of them.
+    fn paid_attempts(&self, _name: &str) -> u32 {
+        1
+    }
+
     fn card(&self, name: &str) -> Option<ModelCard>;
     fn cards(&self) -> Vec<ModelCard>;
 }

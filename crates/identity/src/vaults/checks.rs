@@ -77,7 +77,10 @@ pub(super) fn auth(auth: &Auth) -> Checked {
 fn refresh(refresh: &OauthRefresh) -> Checked {
     let fine = |text: &str| !text.is_empty() && text.len() <= MAX_WORD && !text.chars().any(char::is_control);
     if !fine(&refresh.client_id) {
-        return invalid("auth.refresh.client_id", format!("must have 1 to {MAX_WORD} bytes without control characters"));
+        return invalid(
+            "auth.refresh.client_id",
+            format!("must have 1 to {MAX_WORD} bytes without control characters"),
+        );
     }
     for (field, text) in [("auth.refresh.scope", &refresh.scope), ("auth.refresh.resource", &refresh.resource)] {
         if text.as_ref().is_some_and(|text| !fine(text)) {
@@ -99,7 +102,10 @@ fn variable(name: &str) -> Checked {
     }
     let upper = name.to_ascii_uppercase();
     if RESERVED.contains(&upper.as_str()) || RESERVED_STARTS.iter().any(|start| upper.starts_with(start)) {
-        return invalid("auth.secret_name", format!("`{name}` is reserved for the sandbox itself: choose another name"));
+        return invalid(
+            "auth.secret_name",
+            format!("`{name}` is reserved for the sandbox itself: choose another name"),
+        );
     }
     Ok(())
 }
@@ -126,9 +132,10 @@ pub(super) fn secrets(auth: &Auth, secrets: &Secrets) -> Checked {
         Auth::McpOauth(McpOauth { refresh, .. }) => refresh.as_ref(),
         _ => None,
     };
-    for (field, given) in
-        [("auth.refresh.refresh_token", refresh_token), ("auth.refresh.token_endpoint_auth.client_secret", client_secret)]
-    {
+    for (field, given) in [
+        ("auth.refresh.refresh_token", refresh_token),
+        ("auth.refresh.token_endpoint_auth.client_secret", client_secret),
+    ] {
         match (refresh, given) {
             (None, Some(_)) => return invalid(field, "there is no `refresh` that it could belong to"),
             (_, Some(given)) => secret(field, given, false)?,

@@ -11,9 +11,7 @@ use bailiwick_ports::{
     Change, DocumentWrite, VaultDesk,
     people::Author,
     store::{Document, DocumentKind},
-    vault::{
-        Credential, CredentialPatch, NewCredential, NewVault, Secrets, Vault, VaultError, VaultOwner, VaultPatch,
-    },
+    vault::{Credential, CredentialPatch, NewCredential, NewVault, Secrets, Vault, VaultError, VaultOwner, VaultPatch},
 };
 use bailiwick_types::{CredentialId, TenantId, VaultId};
 use serde::Serialize;
@@ -135,8 +133,10 @@ impl VaultDesk for Strongroom {
         let tenant = author.tenant;
         let (all, owned) = self.read(tenant, |shelf| (shelf.vault_count(), shelf.owned_by(owner)));
         if all >= MAX_VAULTS || owned >= MAX_OWNED {
-            let text = format!("there are {owned} vaults of this owner and {all} in all; at most {MAX_OWNED} and \
-                                {MAX_VAULTS} are kept: delete one first");
+            let text = format!(
+                "there are {owned} vaults of this owner and {all} in all; at most {MAX_OWNED} and \
+                                {MAX_VAULTS} are kept: delete one first"
+            );
             return Err(VaultError::TooMany(text));
         }
         let now = self.clock.now();
@@ -210,12 +210,13 @@ impl VaultDesk for Strongroom {
         checks::metadata(&metadata)?;
         checks::auth(&auth)?;
         checks::secrets(&auth, &secrets)?;
-        let (all, inside, taken) = self.read(tenant, |shelf| {
-            (shelf.credential_count(), shelf.inside(vault).count(), shelf.named(vault, &name))
-        });
+        let (all, inside, taken) = self
+            .read(tenant, |shelf| (shelf.credential_count(), shelf.inside(vault).count(), shelf.named(vault, &name)));
         if all >= MAX_CREDENTIALS || inside >= MAX_INSIDE {
-            let text = format!("there are {inside} credentials in this vault and {all} in all; at most {MAX_INSIDE} and \
-                                {MAX_CREDENTIALS} are kept: delete one first");
+            let text = format!(
+                "there are {inside} credentials in this vault and {all} in all; at most {MAX_INSIDE} and \
+                                {MAX_CREDENTIALS} are kept: delete one first"
+            );
             return Err(VaultError::TooMany(text));
         }
         if let Some(taken) = taken {
