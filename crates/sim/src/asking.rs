@@ -1,10 +1,13 @@
 //! The real policy, and over it rules that ask: in some seeds a person has a say before files are written and commands
-//! are run.
+//! are run, and in some of these they let their answer stand, and take that back.
 
-use bailiwick_core::{Action, Approver};
+use bailiwick_core::{Action, Approver, Grant, GrantReach, Shape, Standing, What};
 use bailiwick_policy::AllowList;
 use bailiwick_ports::{Policy, PolicyRequest, Verdict};
-use bailiwick_types::{Role, TenantId};
+use bailiwick_types::{AgentId, GrantId, KeyId, Millis, Principal, Role, SessionId, TenantId, Timestamp};
+
+/// The rule that asks.
+const RULE: &str = "somebody-looks";
 
 pub struct Asking {
     pub seed: u64,
@@ -37,9 +40,32 @@ impl Policy for Asking {
         let verdict = AllowList.decide(request);
         match self.approver(request.action) {
             Some(approver) if self.asks() && !request.approved && matches!(verdict, Verdict::Allow { .. }) => {
-                Verdict::Ask { rule: "somebody-looks".into(), reason: "it leaves a mark".into(), approver }
+                Verdict::Ask { rule: RULE.into(), reason: "it leaves a mark".into(), approver }
             }
             _ => verdict,
         }
+    }
+}
+
+/// In every second seed that asks, the operator lets commands be run without asking again.
+pub fn stands(seed: u64) -> bool {
+    seed % 6 == 4
+}
+
+/// The standing answer of a seed: every command of the session, for a day.
+pub fn standing(session: SessionId, agent: AgentId, key: KeyId, at: Timestamp) -> Grant {
+    let shape = Shape::Tool { operation: "command.run".into(), name: None };
+    let orderer = Principal::Service { key };
+    let (reach, rule) = (GrantReach::Session { id: session }, RULE.into());
+    let standing = Standing { shape, reach, agent, orderer, rule, label: Default::default() };
+    Grant {
+        id: GrantId::new(at, [3; 10]),
+        what: What::Standing(standing),
+        by: Principal::Operator,
+        since: at,
+        until: at + Millis::from_secs(24 * 3600),
+        reason: None,
+        question: None,
+        revoked: None,
     }
 }

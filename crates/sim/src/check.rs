@@ -4,7 +4,7 @@ use crate::{money, world::World};
 use bailiwick_core::{
     Action, Answered, Class, Outcome,
     item::{Change, Item, SessionStatus, SessionView, TurnView},
-    record::{Body, Ruling},
+    record::{Body, Record, Ruling},
     session::{RowBody, rows},
     tree,
 };
@@ -39,6 +39,7 @@ pub async fn check(
             Ok(more) if more.is_empty() => break,
             Ok(more) => {
                 for one in more {
+                    stood(&one.record, world, &mut wrong);
                     bodies.push(one.record.body);
                     changes.extend(one.changes);
                 }
@@ -73,6 +74,17 @@ fn chain(records: &[SealedRecord], wrong: &mut Vec<Violation>) {
     }
 }
 
+/// Nothing is done on an answer that stood after it was taken back.
+fn stood(record: &Record, world: &World, wrong: &mut Vec<Violation>) {
+    let Body::ActionDecided(decided) = &record.body else { return };
+    let Some(Answered::Under { grant, .. }) = &decided.answered else { return };
+    let mut world = world.lock();
+    world.stood += 1;
+    if world.revoked.is_some_and(|revoked| record.time > revoked) {
+        wrong.push(format!("{} was done under {grant}, which was revoked", decided.action));
+    }
+}
+
 /// Each action: at most one intent, at most one outcome, an effect only with an intent, at most one effect unless its
 /// class allows more, and exactly one where the outcome says confirmed.
 fn actions(bodies: &[Body], world: &World, wrong: &mut Vec<Violation>) {
@@ -91,6 +103,7 @@ fn actions(bodies: &[Body], world: &World, wrong: &mut Vec<Violation>) {
                 }
                 let by = match &decided.answered {
                     Some(Answered::By(answer)) if answer.approve => Some(&answer.by),
+                    Some(Answered::Under { by, .. }) => Some(by),
                     _ => None,
                 };
                 if allowed && asked.contains(&decided.action) && by.is_none() {

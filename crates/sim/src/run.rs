@@ -1,7 +1,7 @@
 //! One run: a session from its first message to its last answer, through as many lives of the process as it takes.
 
 use crate::{
-    asking::Asking,
+    asking::{Asking, standing, stands},
     check::{Violation, check},
     hands::{SimCards, SimExecutor, SimModel},
     money,
@@ -14,12 +14,13 @@ use crate::{
 use bailiwick_core::{
     AgentConfig, Approver, Content, EnvironmentSpec, FunctionTool, Limits, Remit,
     environment::{Hosted, HostedFile, Size},
+    grant::Revocation,
     item::{RequiredAction, SessionView},
     model::{Reasoning, TextOptions},
     record::{Input, InputEnvelope, Resolution, SessionCreated, UserMessage},
 };
 use bailiwick_engine::{Handle, Options, Submitted};
-use bailiwick_gate::{Archive, Gate, NewSession, ORPHAN_AGE};
+use bailiwick_gate::{Administrator, Archive, Gate, GrantError, NewSession, ORPHAN_AGE};
 use bailiwick_ports::{
     BoxFuture, Clock, Fronted, Keys, Objects, Random, Store, Tasks,
     store::{Document, DocumentKind, Idempotency, Page, RowKind, RowQuery, StreamHead, Tenant},
@@ -29,7 +30,7 @@ use bailiwick_testkit::{
     store::{MemoryObjects, MemoryStore},
 };
 use bailiwick_types::{
-    AgentId, ArtifactId, EnvironmentId, FileId, ItemId, KeyId, Millis, NodeId, Principal, SessionId, TenantId,
+    AgentId, ArtifactId, EnvironmentId, FileId, GrantId, ItemId, KeyId, Millis, NodeId, Principal, SessionId, TenantId,
     Timestamp,
 };
 use std::{
@@ -68,6 +69,8 @@ pub struct Outcome {
     pub records: u64,
     /// Actions that did not fit a limit.
     pub refused: u64,
+    /// Actions that nobody was asked about because an answer stood.
+    pub stood: u64,
     /// Records that were read, in all lives.
     pub records_read: u64,
     /// The stream's hash chain at its end: equal chains are equal histories.
@@ -98,6 +101,8 @@ struct Sim {
     deletes: bool,
     /// Idempotency keys of everything that was acknowledged: it is not said again.
     said: BTreeSet<String>,
+    /// The answer that stands.
+    grant: Option<GrantId>,
 }
 
 /// Runs a plan to its end.
@@ -126,6 +131,7 @@ pub fn run(plan: &Plan) -> Outcome {
         deleted: false,
         deletes: plan.deletes,
         said: BTreeSet::new(),
+        grant: None,
     };
     sim.prepare();
     let mut deaths = plan.deaths.iter().copied();
@@ -153,8 +159,11 @@ pub fn run(plan: &Plan) -> Outcome {
         violations.extend(sim.try_snapshots());
     }
     let (records, chain) = head.map_or((0, [0; 32]), |head| (head.position, head.chain));
-    let refused = sim.world.lock().refused;
-    Outcome { violations, steps, records, refused, records_read, chain }
+    let (refused, stood) = {
+        let world = sim.world.lock();
+        (world.refused, world.stood)
+    };
+    Outcome { violations, steps, records, refused, stood, records_read, chain }
 }
 
 impl Sim {
@@ -236,6 +245,9 @@ impl Sim {
             if self.deleted {
                 return self.wait_out();
             }
+            if self.grants(handle, view.as_ref()).is_none() {
+                return false;
+            }
             let next = match &view {
                 None => Some(self.message(0)),
                 Some(view) => match self.answer(view) {
@@ -273,6 +285,58 @@ impl Sim {
         }
         self.world.complain("the session never came to rest".into());
         true
+    }
+
+    /// Once commands are asked about, in some seeds before, the operator lets them be, and takes that back when the last
+    /// message was sent.
+    /// `None` when the process died over it.
+    fn grants(&mut self, handle: &Handle, view: Option<&SessionView>) -> Option<()> {
+        let asked = |required: &RequiredAction| match required {
+            RequiredAction::Approval(asked) => matches!(asked.question.approver, Approver::Second { .. }),
+            _ => false,
+        };
+        let early = self.seed.is_multiple_of(4);
+        let is_asked = view.is_some_and(|view| early || view.required_actions.iter().any(asked));
+        let late = self.sent.len() as u64 + 1 > self.messages;
+        let revoked = self.world.lock().revoked.is_some();
+        if !stands(self.seed) || revoked || (self.grant.is_none() && !is_asked) || (self.grant.is_some() && !late) {
+            return Some(());
+        }
+        let at = self.runtime.now();
+        let (tenant, session, grant, handle) = (self.tenant, self.session, self.grant, handle.clone());
+        let store: Arc<dyn Store> =
+            Arc::new(Fronted::new(Arc::new(self.memory.clone()), CrashPoints(self.world.clone())));
+        let administrator = Administrator::new(store, Arc::clone(&self.keys), Arc::new(self.runtime.clone()));
+        let done: Arc<Mutex<Option<Result<GrantId, GrantError>>>> = Arc::default();
+        let slot = Arc::clone(&done);
+        let work = async move {
+            let grants = handle.gate().grants();
+            let done = match grant {
+                None => {
+                    let grant = standing(session, AgentId::from_u128(1), KeyId::from_u128(1), START);
+                    grants.give(&administrator, tenant, grant).await
+                }
+                Some(id) => {
+                    let revocation = Revocation { by: Principal::Operator, at, reason: None };
+                    grants.revoke(&administrator, tenant, id, revocation).await
+                }
+            };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(done.map(|grant| grant.id));
+        };
+        self.runtime.start(Box::pin(work));
+        let heard = || done.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let world = self.world.clone();
+        let horizon = self.runtime.now() + LIFE;
+        self.runtime.run(horizon, || heard() || world.is_dead());
+        match (done.lock().unwrap_or_else(PoisonError::into_inner).take()?, grant) {
+            (Ok(id), None) => self.grant = Some(id),
+            // It was revoked in an earlier life that did not hear of it.
+            (Ok(_) | Err(GrantError::Ended), Some(_)) => {
+                self.world.lock().revoked = Some(self.runtime.now());
+            }
+            (Err(error), _) => self.world.complain(format!("a grant went wrong: {error}")),
+        }
+        Some(())
     }
 
     /// Some messages come while a turn is running, to steer it.
@@ -522,7 +586,13 @@ fn created(laid_in: FileId, seed: u64) -> SessionCreated {
         id: EnvironmentId::from_u128(1),
         size: Size::Small,
         env: BTreeMap::new(),
-        files: vec![HostedFile { file: laid_in, path: "/workspace/in".into(), size_bytes: 4, inline: true }],
+        files: vec![HostedFile {
+            file: laid_in,
+            path: "/workspace/in".into(),
+            size_bytes: 4,
+            inline: true,
+            label: Default::default(),
+        }],
         setup_commands: Vec::new(),
     };
     SessionCreated {
@@ -533,5 +603,6 @@ fn created(laid_in: FileId, seed: u64) -> SessionCreated {
         spend_limit: money::session_limit(seed),
         auto_review: false,
         label: Default::default(),
+        vaults: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! What lies outside the process and outlives it: the sandbox with its processes and files, the crash points, and the
 //! ledger of everything that really happened.
 
-use bailiwick_types::ActionId;
+use bailiwick_types::{ActionId, Timestamp};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,6 +25,10 @@ pub struct Inner {
     pub model_calls: u64,
     /// Actions that did not fit a limit, as the records say in the end.
     pub refused: u64,
+    /// Actions that nobody was asked about because an answer stood.
+    pub stood: u64,
+    /// When that was taken back.
+    pub revoked: Option<Timestamp>,
     /// How often the environment was closed for good.
     pub closed: u32,
     pub complaints: Vec<String>,
