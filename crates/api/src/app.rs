@@ -10,9 +10,9 @@ use crate::{
     routes::Route,
 };
 use axum::{body::Body, extract::ConnectInfo, http::request::Parts};
-use bailiwick_gate::Journal;
+use bailiwick_gate::{GateError, Journal};
 use bailiwick_ports::{
-    Caller,
+    Caller, KeysError, Reach,
     store::{Idempotency, StreamHead},
 };
 use bailiwick_types::{EnvironmentId, SessionId, StreamId, Timestamp};
@@ -100,8 +100,22 @@ impl App {
         let ours = |head: &StreamHead| head.tenant == caller.tenant && stream != StreamId::from(caller.tenant);
         let head = self.options.store.head(stream).await?.filter(ours);
         let head = head.ok_or_else(unknown)?;
-        let journal = Journal::open(&*self.options.keys, caller.tenant, stream, &head.key).map_err(ApiError::from)?;
-        Ok((head, journal))
+        match Journal::open(&*self.options.keys, caller.tenant, stream, &head.key) {
+            Ok(journal) => Ok((head, journal)),
+            // Whoever could not see it does not learn that it was there.
+            Err(GateError::Keys(KeysError::Erased)) if may_know(caller, &head) => Err(ApiError::erased(session)),
+            Err(GateError::Keys(KeysError::Erased)) => Err(unknown()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether somebody may know of a session that nobody can read any more: whoever sees everybody's, and its person.
+fn may_know(caller: &Caller, head: &StreamHead) -> bool {
+    match caller.reach() {
+        Reach::Everyone => true,
+        Reach::Person(person) => head.key.subject.as_ref().is_some_and(|subject| subject.person == person),
+        Reach::Programs => false,
     }
 }
 

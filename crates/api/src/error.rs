@@ -9,6 +9,7 @@ use axum::{
 use bailiwick_engine::EngineError;
 use bailiwick_gate::{ArchiveError, GateError};
 use bailiwick_ports::{AuthError, ObjectError, StoreError};
+use bailiwick_types::SessionId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -112,6 +113,15 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
+    /// 410: it was there, and its content was erased.
+    pub fn erased(session: SessionId) -> Self {
+        let message = format!(
+            "The content of {session} was erased, or let go because it was old. Its receipts are there and can be proven; \
+             nobody can read what they say."
+        );
+        Self::new(StatusCode::GONE, "erased", message)
+    }
+
     /// 408.
     pub fn too_slow(message: impl Into<String>) -> Self {
         Self { retry_after: Some(1), ..Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message) }
@@ -151,6 +161,10 @@ impl ApiError {
         let message =
             "The server could not do this because of a fault of its own; its log has the reason, under `x-request-id`.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
+    }
+
+    pub fn is_erased(&self) -> bool {
+        self.status == StatusCode::GONE
     }
 
     fn family(&self) -> &'static str {

@@ -36,8 +36,12 @@ use crate::{
             SimulateParam,
         },
         session::{Session, SessionCreate, SessionUpdate},
+        grant::{Grant, GrantParam},
+        hold::{ErasureParam, ErasureResource, HoldParam, HoldResource},
         stop::{Stop, StopParam},
+        tokens::{RedeemParam, RotateSigningKeyParam},
         turn::Turn,
+        vault::{Credential, CredentialCreate, CredentialUpdate, Vault, VaultCreate, VaultUpdate},
     },
 };
 use serde_json::{Map, Value, json};
@@ -70,6 +74,8 @@ use utoipa::OpenApi;
     EventsParam,
     File,
     FileForm,
+    Grant,
+    GrantParam,
     Item,
     Key,
     KeyParam,
@@ -83,6 +89,7 @@ use utoipa::OpenApi;
     Page<Budget>,
     Page<EnvironmentInfo>,
     Page<File>,
+    Page<Grant>,
     Page<Item>,
     Page<Key>,
     Page<Model>,
@@ -103,6 +110,8 @@ use utoipa::OpenApi;
     PolicyValidation,
     PublishParam,
     SimulateParam,
+    RedeemParam,
+    RotateSigningKeyParam,
     SetUpParam,
     SignInParam,
     SignInResource,
@@ -124,12 +133,26 @@ use utoipa::OpenApi;
     Stop,
     StopParam,
     Page<Stop>,
+    HoldResource,
+    HoldParam,
+    Page<HoldResource>,
+    ErasureResource,
+    ErasureParam,
+    Page<ErasureResource>,
     Session,
     SessionCreate,
     SessionUpdate,
     SpendEstimate,
     SpendReport,
     Turn,
+    Vault,
+    VaultCreate,
+    VaultUpdate,
+    Page<Vault>,
+    Credential,
+    CredentialCreate,
+    CredentialUpdate,
+    Page<Credential>,
 )))]
 struct Schemas;
 
@@ -146,6 +169,8 @@ struct Shape {
     /// A stream of events, beside or instead of JSON.
     stream: bool,
 }
+
+const VAULTS: &[&str] = &["limit", "order", "after", "before", "metadata", "status"];
 
 const RECEIPTS: &[&str] = &[
     "limit",
@@ -360,7 +385,7 @@ fn shape(route: &Route) -> Option<Shape> {
         }
         "get_session_artifact" => answers("SessionArtifact"),
         "get_session_artifact_content" | "get_file_content" => answers("binary"),
-        "delete_agent" | "delete_session" | "delete_session_artifact" | "delete_file" | "revoke_key" => {
+        "delete_agent" | "delete_session" | "delete_vault" | "delete_vault_credential" | "delete_session_artifact" | "delete_file" | "revoke_key" => {
             answers("Deleted")
         }
         "list_environments" => {
@@ -381,9 +406,18 @@ fn shape(route: &Route) -> Option<Shape> {
         "set_stop" => takes("StopParam", "Stop"),
         "list_stops" => answers("Page_Stop"),
         "lift_stop" => answers("Stop"),
+        "set_hold" => takes("HoldParam", "Hold"),
+        "list_holds" => answers("Page_Hold"),
+        "lift_hold" => answers("Hold"),
+        "erase_user" => takes("ErasureParam", "Erasure"),
+        "get_erasure" => answers("Erasure"),
+        "list_erasures" => answers("Page_Erasure"),
         "list_approvals" => lists("Page_Approval"),
         "get_approval" => answers("Approval"),
         "answer_approval" => takes("ApprovalAnswer", "ApprovalAnswered"),
+        "create_grant" => takes("GrantParam", "Grant"),
+        "get_grant" | "revoke_grant" => answers("Grant"),
+        "list_grants" => lists("Page_Grant"),
         "get_audit_log" => answers("AuditLog"),
         "list_audit_receipts" => Shape { query: RECEIPTS, ..answers("Page_AuditReceipt") },
         "get_audit_receipt" => answers("AuditReceiptProof"),
@@ -406,7 +440,14 @@ fn shape(route: &Route) -> Option<Shape> {
         "get_sign_in_ways" => answers("SignInWays"),
         "sign_in" => takes("SignInParam", "SignIn"),
         "set_password" => takes("SetUpParam", "User"),
-        "begin_provider_sign_in" => Shape { query: &["next"], leads_on: true, ..Shape::default() },
+        "begin_provider_sign_in" => Shape {
+            query: &["next", "redirect_uri", "state", "code_challenge", "code_challenge_method"],
+            leads_on: true,
+            ..Shape::default()
+        },
+        "redeem_provider_sign_in" => takes("RedeemParam", "SignIn"),
+        "end_provider_session" => answers("AnyObject"),
+        "rotate_token_key" => takes("RotateSigningKeyParam", "AnyObject"),
         "end_provider_sign_in" => {
             Shape { query: &["code", "state", "iss", "error"], leads_on: true, ..Shape::default() }
         }
@@ -427,6 +468,14 @@ fn shape(route: &Route) -> Option<Shape> {
         "explain_policy" => takes("ExplainParam", "PolicyExplanation"),
         "simulate_policy" => takes("SimulateParam", "PolicySimulation"),
         "create_key" => takes("KeyParam", "Key"),
+        "create_vault" => takes("VaultCreateParams", "Vault"),
+        "update_vault" => takes("VaultUpdateParams", "Vault"),
+        "get_vault" => answers("Vault"),
+        "list_vaults" => Shape { query: VAULTS, ..lists("Page_Vault") },
+        "create_vault_credential" => takes("VaultCredentialCreateParams", "VaultCredential"),
+        "update_vault_credential" => takes("VaultCredentialUpdateParams", "VaultCredential"),
+        "get_vault_credential" => answers("VaultCredential"),
+        "list_vault_credentials" => Shape { query: VAULTS, ..lists("Page_VaultCredential") },
         "list_keys" => lists("Page_Key"),
         "create_tenant" => takes("TenantParam", "Tenant"),
         "list_tenants" => lists("Page_Tenant"),

@@ -2,12 +2,12 @@
 
 use crate::{app::App, routes};
 use axum::Router;
-use bailiwick_engine::Handle;
+use bailiwick_engine::{Eraser, Handle};
 use bailiwick_gate::{Archive, ExecutorDoor};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
     Administration, Auditor, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, LogStore, ModelCards,
-    People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk,
+    People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk, VaultDesk,
 };
 use bailiwick_types::Millis;
 use std::sync::Arc;
@@ -30,6 +30,10 @@ pub struct Options {
     pub administration: Arc<dyn Administration>,
     /// Proves what is in the receipt log.
     pub auditor: Arc<dyn Auditor>,
+    /// Takes content away, unless a legal hold forbids it; without one `/bailiwick/v1/holds` answers 501.
+    pub eraser: Option<Eraser>,
+    /// Keeps vaults and their credentials.
+    pub vaults: Arc<dyn VaultDesk>,
     /// The index of receipts.
     pub receipts: Arc<dyn LogStore>,
     /// Who is who, for streams that go on while somebody is disabled.

@@ -7,8 +7,8 @@ use crate::{
     error::ApiError,
     handlers::{
         agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files,
-        history, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams, tenants,
-        tokens, unbuilt,
+        grants, history, holds, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams,
+        tenants, tokens, unbuilt, vaults,
     },
 };
 use axum::{
@@ -19,9 +19,12 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use bailiwick_ports::{Caller, Scope};
-use bailiwick_types::Principal;
+use bailiwick_types::{Mark, Principal};
 use std::{pin::Pin, sync::Arc};
-use tracing::Instrument;
+use tracing::{
+    Instrument, Span,
+    field::{Empty, display},
+};
 
 pub(crate) type Answer = Result<Response, ApiError>;
 type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -196,16 +199,16 @@ routes! {
     Agents GET "/agents/automations/{automation_id}/invocations" AgentsRead list_automation_invocations unbuilt::answer, "Not built.";
     Agents GET "/agents/automations/{automation_id}/invocations/{invocation_id}" AgentsRead get_automation_invocation unbuilt::answer, "Not built.";
 
-    Agents POST "/vaults" Admin create_vault unbuilt::answer, "Not built.";
-    Agents GET "/vaults" Admin list_vaults unbuilt::answer, "Not built.";
-    Agents GET "/vaults/{vault_id}" Admin get_vault unbuilt::answer, "Not built.";
-    Agents POST "/vaults/{vault_id}" Admin update_vault unbuilt::answer, "Not built.";
-    Agents DELETE "/vaults/{vault_id}" Admin delete_vault unbuilt::answer, "Not built.";
-    Agents POST "/vaults/{vault_id}/credentials" Admin create_vault_credential unbuilt::answer, "Not built.";
-    Agents GET "/vaults/{vault_id}/credentials" Admin list_vault_credentials unbuilt::answer, "Not built.";
-    Agents GET "/vaults/{vault_id}/credentials/{credential_id}" Admin get_vault_credential unbuilt::answer, "Not built.";
-    Agents POST "/vaults/{vault_id}/credentials/{credential_id}" Admin update_vault_credential unbuilt::answer, "Not built.";
-    Agents DELETE "/vaults/{vault_id}/credentials/{credential_id}" Admin delete_vault_credential unbuilt::answer, "Not built.";
+    Agents POST "/vaults" VaultsWrite create_vault vaults::create, "Makes a vault for secrets.";
+    Agents GET "/vaults" VaultsRead list_vaults vaults::list, "Lists the vaults that the caller keeps.";
+    Agents GET "/vaults/{vault_id}" VaultsRead get_vault vaults::get, "Shows a vault.";
+    Agents POST "/vaults/{vault_id}" VaultsWrite update_vault vaults::update, "Changes a vault's name or metadata.";
+    Agents DELETE "/vaults/{vault_id}" VaultsWrite delete_vault vaults::delete, "Deletes a vault and all its credentials.";
+    Agents POST "/vaults/{vault_id}/credentials" VaultsWrite create_vault_credential vaults::create_credential, "Puts a secret into a vault.";
+    Agents GET "/vaults/{vault_id}/credentials" VaultsRead list_vault_credentials vaults::list_credentials, "Lists a vault's credentials, without their secrets.";
+    Agents GET "/vaults/{vault_id}/credentials/{credential_id}" VaultsRead get_vault_credential vaults::get_credential, "Shows a credential, without its secrets.";
+    Agents POST "/vaults/{vault_id}/credentials/{credential_id}" VaultsWrite update_vault_credential vaults::update_credential, "Gives a credential new secrets or metadata.";
+    Agents DELETE "/vaults/{vault_id}/credentials/{credential_id}" VaultsWrite delete_vault_credential vaults::delete_credential, "Deletes a credential.";
 
     Agents POST "/skills" AgentsWrite create_skill unbuilt::answer, "Not built.";
     Agents GET "/skills" AgentsRead list_skills unbuilt::answer, "Not built.";
@@ -236,9 +239,19 @@ routes! {
     Bailiwick POST "/stops" SessionsStop set_stop stops::set, "Stops a session, an agent, a team or everything: what runs ends, nothing new begins.";
     Bailiwick GET "/stops" SessionsRead list_stops stops::list, "Lists what is stopped.";
     Bailiwick DELETE "/stops/{target}" SessionsStop lift_stop stops::lift, "Lets what was stopped work again.";
+    Bailiwick POST "/holds" HoldsWrite set_hold holds::set, "Forbids to delete what a person, an agent or a session left.";
+    Bailiwick GET "/holds" AuditRead list_holds holds::list, "Lists what must not be deleted.";
+    Bailiwick DELETE "/holds/{target}" HoldsWrite lift_hold holds::lift, "Lets what was held be deleted again.";
+    Bailiwick POST "/people/{user_id}/erase" Admin erase_user holds::erase, "Erases what a person keeps here and what was done in their rights, by destroying the key.";
+    Bailiwick GET "/people/{user_id}/erasure" AuditRead get_erasure holds::erasure, "Says how far the erasure of a person's content is.";
+    Bailiwick GET "/erasures" AuditRead list_erasures holds::erasures, "Lists whose content was erased.";
     Bailiwick GET "/approvals" SessionsRead list_approvals approvals::list, "Lists what waits for a person's word: what the caller may answer or see.";
     Bailiwick GET "/approvals/{approval_id}" SessionsRead get_approval approvals::get, "Shows one action that waits for a person's word.";
     Bailiwick POST "/approvals/{approval_id}" SessionsWrite answer_approval approvals::answer, "Approves or denies one exact action.";
+    Bailiwick POST "/grants" SessionsWrite create_grant grants::create, "Lets a program order work for a person, or pass on what a person answers.";
+    Bailiwick GET "/grants" SessionsRead list_grants grants::list, "Lists the grants that the caller gave, is named in, or may see.";
+    Bailiwick GET "/grants/{grant_id}" SessionsRead get_grant grants::get, "Shows a grant, also one that has ended.";
+    Bailiwick DELETE "/grants/{grant_id}" SessionsWrite revoke_grant grants::revoke, "Ends a grant at once.";
     Bailiwick GET "/audit" AuditRead get_audit_log audit::status, "Shows the receipt log: its public key, and a checkpoint over everything in it.";
     Bailiwick GET "/audit/receipts" AuditRead list_audit_receipts audit::list, "Lists receipts by person, agent, session, operation, decision, effect and time.";
     Bailiwick GET "/audit/receipts/{action_id}" AuditRead get_audit_receipt audit::show, "Shows an action's receipt, with the proofs that its records are in the log.";
@@ -257,10 +270,13 @@ routes! {
     Bailiwick POST "/sign-in/set-up" Nothing set_password sign_in::set_up, "Chooses a password with a code that an administrator handed over.";
     Bailiwick GET "/sign-in/provider" Nothing begin_provider_sign_in sign_in::depart, "Leads a browser to the identity provider.";
     Bailiwick GET "/sign-in/provider/return" Nothing end_provider_sign_in sign_in::arrive, "Where the identity provider sends it back to.";
+    Bailiwick POST "/sign-in/provider/redeem" Nothing redeem_provider_sign_in sign_in::redeem, "Gives a command line its sign-in for the code that a browser brought it.";
+    Bailiwick POST "/sign-in/provider/logout" Nothing end_provider_session sign_in::logged_out, "Where the identity provider says that somebody's session is over (OpenID Connect back-channel logout).";
     Bailiwick POST "/sign-out" Known sign_out sign_in::sign_out, "Ends the sign-in that this request shows.";
     Bailiwick GET "/me" Known get_me sign_in::me, "Says who is asking, and what they may do.";
     Bailiwick POST "/token" Nothing exchange_token tokens::exchange, "Exchanges a person's token for one for an agent that acts for them (RFC 8693).";
     Bailiwick POST "/token/revoke" Nothing revoke_token tokens::revoke, "Ends a token before its time (RFC 7009).";
+    Bailiwick POST "/token/keys/rotate" Admin rotate_token_key tokens::rotate, "Has another key sign tokens from now on; the one before proves what it signed until that has expired.";
     Bailiwick GET "/jwks" Nothing get_token_keys tokens::keys, "The keys with which tokens are signed (RFC 7517).";
     WellKnown GET "/oauth-authorization-server" Nothing get_token_metadata tokens::metadata, "What this server says of the tokens that it issues (RFC 8414).";
     Bailiwick POST "/people" PeopleWrite create_user people::create, "Adds a person.";
@@ -305,7 +321,7 @@ pub(crate) fn router(app: Arc<App>, trusted: Option<Caller>) -> Router {
                 let (app, trusted) = (Arc::clone(&app), trusted.clone());
                 let id = app.request_id();
                 // A fault is logged with the id that the caller is told.
-                let span = tracing::error_span!("request", id, operation = route.operation);
+                let span = tracing::error_span!("request", id, operation = route.operation, actor = Empty, subject = Empty);
                 let work = async move {
                     let answer = answer(app, trusted, route, request).await;
                     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
@@ -354,6 +370,8 @@ async fn answer(app: Arc<App>, trusted: Option<Caller>, route: &'static Route, r
         Some(caller) => (caller, body, None),
         None => auth::authenticate(&app, &parts, &base_url, body).await?,
     };
+    let mark = Mark(&caller.principal);
+    Span::current().record("actor", display(mark.actor())).record("subject", display(mark.subject()));
     app.bounds.rate(caller.tenant, &caller.principal, app.now())?;
     if let Need::Scope(scope) = route.need
         && !caller.may(scope)

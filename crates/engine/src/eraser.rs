@@ -3,7 +3,7 @@
 
 use crate::Handle;
 use bailiwick_gate::Holds;
-use bailiwick_ports::{Administration, Auditor, ErasureList};
+use bailiwick_ports::{Administration, Auditor, ErasureList, VaultDesk};
 use bailiwick_types::{Millis, SessionId, TenantId, Timestamp, UserId};
 use std::{
     collections::{HashMap, HashSet},
@@ -25,6 +25,8 @@ pub struct EraserOptions {
     pub administration: Arc<dyn Administration>,
     /// Brings the receipt log up to date before anything becomes unreadable.
     pub auditor: Arc<dyn Auditor>,
+    /// From which a person's own vaults are removed.
+    pub vaults: Arc<dyn VaultDesk>,
     /// Where restores of older backups do not reach.
     pub list: Option<Arc<dyn ErasureList>>,
     /// How long a session's content is kept after its last record; `None` is for ever.

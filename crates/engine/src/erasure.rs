@@ -9,7 +9,9 @@ use bailiwick_core::record::{Body, Input, InputEnvelope};
 use bailiwick_gate::{ArchiveError, Deleting, GateError, Hold, Journal};
 use bailiwick_ports::{
     AuditError, Change, DocumentWrite, ErasedPerson, StoreError, StreamKey,
+    people::Author,
     store::{Document, DocumentKind, Page, ReadableQuery, ReadableStream, RowKind, Subjects},
+    vault::VaultOwner,
 };
 use bailiwick_types::{FileId, Millis, Principal, SessionId, StreamId, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,8 @@ pub enum ErasureError {
     Held(Box<Hold>),
     #[error("the list of erasures cannot be written: {0}")]
     List(String),
+    #[error("a vault cannot be removed: {0}")]
+    Vault(String),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
@@ -245,6 +249,7 @@ impl Eraser {
             return Ok(None);
         }
         erasure.files += self.remove_files(tenant, person).await?;
+        self.remove_vaults(tenant, &erasure).await?;
         // What the records are about is indexed while they can be read.
         self.0.options.auditor.status(tenant).await?;
         let _one_at_a_time = self.0.deciding.lock().await;
@@ -322,6 +327,17 @@ impl Eraser {
             Some(Body::SessionCreated(created)) => Ok(created.creator.person()),
             _ => Ok(None),
         }
+    }
+
+    /// Removes the person's own vaults with their credentials.
+    async fn remove_vaults(&self, tenant: TenantId, erasure: &Erasure) -> Result<(), ErasureError> {
+        let (desk, own) = (&self.0.options.vaults, VaultOwner::User { id: erasure.person });
+        for vault in desk.vaults(tenant).into_iter().filter(|vault| vault.owner == own) {
+            let author = Author { tenant, by: erasure.by.clone(), reason: Some(erasure.reason.clone()) };
+            let removed = desk.delete_vault(author, vault.id).await;
+            removed.map_err(|error| ErasureError::Vault(error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Removes the files that the person uploaded, each its bytes first, which its entry names.

@@ -51,6 +51,10 @@ impl Eraser {
         if head.is_none_or(|head| head.key.is_destroyed()) {
             return Ok(false);
         }
+        let known = Deleting { person: found.subject, agent: None, session: Some(session) };
+        if self.holds().covering(tenant, &known).await?.is_some() {
+            return Ok(false);
+        }
         // The lease keeps a driver out: nothing is given to a session while it is taken away.
         let Some(lease) = options.gate.open(session, options.node).await? else { return Ok(false) };
         let state = lease.state();

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic, and makes its own files")]
 
 use bailiwick_identity::{FileKek, KeyFileError, OsRandom, Sealing};
-use bailiwick_ports::{Keys, KeysError, Random, WrappedKey};
-use bailiwick_types::{StreamId, TenantId};
+use bailiwick_ports::{Keys, KeysError, Random, SubjectKey, WrappedKey};
+use bailiwick_types::{StreamId, TenantId, UserId};
 use proptest::prelude::*;
 use std::{
     fs,
@@ -187,4 +187,41 @@ fn a_damaged_key_file_names_the_line_and_never_the_key() {
     put(&path, "bailiwick-keys v1\n\u{1}");
     fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(wrong(&path).contains("cannot be used"));
+}
+
+#[test]
+fn what_lies_under_a_persons_key_opens_with_it_and_never_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let keys = keys_at(&path);
+    let (ada, bob) = (UserId::from_u128(7), UserId::from_u128(8));
+    let (hers, his) = (keys.create_subject(TENANT, ada), keys.create_subject(TENANT, bob));
+    let (wrapped, key) = keys.create_under(TENANT, STREAM, &hers).unwrap();
+    let sealed = key.seal(b"record 1", b"hello");
+    let file = keys.open_subject(TENANT, &hers).unwrap().seal(b"file", b"bytes");
+
+    // After a restart, and with a newer key-encryption key.
+    let other = folder.path().join("other");
+    keys_at(&other);
+    let added = fs::read_to_string(&other).unwrap().lines().last().unwrap().replacen("key 1", "key 2", 1);
+    put(&path, &format!("{}\n{added}\n", fs::read_to_string(&path).unwrap().trim()));
+    let keys = keys_at(&path);
+    let open = |wrapped: &WrappedKey| keys.open(TENANT, STREAM, wrapped);
+    assert_eq!(open(&wrapped).unwrap().unseal(b"record 1", &sealed).unwrap(), b"hello");
+    assert_eq!(keys.open_subject(TENANT, &hers).unwrap().unseal(b"file", &file).unwrap(), b"bytes");
+    assert_eq!(keys.create_subject(TENANT, ada).key_id, 2);
+
+    let under = |subject: SubjectKey| WrappedKey { subject: Some(Box::new(subject)), ..wrapped.clone() };
+    assert_eq!(open(&under(his.clone())).err(), Some(KeysError::DoesNotOpen), "another person's key");
+    let stolen = SubjectKey { person: bob, ..hers.clone() };
+    assert_eq!(open(&under(stolen)).err(), Some(KeysError::DoesNotOpen), "under another name");
+    assert_eq!(keys.open(TENANT, StreamId::from_u128(3), &wrapped).err(), Some(KeysError::DoesNotOpen));
+    let alone = WrappedKey { subject: None, ..wrapped.clone() };
+    assert_eq!(open(&alone).err(), Some(KeysError::DoesNotOpen), "never around it");
+
+    let destroyed = SubjectKey { bytes: vec![0; hers.bytes.len()], ..hers.clone() };
+    assert_eq!(open(&under(destroyed.clone())).err(), Some(KeysError::Erased));
+    assert_eq!(keys.create_under(TENANT, STREAM, &destroyed).err(), Some(KeysError::Erased));
+    let own = WrappedKey { bytes: vec![0; wrapped.bytes.len()], ..wrapped.clone() };
+    assert_eq!(open(&own).err(), Some(KeysError::Erased));
 }

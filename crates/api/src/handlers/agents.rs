@@ -17,6 +17,7 @@ use crate::{
     },
 };
 use bailiwick_core::AgentConfig;
+use bailiwick_gate::Deleting;
 use bailiwick_ports::{
     ColleagueStatus, DocumentWrite, PeopleError, StoreError,
     people::{Author, Charge, ChargePatch},
@@ -219,6 +220,7 @@ pub(crate) async fn delete(call: Call) -> Answer {
     call.query()?.finish()?;
     let id: AgentId = call.id("agent_id", "agent")?;
     find(&call.app, call.caller.tenant, id).await?;
+    super::holds::check(&call.app, call.caller.tenant, Deleting { agent: Some(id), ..Deleting::default() }).await?;
     let documents = vec![DocumentWrite::Remove { kind: DocumentKind::Agent, id: id.to_u128() }];
     let patch = ChargePatch { deleted: true, ..ChargePatch::default() };
     let author = author(&call, None)?;

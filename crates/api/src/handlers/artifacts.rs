@@ -6,11 +6,15 @@ use crate::{
     error::ApiError,
     query::bits,
     routes::Answer,
-    types::{agent::Deleted, file::Artifact, page::Page},
+    types::{
+        agent::Deleted,
+        file::{Artifact, FileExtras},
+        page::Page,
+    },
 };
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use bailiwick_core::{item::ArtifactView, record::Input};
-use bailiwick_gate::Journal;
+use bailiwick_gate::{Deleting, Journal};
 use bailiwick_ports::{Caller, store::RowKind};
 use bailiwick_types::{ArtifactId, EnvironmentId, SessionId};
 
@@ -42,6 +46,9 @@ pub(crate) async fn delete(call: Call) -> Answer {
     let (session, view) = find(&call).await?;
     let (app, tenant) = (&call.app, call.caller.tenant);
     let artifact = view.file.id;
+    let known = sessions::find(app, &call.caller, session).await?;
+    let (person, agent) = (known.view.creator.person(), Some(known.view.agent.id));
+    super::holds::check(app, tenant, Deleting { person, agent, session: Some(session) }).await?;
     sessions::submit(app, &call.caller, session, Input::RemoveArtifact { artifact }, None).await?;
     app.options.archive.remove_artifact(tenant, artifact).await?;
     ok(Deleted { id: artifact.to_string(), object: "agent.session.artifact.deleted", deleted: true })
@@ -84,6 +91,24 @@ async fn find_in(
     Ok(journal.open_row(RowKind::Artifact, &row)?)
 }
 
+/// An artifact by its id alone, with its bytes, for whoever may see its session.
+pub(crate) async fn whole(
+    app: &App,
+    caller: &Caller,
+    artifact: ArtifactId,
+) -> Result<Option<(ArtifactView, Vec<u8>)>, ApiError> {
+    let row = app.options.store.row(caller.tenant, RowKind::Artifact, artifact.to_u128()).await?;
+    let Some(session) = row.map(|row| SessionId::from(row.stream)) else { return Ok(None) };
+    let known = match sessions::find(app, caller, session).await {
+        Ok(known) => known,
+        Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let view = find_in(app, caller, session, artifact, &known.journal).await?;
+    let bytes = app.options.archive.artifact(caller.tenant, session, artifact).await?;
+    Ok(Some((view, bytes)))
+}
+
 fn resource(session: SessionId, view: &ArtifactView) -> Artifact {
     Artifact {
         id: view.file.id.to_string(),
@@ -94,5 +119,6 @@ fn resource(session: SessionId, view: &ArtifactView) -> Artifact {
         session_id: session.to_string(),
         turn_id: view.turn.to_string(),
         size_bytes: view.file.size_bytes,
+        bailiwick: FileExtras { label: view.label.clone() },
     }
 }

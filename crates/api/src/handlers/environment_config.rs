@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     error::ApiError,
-    handlers::files,
+    handlers::{artifacts, files, labels},
     types::environment::{EnvironmentParam, FileParam, HostedParam, NetworkAccess, SelfHostedParam, SetupCommandParam},
 };
 use bailiwick_core::{
@@ -11,7 +11,7 @@ use bailiwick_core::{
     environment::{Connection, Hosted, HostedFile, SelfHosted, WORKSPACE},
 };
 use bailiwick_ports::Caller;
-use bailiwick_types::{EnvironmentId, FileId};
+use bailiwick_types::{ArtifactId, EnvironmentId, FileId};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(crate) async fn specify(app: &App, caller: &Caller, param: EnvironmentParam)
     match param {
         EnvironmentParam::None(_) => Ok(EnvironmentSpec::None),
         EnvironmentParam::OpenaiHosted(hosted) => specify_hosted(app, caller, *hosted).await,
-        EnvironmentParam::SelfHosted(own) => specify_self_hosted(app, own),
+        EnvironmentParam::SelfHosted(own) => specify_self_hosted(app, caller, own),
     }
 }
 
@@ -146,7 +146,7 @@ async fn lay_in(app: &App, caller: &Caller, params: Vec<FileParam>) -> Result<Ve
     }
     // Kept only once all of them are known to fit.
     for (file, content) in contents {
-        files::keep_inline(app, caller.tenant, file, &content).await?;
+        files::keep_inline(app, caller, file, &content).await?;
     }
     Ok(laid)
 }
@@ -161,7 +161,7 @@ pub(crate) async fn lay_in_one(
 ) -> Result<HostedFile, ApiError> {
     let (file, content) = place(app, caller, param, others, workspace, "").await?;
     if let Some(content) = content {
-        files::keep_inline(app, caller.tenant, file.file, &content).await?;
+        files::keep_inline(app, caller, file.file, &content).await?;
     }
     Ok(file)
 }
@@ -181,9 +181,13 @@ async fn place(
         FileParam::FileId(given) => {
             let named = format!("{at}file_id");
             let unknown = || ApiError::invalid(named.clone(), format!("`{named}`: there is no such file."));
+            if let Ok(artifact) = given.file_id.parse() {
+                return Ok((published(app, caller, artifact, path).await?.ok_or_else(unknown)?, None));
+            }
             let file: FileId = given.file_id.parse().map_err(|_| unknown())?;
             let known = files::find(app, caller, file).await?.ok_or_else(unknown)?;
-            Ok((HostedFile { file, path, size_bytes: known.body.bytes, inline: false }, None))
+            let (size_bytes, label) = (known.body.bytes, known.body.label);
+            Ok((HostedFile { file, path, size_bytes, inline: false, label }, None))
         }
         FileParam::Inline(given) => {
             let named = format!("{at}data");
@@ -191,9 +195,26 @@ async fn place(
                 .decode(given.data.as_bytes())
                 .map_err(|_| ApiError::invalid(named.clone(), format!("`{named}` is not standard base64.")))?;
             let file = FileId::new(app.now(), app.random());
-            Ok((HostedFile { file, path, size_bytes: content.len() as u64, inline: true }, Some(content)))
+            let said = given.bailiwick.and_then(|extras| extras.label);
+            let label = labels::of_given(app, caller, said, &format!("{at}bailiwick.label")).await?;
+            let size_bytes = content.len() as u64;
+            Ok((HostedFile { file, path, size_bytes, inline: true, label }, Some(content)))
         }
     }
+}
+
+/// An artifact of another session as a file of this one: a copy with its label, so that either may go.
+async fn published(
+    app: &App,
+    caller: &Caller,
+    artifact: ArtifactId,
+    path: String,
+) -> Result<Option<HostedFile>, ApiError> {
+    let _permit = app.bounds.transfer()?;
+    let Some((view, bytes)) = artifacts::whole(app, caller, artifact).await? else { return Ok(None) };
+    let file = FileId::new(app.now(), app.random());
+    files::keep_inline(app, caller, file, &bytes).await?;
+    Ok(Some(HostedFile { file, path, size_bytes: bytes.len() as u64, inline: true, label: view.label }))
 }
 
 /// A file's place in the workspace: the same rules as the SDK's own check.
@@ -226,7 +247,7 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
         && canonical::path(path, "/").as_deref() == Ok(path)
 }
 
-fn specify_self_hosted(app: &App, param: SelfHostedParam) -> Result<EnvironmentSpec, ApiError> {
+fn specify_self_hosted(app: &App, caller: &Caller, param: SelfHostedParam) -> Result<EnvironmentSpec, ApiError> {
     if param.capability_directories.is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::not_built("environment.capability_directories"));
     }
@@ -236,7 +257,9 @@ fn specify_self_hosted(app: &App, param: SelfHostedParam) -> Result<EnvironmentS
         let message = format!("`{path}` must be an absolute path without `.` and `..`.");
         return Err(ApiError::invalid(path, message));
     }
-    let connection = match param.bailiwick.and_then(|extras| extras.executor) {
+    let extras = param.bailiwick.unwrap_or_default();
+    let content = labels::of_folder(caller, extras.content, "environment.bailiwick.content")?;
+    let connection = match extras.executor {
         None => Connection::DialIn,
         Some(executor) if app.options.executors.contains(&executor) => Connection::Listen { executor },
         Some(executor) => {
@@ -247,5 +270,6 @@ fn specify_self_hosted(app: &App, param: SelfHostedParam) -> Result<EnvironmentS
         }
     };
     let id = EnvironmentId::new(app.now(), app.random());
-    Ok(EnvironmentSpec::SelfHosted(SelfHosted { id, workspace_directory: folder.to_owned(), connection }))
+    let workspace_directory = folder.to_owned();
+    Ok(EnvironmentSpec::SelfHosted(SelfHosted { id, workspace_directory, connection, content }))
 }

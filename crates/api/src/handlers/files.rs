@@ -1,6 +1,9 @@
 //! Uploaded files. Their bytes pass through part by part and are sealed before they are kept.
 
-use super::ok;
+use super::{
+    labels::{self, FormFields},
+    ok,
+};
 use crate::{
     app::{App, Call},
     body,
@@ -10,7 +13,7 @@ use crate::{
     routes::Answer,
     types::{
         agent::Deleted,
-        file::{File, Purpose},
+        file::{File, FileExtras, Purpose},
         page::Page,
     },
 };
@@ -20,12 +23,13 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use bailiwick_gate::{ORPHAN_AGE, PART_BYTES};
+use bailiwick_core::Label;
+use bailiwick_gate::{Deleting, ORPHAN_AGE, PART_BYTES};
 use bailiwick_ports::{
     Caller,
     store::{DocumentKind, Page as StorePage},
 };
-use bailiwick_types::{FileId, Millis, Principal, TenantId, Timestamp};
+use bailiwick_types::{FileId, Millis, Principal, Timestamp};
 use bytes::Bytes;
 use futures_util::stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -60,6 +64,8 @@ pub(crate) struct FileBody {
     /// Who uploaded it, and so whose it is; `None` for one from before anybody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<Principal>,
+    #[serde(default, skip_serializing_if = "Label::is_usual")]
+    pub label: Label,
 }
 
 /// What an upload's form says beside the file.
@@ -69,6 +75,7 @@ struct Form {
     purpose: Option<Purpose>,
     anchor: Option<String>,
     seconds: Option<u64>,
+    bailiwick: FormFields,
 }
 
 pub(crate) async fn create(call: Call) -> Answer {
@@ -78,7 +85,7 @@ pub(crate) async fn create(call: Call) -> Answer {
     let mut form = Form::default();
     let read = read_form(call, &mut form).await;
     let kept = match read {
-        Ok(()) => keep(&app, &caller, &form).await,
+        Ok(()) => keep(&app, &caller, &mut form).await,
         Err(error) => Err(error),
     };
     if let (Err(_), Some((file, ..))) = (&kept, &form.file) {
@@ -88,7 +95,7 @@ pub(crate) async fn create(call: Call) -> Answer {
     kept
 }
 
-async fn keep(app: &App, caller: &Caller, form: &Form) -> Answer {
+async fn keep(app: &App, caller: &Caller, form: &mut Form) -> Answer {
     let missing = |field: &str| ApiError::invalid(field, format!("The form has no field `{field}`."));
     let (file, filename, bytes) = form.file.clone().ok_or_else(|| missing("file"))?;
     let purpose = form.purpose.ok_or_else(|| missing("purpose"))?;
@@ -108,7 +115,9 @@ async fn keep(app: &App, caller: &Caller, form: &Form) -> Answer {
         }
     };
     let tenant = caller.tenant;
-    let body = FileBody { filename, purpose, bytes, expires, creator: Some(caller.principal.clone()) };
+    let given = std::mem::take(&mut form.bailiwick).finish()?.and_then(|extras| extras.label);
+    let label = labels::of_given(app, caller, given, "bailiwick.label").await?;
+    let body = FileBody { filename, purpose, bytes, expires, creator: Some(caller.principal.clone()), label };
     let kind = DocumentKind::File;
     let document = Opened { kind, id: file.to_u128(), version: 1, created: now, updated: now, body };
     let shown = resource(&document);
@@ -136,7 +145,7 @@ async fn read_form(call: Call, form: &mut Form) -> Result<(), ApiError> {
                 let name = filename(&field)?;
                 let file = FileId::new(app.now(), app.random());
                 form.file = Some((file, name, 0));
-                let size = take_file(&app, caller.tenant, file, field).await?;
+                let size = take_file(&app, &caller, file, field).await?;
                 if let Some(known) = &mut form.file {
                     known.2 = size;
                 }
@@ -145,6 +154,10 @@ async fn read_form(call: Call, form: &mut Form) -> Result<(), ApiError> {
             "expires_after[anchor]" => form.anchor = Some(text(field).await?),
             "expires_after[seconds]" => form.seconds = Some(text(field).await?.parse().unwrap_or(0)),
             "file" => return Err(ApiError::invalid("file", "The form has two fields `file`.")),
+            name if FormFields::is_one(name) => {
+                let name = name.to_owned();
+                form.bailiwick.take(&name, text(field).await?)?;
+            }
             other => {
                 let shown: String = other.chars().take(64).flat_map(char::escape_debug).collect();
                 return Err(ApiError::invalid(shown.clone(), format!("There is no field `{shown}` in this form.")));
@@ -169,8 +182,8 @@ fn filename(field: &Field<'_>) -> Result<String, ApiError> {
 }
 
 /// Keeps a file's bytes as they come, and gives their number.
-async fn take_file(app: &App, tenant: TenantId, file: FileId, mut field: Field<'_>) -> Result<u64, ApiError> {
-    let limits = &app.options.limits;
+async fn take_file(app: &App, caller: &Caller, file: FileId, mut field: Field<'_>) -> Result<u64, ApiError> {
+    let (limits, tenant, owner) = (&app.options.limits, caller.tenant, caller.principal.person());
     let (mut part, mut index, mut size) = (Vec::with_capacity(64 * 1024), 0_u32, 0_u64);
     loop {
         let until = app.now() + limits.body_time;
@@ -189,14 +202,14 @@ async fn take_file(app: &App, tenant: TenantId, file: FileId, mut field: Field<'
         while part.len() + piece.len() >= PART_BYTES {
             let (fits, rest) = piece.split_at(PART_BYTES - part.len());
             part.extend_from_slice(fits);
-            app.options.archive.put_file_part(tenant, file, index, &part).await?;
+            app.options.archive.put_file_part(tenant, owner, file, index, &part).await?;
             part.clear();
             index += 1;
             piece = rest;
         }
         part.extend_from_slice(piece);
     }
-    app.options.archive.put_file_part(tenant, file, index, &part).await?;
+    app.options.archive.put_file_part(tenant, owner, file, index, &part).await?;
     Ok(size)
 }
 
@@ -272,6 +285,8 @@ pub(crate) async fn delete(call: Call) -> Answer {
         return Err(ApiError::forbidden("This file is somebody else's: you may read it at most."));
     }
     let (app, tenant, file) = (&*call.app, call.caller.tenant, FileId::from_u128(found.id));
+    let person = found.body.creator.as_ref().and_then(Principal::person);
+    super::holds::check(app, tenant, Deleting { person, ..Deleting::default() }).await?;
     // First the bytes: a file that is still listed can be deleted again.
     app.options.archive.remove_file(tenant, file).await?;
     app.options.store.remove_document(tenant, DocumentKind::File, found.id).await?;
@@ -354,8 +369,8 @@ fn is_live(file: &Opened<FileBody>, now: Timestamp) -> bool {
 }
 
 /// Keeps a file that came inside another request. It has no entry of its own in `/files`.
-pub(crate) async fn keep_inline(app: &App, tenant: TenantId, file: FileId, bytes: &[u8]) -> Result<(), ApiError> {
-    Ok(app.options.archive.put_file(tenant, file, bytes).await?)
+pub(crate) async fn keep_inline(app: &App, caller: &Caller, file: FileId, bytes: &[u8]) -> Result<(), ApiError> {
+    Ok(app.options.archive.put_file_of(caller.tenant, caller.principal.person(), file, bytes).await?)
 }
 
 fn resource(file: &Opened<FileBody>) -> File {
@@ -370,5 +385,6 @@ fn resource(file: &Opened<FileBody>) -> File {
         filename: body.filename.clone(),
         purpose: purpose.map_or("user_data", |(name, _)| name).to_owned(),
         status: "processed",
+        bailiwick: FileExtras { label: body.label.clone() },
     }
 }

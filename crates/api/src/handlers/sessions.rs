@@ -1,6 +1,8 @@
 //! Sessions: begin, show, change, delete, resolve.
 
-use super::{agent_config, agents, environment_config, environments, events as event_routes, inputs, ok};
+use super::{
+    agent_config, agents, environment_config, environments, events as event_routes, grants, inputs, labels, ok, vaults,
+};
 use crate::{
     app::{App, Call, key_reused},
     error::ApiError,
@@ -17,17 +19,16 @@ use crate::{
     },
 };
 use bailiwick_core::{
-    Confidentiality, Label,
     approval::MAX_REASON,
     item::{SessionStatus, SessionView},
     record::{Input, InputEnvelope, Resolution, SessionCreated, SessionPatch, SpendLimit},
-    session::{OWNER_LABEL, PROGRAMS},
+    session::{OWNER_LABEL, PROGRAM_LABEL, PROGRAMS},
 };
 use bailiwick_engine::{From as WatchFrom, Submitted};
-use bailiwick_gate::{Journal, NewSession, budgets::check_limit};
+use bailiwick_gate::{Deleting, Journal, NewSession, budgets::check_limit};
 use bailiwick_ports::{
     Caller, Reach, Scope,
-    store::{Accepted, Idempotency, RowKind, RowQuery, StreamHead},
+    store::{Accepted, Idempotency, RowKind, RowQuery, StoredRow, StreamHead},
 };
 use bailiwick_types::{ActionId, AgentId, Millis, Money, Principal, SessionId};
 use serde::Deserialize;
@@ -88,7 +89,7 @@ pub(crate) async fn find(app: &App, caller: &Caller, session: SessionId) -> Resu
     let row = store.row(caller.tenant, RowKind::Session, session.to_u128()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("session", &session.to_string()))?;
     let view: SessionView = journal.open_row(RowKind::Session, &row)?;
-    if !caller.reach().covers(&view.creator) {
+    if !caller.may_see(&view.creator) {
         return Err(ApiError::not_found("session", &session.to_string()));
     }
     Ok(Known { view, head, journal, waiting: waiting.first().map(|entry| entry.sequence) })
@@ -149,9 +150,6 @@ async fn began(call: &Call, session: SessionId, stream: Option<OwnedSemaphorePer
 
 fn check_create(param: &SessionCreate) -> Result<(), ApiError> {
     use crate::types::environment::EnvironmentParam;
-    if param.vault_ids.as_ref().is_some_and(|ids| !ids.is_empty()) {
-        return Err(ApiError::not_built("vault_ids"));
-    }
     let stream = param.stream == Some(true);
     if param.stream_options.is_some() && !stream {
         return Err(ApiError::invalid("stream_options", "`stream_options` needs `stream: true`."));
@@ -233,8 +231,10 @@ async fn new_session(
     let input = inputs::first(app, param.input)?;
     let spend_limit = spend_limit(app, param.spend_control.as_ref())?;
     let auto_review = param.review == Some(Review::AutoReview);
-    let label = param.bailiwick.and_then(|extras| extras.label).unwrap_or_default();
-    check_label(&label, "bailiwick.label")?;
+    let extras = param.bailiwick.unwrap_or_default();
+    let creator = grants::orderer(app, caller, extras.subject.as_deref(), agent.id).await?;
+    let vaults = vaults::of_session(app, caller, &creator, agent.id, param.vault_ids)?;
+    let label = labels::of_given(app, caller, extras.label, "bailiwick.label").await?;
     let mut metadata = param.metadata.unwrap_or_default();
     if let Some(role) = param.role_arn {
         metadata.insert(ROLE_KEY.into(), role);
@@ -243,12 +243,11 @@ async fn new_session(
         metadata.insert(CACHE_KEY.into(), options.ttl.as_str().into());
     }
     let environment = environment_config::specify(app, caller, param.environment).await?;
-    let creator = caller.principal.clone();
     let input = input.map(|input| InputEnvelope { orderer: creator.clone(), input });
     Ok(NewSession {
         tenant: caller.tenant,
         session: SessionId::new(app.now(), app.random()),
-        created: SessionCreated { agent, environment, metadata, creator, spend_limit, auto_review, label },
+        created: SessionCreated { agent, environment, metadata, creator, spend_limit, auto_review, label, vaults },
         input,
         idempotency,
     })
@@ -271,7 +270,7 @@ pub(crate) async fn list(call: Call) -> Answer {
     let mut query = call.query()?;
     let page = query.page(bits!(SessionId))?;
     let agent: Option<AgentId> = query.id("agent_id")?;
-    let mut labels = query.map("metadata")?;
+    let labels = query.map("metadata")?;
     query.finish()?;
     if labels.len() > 16 || labels.iter().any(|(key, _)| key.is_empty() || key.starts_with(RESERVED)) {
         let message =
@@ -279,12 +278,6 @@ pub(crate) async fn list(call: Call) -> Answer {
         return Err(ApiError::invalid("metadata", message));
     }
     let (app, caller) = (&*call.app, &call.caller);
-    // One's own are found by a label that the row has from its creator, so that others' are not even read.
-    match caller.reach() {
-        Reach::Everyone => {}
-        Reach::Person(person) => labels.push((OWNER_LABEL.into(), person.to_string())),
-        Reach::Programs => labels.push((OWNER_LABEL.into(), PROGRAMS.into())),
-    }
     let wanted = RowQuery {
         tenant: caller.tenant,
         kind: RowKind::Session,
@@ -293,7 +286,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         labels,
         page: page.clone(),
     };
-    let (rows, more) = app.options.store.rows(wanted).await?.ok_or_else(|| unknown_cursor(&page))?;
+    let (rows, more) = own_rows(app, caller, wanted).await?.ok_or_else(|| unknown_cursor(&page))?;
     let mut sessions = Vec::with_capacity(rows.len());
     for row in rows {
         // A session that goes away while the page is made is left out.
@@ -302,6 +295,36 @@ pub(crate) async fn list(call: Call) -> Answer {
         sessions.push(Session::of(&view, &call.base_url));
     }
     ok(Page::new(sessions, more, |session| session.id.clone()))
+}
+
+/// One's own are found by a label that the row has from its creator, so that others' are not even read. A program has two
+/// kinds of its own: those of all programs, and those that it began for people.
+async fn own_rows(app: &App, caller: &Caller, wanted: RowQuery) -> Result<Option<(Vec<StoredRow>, bool)>, ApiError> {
+    let store = &app.options.store;
+    let under = |label: &str, value: String| {
+        let mut wanted = wanted.clone();
+        wanted.labels.push((label.to_owned(), value));
+        store.rows(wanted)
+    };
+    let programs = match (caller.reach(), caller.principal.key()) {
+        (Reach::Everyone, _) => return Ok(store.rows(wanted).await?),
+        (Reach::Person(person), _) => return Ok(under(OWNER_LABEL, person.to_string()).await?),
+        (Reach::Programs, None) => return Ok(under(OWNER_LABEL, PROGRAMS.to_owned()).await?),
+        (Reach::Programs, Some(key)) => {
+            (under(OWNER_LABEL, PROGRAMS.to_owned()).await?, under(PROGRAM_LABEL, key.to_string()).await?)
+        }
+    };
+    let (Some((mut rows, more)), Some((theirs, theirs_more))) = programs else { return Ok(None) };
+    let (limit, page) = (wanted.page.limit as usize, &wanted.page);
+    rows.extend(theirs);
+    rows.sort_by_key(|row| (row.ordinal, row.id));
+    if page.descending {
+        rows.reverse();
+    }
+    let more = more || theirs_more || rows.len() > limit;
+    // What comes before a cursor ends at it.
+    let first = if page.before.is_some() && page.after.is_none() { rows.len().saturating_sub(limit) } else { 0 };
+    Ok(Some((rows.into_iter().skip(first).take(limit).collect(), more)))
 }
 
 pub(crate) async fn update(mut call: Call) -> Answer {
@@ -375,7 +398,10 @@ pub(crate) async fn delete(call: Call) -> Answer {
     call.query()?.finish()?;
     let session: SessionId = call.id("session_id", "session")?;
     let (app, caller) = (&*call.app, &call.caller);
-    find(app, caller, session).await?.check_change(caller)?;
+    let known = find(app, caller, session).await?;
+    known.check_change(caller)?;
+    let (person, agent) = (known.view.creator.person(), Some(known.view.agent.id));
+    super::holds::check(app, caller.tenant, Deleting { person, agent, session: Some(session) }).await?;
     // From here on nobody finds it. What it has kept is removed by itself, through any crash.
     submit(app, caller, session, Input::Delete, None).await?;
     ok(Deleted { id: session.to_string(), object: "agent.session.deleted", deleted: true })
@@ -389,8 +415,20 @@ pub(crate) async fn submit(
     input: Input,
     idempotency: Option<Idempotency>,
 ) -> Result<(), ApiError> {
+    submit_as(app, caller, caller.principal.clone(), session, input, idempotency).await
+}
+
+/// As [`submit`], in the words of somebody for whom the caller was found to speak.
+pub(crate) async fn submit_as(
+    app: &App,
+    caller: &Caller,
+    orderer: Principal,
+    session: SessionId,
+    input: Input,
+    idempotency: Option<Idempotency>,
+) -> Result<(), ApiError> {
     let handle = &app.options.handle;
-    let input = InputEnvelope { orderer: caller.principal.clone(), input };
+    let input = InputEnvelope { orderer, input };
     match handle.submit(caller.tenant, session, vec![input], idempotency).await? {
         Submitted::KeyReused => Err(key_reused()),
         Submitted::Accepted { sequence, .. } => match handle.taken_in(session, sequence, app.now() + TAKE_IN).await? {
@@ -402,21 +440,6 @@ pub(crate) async fn submit(
     }
 }
 
-/// Groups of one label, and bytes of a group's name.
-const MAX_GROUPS: usize = 32;
-const MAX_GROUP: usize = 128;
-
-fn check_label(label: &Label, path: &str) -> Result<(), ApiError> {
-    let Confidentiality::Groups(groups) = &label.confidentiality else { return Ok(()) };
-    let plain = |name: &String| !name.is_empty() && name.len() <= MAX_GROUP && !name.chars().any(char::is_control);
-    if groups.is_empty() || groups.len() > MAX_GROUPS || !groups.iter().all(plain) {
-        let message =
-            format!("`{path}.confidentiality.groups` must be 1 to {MAX_GROUPS} names of at most {MAX_GROUP} bytes.");
-        return Err(ApiError::invalid(format!("{path}.confidentiality.groups"), message));
-    }
-    Ok(())
-}
-
 /// Takes a label off, or part of it: the only way down, by a person who is named in the receipt.
 pub(crate) async fn release(mut call: Call) -> Answer {
     call.query()?.finish()?;
@@ -424,7 +447,7 @@ pub(crate) async fn release(mut call: Call) -> Answer {
     let known = find(&call.app, &call.caller, session).await?;
     let (ReleaseParam { label, reason }, _) = call.json::<ReleaseParam>().await?;
     let (app, caller) = (&*call.app, &call.caller);
-    check_label(&label, "label")?;
+    labels::check(&label, "label")?;
     if reason.trim().is_empty() || reason.len() > MAX_REASON {
         return Err(ApiError::invalid("reason", format!("`reason` must say why, in at most {MAX_REASON} bytes.")));
     }

@@ -16,32 +16,37 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use bailiwick_api::{Api, Limits, Options};
+use bailiwick_audit::Audit;
 use bailiwick_core::{
-    Action, ActionResult, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode,
-    ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
+    Action, ActionResult, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode, FoundFile,
+    Listing, ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
 };
-use bailiwick_engine::Handle;
+use bailiwick_engine::{Eraser, EraserOptions, Handle};
 use bailiwick_gate::{
-    Administrator, Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Live, Model, Permit, Settled,
+    Administrator, Archive, Delta, Executor, ExecutorDoor, ExecutorLine, Gate, Holds, Live, Model, Permit, Settled,
 };
 use bailiwick_identity::{
     Credentials, Issuer, Lives, LogKeys, NewAccessKey, NewApiKey, PasswordCost, Reception, Roster, SignInOptions,
-    SignIns, TokenOptions,
+    SignIns, Strongroom, TokenOptions,
 };
 use bailiwick_policy::{Desk, DeskParts, Policies};
-use bailiwick_ports::{BoxFuture, Clock, ModelCard, ModelCards, Policy, Prices, Scope, Store, TaskHandle, Tasks};
+use bailiwick_ports::{
+    Administration, BoxFuture, Clock, ErasedPerson, ErasureList, ModelCard, ModelCards, Policy, Prices, Scope, Store,
+    TaskHandle, Tasks, VaultDesk,
+};
 use bailiwick_testkit::{
     keys::PlainKeys,
     random::SeededRandom,
     store::{MemoryObjects, MemoryStore},
 };
 use bailiwick_types::{
-    ArtifactId, EnvironmentId, ItemId, Money, NodeId, Principal, Secret, SessionId, TenantId, Timestamp, TokenUsage,
+    ArtifactId, EnvironmentId, ItemId, Millis, Money, NodeId, Principal, Secret, SessionId, TenantId, Timestamp,
+    TokenUsage,
 };
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -166,6 +171,10 @@ pub struct FakeExecutor {
     pub archive: Archive,
     pub release: Arc<Notify>,
     pub outputs: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    /// Those that lie in the environment.
+    pub files: Arc<Mutex<Vec<FoundFile>>>,
+    /// What reading a file there gives.
+    pub texts: Arc<Mutex<BTreeMap<String, String>>>,
     pub closed: mpsc::UnboundedSender<SessionId>,
 }
 
@@ -206,6 +215,23 @@ impl Executor for FakeExecutor {
                     artifacts.push(Published { id, path, size_bytes, object: id.to_string() });
                 }
                 ActionResult::Artifacts { artifacts }
+            }
+            Action::FileList { path, page: Some(page), .. } => {
+                let files = self.files.lock().unwrap().clone();
+                let below = files.into_iter().filter(|file| file.path.starts_with(&format!("{path}/"))).collect();
+                let (files, more) = page.cut(below, |file: &FoundFile| &file.path);
+                ActionResult::Files(Listing { files, more })
+            }
+            Action::FileAdd { path, size_bytes, .. } => {
+                let (path, size_bytes) = (path.clone(), *size_bytes);
+                let mut files = self.files.lock().unwrap();
+                files.retain(|file| file.path != path);
+                files.push(FoundFile { path, size_bytes });
+                ActionResult::Content { content: vec![Content::text("done")] }
+            }
+            Action::FileRead { path, .. } => {
+                let text = self.texts.lock().unwrap().get(path).cloned();
+                ActionResult::Content { content: vec![Content::text(text.unwrap_or_else(|| "done".into()))] }
             }
             _ => ActionResult::Content { content: vec![Content::text("done")] },
         };
@@ -274,6 +300,28 @@ pub struct House {
     pub key: String,
     pub door: tokio::sync::Mutex<mpsc::UnboundedReceiver<(SessionId, EnvironmentId, ExecutorLine)>>,
     pub closed: tokio::sync::Mutex<mpsc::UnboundedReceiver<SessionId>>,
+    pub audit: Audit,
+    pub list: Erased,
+    pub holds: Arc<Holds>,
+    pub vaults: Arc<dyn VaultDesk>,
+    pub administration: Arc<dyn Administration>,
+    erasing: tokio::task::AbortHandle,
+}
+
+/// The list of who was erased.
+pub type Erased = Arc<Mutex<Vec<ErasedPerson>>>;
+
+struct List(Erased);
+
+impl ErasureList for List {
+    fn keep(&self, entry: ErasedPerson) -> BoxFuture<'static, Result<(), String>> {
+        self.0.lock().unwrap().push(entry);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn entries(&self) -> BoxFuture<'static, Result<Vec<ErasedPerson>, String>> {
+        Box::pin(std::future::ready(Ok(self.0.lock().unwrap().clone())))
+    }
 }
 
 impl House {
@@ -316,6 +364,9 @@ impl House {
         let tenant = credentials.bootstrap_tenant().await.unwrap().id;
         let roster = Roster::load(ports.clone(), keys.clone(), administration.clone(), clock.clone(), random.clone());
         let roster = Arc::new(roster.await.unwrap());
+        let (store, kept) = (ports.clone(), administration.clone());
+        let strongroom = Strongroom::load(store, keys.clone(), kept, clock.clone(), random.clone());
+        let strongroom = Arc::new(strongroom.await.unwrap());
         let sign_ins = SignInOptions {
             tenant,
             roster: roster.clone(),
@@ -329,6 +380,7 @@ impl House {
             tenant,
             issuer: "http://house.test".into(),
             audiences: vec!["https://erp.example".into()],
+            key_age: None,
             roster: roster.clone(),
             sign_ins: sign_ins.clone(),
         };
@@ -338,10 +390,16 @@ impl House {
         let archive = Archive::new(ports.clone(), keys.clone(), Arc::new(objects.clone()));
         let model = ScriptedModel::default();
         let (closed, was_closed) = mpsc::unbounded_channel();
-        let executor =
-            FakeExecutor { archive: archive.clone(), release: Arc::default(), outputs: Arc::default(), closed };
+        let executor = FakeExecutor {
+            archive: archive.clone(),
+            texts: Arc::default(),
+            release: Arc::default(),
+            outputs: Arc::default(),
+            files: Arc::default(),
+            closed,
+        };
         let gate = Gate::new(ports.clone(), keys.clone(), policy.clone(), clock.clone());
-        let gate = gate.with_cards(cards.clone()).with_directory(roster.clone());
+        let gate = gate.with_cards(cards.clone()).with_directory(roster.clone()).with_vaults(strongroom.clone());
         let desk = Desk::new(DeskParts {
             policies,
             store: ports.clone(),
@@ -379,7 +437,24 @@ impl House {
             second_place: None,
         }
         .build();
+        let holds = Arc::new(Holds::new(ports.clone(), keys.clone()));
+        let list = Erased::default();
+        let eraser = EraserOptions {
+            handle: handle.clone(),
+            holds: holds.clone(),
+            administration: administration.clone(),
+            auditor: Arc::new(audit.clone()),
+            vaults: strongroom.clone(),
+            list: Some(Arc::new(List(list.clone()))),
+            keep_sessions: None,
+        }
+        .build();
+        let erases = eraser.clone();
+        let erasing = tokio::spawn(async move { erases.run().await }).abort_handle();
+        let administers: Arc<dyn Administration> = administration.clone();
+        let vaults: Arc<dyn VaultDesk> = strongroom.clone();
         let api = Options {
+            eraser: Some(eraser),
             handle: handle.clone(),
             store: ports,
             keys,
@@ -390,8 +465,9 @@ impl House {
             key_desk: credentials.clone(),
             tenants: credentials.clone(),
             administration,
-            auditor: Arc::new(audit),
+            auditor: Arc::new(audit.clone()),
             receipts: Arc::new(store.clone()),
+            vaults: strongroom,
             directory: roster.clone(),
             people: roster.clone(),
             colleagues: roster.clone(),
@@ -426,7 +502,34 @@ impl House {
             key,
             door,
             closed,
+            audit,
+            list,
+            holds,
+            vaults,
+            administration: administers,
+            erasing,
         })
+    }
+
+    /// A house in which nobody carries erasures out but whom the test makes.
+    pub async fn without_eraser() -> Arc<Self> {
+        let house = Self::new().await;
+        house.erasing.abort();
+        house
+    }
+
+    /// An eraser as a process that has just started has it.
+    pub fn eraser(&self, keep_sessions: Option<Millis>) -> Eraser {
+        EraserOptions {
+            handle: self.handle.clone(),
+            holds: self.holds.clone(),
+            administration: self.administration.clone(),
+            auditor: Arc::new(self.audit.clone()),
+            vaults: Arc::clone(&self.vaults),
+            list: Some(Arc::new(List(self.list.clone()))),
+            keep_sessions,
+        }
+        .build()
     }
 
     pub async fn new_key(&self, scopes: Vec<Scope>) -> String {
