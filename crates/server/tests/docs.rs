@@ -45,6 +45,7 @@ fn every_error_code_has_a_page() {
         "NOT_FOUND, \"",
         "METHOD_NOT_ALLOWED, \"",
         "CONFLICT, \"",
+        "GONE, \"",
         "REQUEST_TIMEOUT, \"",
         "PAYLOAD_TOO_LARGE, \"",
         "UNSUPPORTED_MEDIA_TYPE, \"",

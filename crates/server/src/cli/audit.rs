@@ -85,7 +85,54 @@ pub enum Audit {
         #[command(flatten)]
         target: Target,
     },
-    /// Say what an agent has asked for so far, and what was decided
+    /// Say who ordered an effect, through which agent, in whose rights, and what came of it
+    Who {
+        /// Id of the action
+        action: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List agents that nobody answers for
+    Ownerless {
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Say what a team spent on finished work
+    Spent {
+        /// Team, by id or name
+        #[arg(long, value_name = "TEAM")]
+        team: String,
+        /// First day, as YYYY-MM-DD in UTC [default: the first of this month]
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Last day, which counts too [default: today]
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List what left the company's walls, newest first
+    Left {
+        /// Most to show
+        #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        #[command(flatten)]
+        about: About,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Legal holds: what they cover is not deleted, erased or let go
+    #[command(subcommand)]
+    Hold(Hold),
+    /// Say what an agent may reach: its remit, what it has asked for so far, and what was decided
     Reach {
         /// Id or name of the agent
         agent: String,
@@ -101,6 +148,49 @@ pub enum Audit {
         #[command(flatten)]
         target: Target,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Hold {
+    /// Forbid to delete what a person, an agent or a session left
+    Set {
+        /// Id of the person, agent or session
+        held: String,
+        /// Why it must be kept
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List what must not be deleted
+    List {
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Let what was held be deleted again
+    Lift {
+        /// Id of the person, agent or session
+        held: String,
+        /// Why it need not be kept any more
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+impl Hold {
+    pub fn form(&self) -> Form {
+        match self {
+            Self::Set { form, .. } | Self::List { form, .. } | Self::Lift { form, .. } => *form,
+        }
+    }
 }
 
 /// Which receipts. Every part that is given must match.

@@ -1,11 +1,13 @@
 //! The command line, as data. What the commands do is in `commands`, `serve` and `demo`.
 
 mod audit;
+mod grant;
 mod money;
 mod people;
 mod policy;
 
-pub use audit::{About, Audit};
+pub use audit::{About, Audit, Hold};
+pub use grant::{Approve, Grant, GrantKind, Shape};
 pub use money::{Budget, Format, Part, Payer, Per, Spend};
 pub use people::{Login, Logout, RoleName, Team, User, Who};
 pub use policy::{Described, Policy};
@@ -48,9 +50,12 @@ pub enum Command {
     #[command(subcommand)]
     Approval(Approval),
     /// Let an agent do the one thing that it asked for
-    Approve(AnswerTo),
+    Approve(Approve),
     /// Keep an agent from the one thing that it asked for
     Deny(AnswerTo),
+    /// Let programs order for people and pass answers on, and end what was granted
+    #[command(subcommand)]
+    Grant(Grant),
     /// Sign in at a server, so that further commands are yours
     Login(Login),
     /// End that sign-in
@@ -112,6 +117,18 @@ pub struct Form {
     /// Print one JSON document instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateKey {
+    /// Folder that holds everything the server keeps
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Configuration file that says where the key is (docs/configuration.md)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub form: Form,
 }
 
 #[derive(Debug, Args)]
@@ -425,6 +442,21 @@ pub enum Key {
         #[command(flatten)]
         target: Target,
     },
+    /// Make another key-encryption key and wrap everything anew, on a folder that no server uses
+    Rotate(RotateKey),
+    /// Have another key sign the tokens of agents; the one before proves what it signed until that has expired
+    RotateSigning {
+        /// Destroy the key before and end every token that it signed, at once
+        #[arg(long)]
+        end_tokens: bool,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Revoke a key at once
     Revoke {
         /// Id of the key
@@ -475,7 +507,10 @@ pub struct Demo {
     /// The server's name for its model; a key is taken from $BAILIWICK_DEMO_MODEL_KEY
     #[arg(long, value_name = "NAME", requires = "model_url")]
     pub model: Option<String>,
-    /// Keep the data folder, to look at it afterwards
+    /// Approve what a rule asks about, in place of the prompt
+    #[arg(long)]
+    pub yes: bool,
+    /// Keep the data folder and the exported receipts, to look at them afterwards
     #[arg(long)]
     pub keep: bool,
     /// Folder for the report and the chart

@@ -125,6 +125,13 @@ impl Client {
         self.json(self.request(Method::DELETE, path)).await
     }
 
+    /// Deletes, and says why.
+    pub async fn delete_because(&self, path: &str, reason: &str) -> Outcome<Value> {
+        let reason = reqwest::header::HeaderValue::from_bytes(reason.as_bytes());
+        let reason = reason.map_err(|_| Failure::usage("a reason must be on one line, without control characters"))?;
+        self.json(self.request(Method::DELETE, path).header("bailiwick-reason", reason)).await
+    }
+
     /// All of a cursor list, in the server's order, at most `most`. `path` may hold a query.
     pub async fn list(&self, path: &str, most: usize) -> Outcome<Vec<Value>> {
         let mut found: Vec<Value> = Vec::new();

@@ -89,7 +89,7 @@ async fn publish(client: &Client, agent: &str, version: u32, note: Option<String
     Ok(())
 }
 
-async fn list(client: &Client, orphaned: bool, terminal: Terminal) -> Outcome {
+pub(super) async fn list(client: &Client, orphaned: bool, terminal: Terminal) -> Outcome {
     let path = if orphaned { "/bailiwick/v1/agents/orphaned" } else { "/v1/agents" };
     let agents = client.list(path, usize::MAX).await?;
     terminal.result(&json!({"agents": agents}), || {

@@ -6,6 +6,7 @@ mod artifacts;
 mod audit;
 mod budget;
 mod doctor;
+mod grant;
 mod key;
 mod login;
 mod model;
@@ -19,6 +20,7 @@ mod stop;
 mod tenant;
 
 pub use artifacts::{Saved, save_all};
+pub use audit::export;
 pub use receipts::Receipts;
 
 use crate::{
@@ -40,8 +42,9 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
         Command::Approval(command) => approval::perform(command, terminal).await,
         Command::Stop(command) => stop::perform(command, terminal).await,
         Command::Tenant(command) => tenant::perform(command, terminal).await,
-        Command::Approve(options) => approval::answer(&options, true, terminal).await,
-        Command::Deny(options) => approval::answer(&options, false, terminal).await,
+        Command::Approve(options) => approval::approve(&options, terminal).await,
+        Command::Deny(options) => approval::deny(&options, terminal).await,
+        Command::Grant(command) => grant::perform(command, terminal).await,
         Command::Login(options) => login::login(options, terminal).await,
         Command::Logout(options) => login::logout(options, terminal).await,
         Command::User(command) => people::user(command, terminal).await,
@@ -79,7 +82,13 @@ pub fn is_json(command: &Command) -> bool {
             | Agent::Publish { form, .. }
             | Agent::Show { form, .. },
         )
-        | Command::Key(Key::Create { form, .. } | Key::List { form, .. } | Key::Revoke { form, .. })
+        | Command::Key(
+            Key::Rotate(crate::cli::RotateKey { form, .. })
+            | Key::Create { form, .. }
+            | Key::List { form, .. }
+            | Key::RotateSigning { form, .. }
+            | Key::Revoke { form, .. },
+        )
         | Command::Budget(Budget::Set { form, .. } | Budget::List { form, .. } | Budget::Remove { form, .. })
         | Command::Spend(Spend::Show { form, .. } | Spend::Estimate { form, .. })
         | Command::Audit(
@@ -90,6 +99,10 @@ pub fn is_json(command: &Command) -> bool {
             | Audit::Verify { form, .. }
             | Audit::Key { form, .. }
             | Audit::Reach { form, .. }
+            | Audit::Who { form, .. }
+            | Audit::Ownerless { form, .. }
+            | Audit::Spent { form, .. }
+            | Audit::Left { form, .. }
             | Audit::Changes { form, .. },
         )
         | Command::Policy(
@@ -103,8 +116,11 @@ pub fn is_json(command: &Command) -> bool {
         )
         | Command::Model(Model::Test { form, .. }) => form.json,
         Command::Audit(Audit::Tail { .. }) => false,
+        Command::Audit(Audit::Hold(command)) => command.form().json,
         Command::Session(Session::Tail { .. }) | Command::Spend(Spend::Export { .. }) => false,
-        Command::Approve(options) | Command::Deny(options) => options.form.json,
+        Command::Approve(options) => options.answer.form.json,
+        Command::Deny(options) => options.form.json,
+        Command::Grant(command) => command.form().json,
         Command::Login(options) => options.form.json,
         Command::Logout(options) => options.form.json,
         Command::User(command) => command.form().json,

@@ -5,12 +5,17 @@ use crate::{
     cli::{RoleName, Target, Team, User, Who},
     client::{Client, encode},
     failure::{Failure, Outcome},
+    runtime::SystemClock,
     terminal::{Table, Terminal, escape},
 };
+use bailiwick_ports::Clock as _;
+use bailiwick_types::Millis;
 use serde_json::{Value, json};
 
 const PEOPLE: &str = "/bailiwick/v1/people";
 const TEAMS: &str = "/bailiwick/v1/teams";
+/// How often an erasure is asked about.
+const PACE: Millis = Millis(200);
 
 pub async fn user(command: User, terminal: Terminal) -> Outcome {
     match command {
@@ -50,6 +55,28 @@ pub async fn user(command: User, terminal: Terminal) -> Outcome {
         User::Enable { who } => {
             let (client, user) = find(&who).await?;
             change(&client, &user, &json!({"disabled": false}), "enabled", terminal).await
+        }
+        User::Erase { reason, yes, who } => {
+            let (client, user) = find(&who).await?;
+            let name = escape::line(text(&user, "name")).to_string();
+            if !yes {
+                return Err(Failure::usage(format!("this erases for good what {name} keeps here"))
+                    .help("say --yes when that is meant; `bailiwick audit export` keeps a copy"));
+            }
+            let path = format!("{PEOPLE}/{}", encode(text(&user, "id")));
+            client.post(&format!("{path}/erase"), &json!({"reason": reason})).await?;
+            let erasure = loop {
+                let erasure = client.get(&format!("{path}/erasure")).await?;
+                if text(&erasure, "status") == "done" {
+                    break erasure;
+                }
+                SystemClock.sleep_until(SystemClock.now() + PACE).await;
+            };
+            terminal.result(&erasure, || {
+                let (sessions, files) = (&erasure["sessions"], &erasure["files"]);
+                format!("erased {name}: {sessions} sessions and {files} files cannot be read any more\n")
+            });
+            Ok(())
         }
         User::ResetPassword { who } => {
             let (client, user) = find(&who).await?;
@@ -132,6 +159,19 @@ fn code(user: &Value) -> String {
 }
 
 /// The person of this id or login.
+/// The id of a person who is named by it or by what they sign in with.
+pub(super) async fn id_of(client: &Client, wanted: &str) -> Outcome<String> {
+    if wanted.parse::<bailiwick_types::UserId>().is_ok() {
+        return Ok(wanted.to_owned());
+    }
+    let users = client.list(PEOPLE, usize::MAX).await?;
+    let is = |user: &&Value| user["login"].as_str().is_some_and(|login| login.eq_ignore_ascii_case(wanted));
+    let found = users.iter().find(is).ok_or_else(|| {
+        Failure::failed(format!("nobody signs in as `{wanted}`")).help("list people with `bailiwick user list`")
+    })?;
+    Ok(text(found, "id").to_owned())
+}
+
 async fn find(who: &Who) -> Outcome<(Client, Value)> {
     let client = Client::of(&who.target)?;
     let wanted = &who.user;
@@ -151,6 +191,15 @@ async fn find(who: &Who) -> Outcome<(Client, Value)> {
             })
         }
     }
+}
+
+/// The id of a team that is named by id or name.
+pub async fn team_id(client: &Client, wanted: &str) -> Outcome<String> {
+    // One that is deleted was paid for all the same.
+    if wanted.parse::<bailiwick_types::TeamId>().is_ok() {
+        return Ok(wanted.to_owned());
+    }
+    Ok(ids(client, &[wanted.to_owned()]).await?.remove(0))
 }
 
 /// Ids of teams that are named by id or name.

@@ -11,12 +11,7 @@ use serde_json::Value;
 
 pub async fn perform(command: Spend, terminal: Terminal) -> Outcome {
     match command {
-        Spend::Show { by, part, target, .. } => {
-            let report = report(&Client::of(&target)?, &by, &part).await?;
-            terminal.result(&report, || table(&report));
-            more(&report, terminal);
-            Ok(())
-        }
+        Spend::Show { by, part, target, .. } => show(&Client::of(&target)?, &by, &part, terminal).await,
         Spend::Export { by, format, part, target } => {
             let report = report(&Client::of(&target)?, &by, &part).await?;
             match format {
@@ -35,6 +30,13 @@ pub async fn perform(command: Spend, terminal: Terminal) -> Outcome {
             Ok(())
         }
     }
+}
+
+pub(super) async fn show(client: &Client, by: &str, part: &Part, terminal: Terminal) -> Outcome {
+    let report = report(client, by, part).await?;
+    terminal.result(&report, || table(&report));
+    more(&report, terminal);
+    Ok(())
 }
 
 /// Not all of it was answered.

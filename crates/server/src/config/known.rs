@@ -23,7 +23,10 @@ pub(super) const FILE: Known = Table(&[
     ("money", MONEY),
     ("identity", super::identity::IDENTITY),
     ("audit", AUDIT),
+    ("keys", super::keys::KEYS),
+    ("retention", RETENTION),
     ("models", Named(&MODEL)),
+    ("tools", Named(&TOOL)),
     ("executors", Named(&EXECUTOR)),
 ]);
 
@@ -33,20 +36,33 @@ pub(super) const SERVER: Known =
 pub(super) const LIMITS: Known =
     Table(&[("driven_sessions", Value), ("connections", Value), ("sandboxes", Value), ("sandbox_idle_ms", Value)]);
 
-pub(super) const AUDIT: Known = Table(&[("checkpoints", Value)]);
+pub(super) const AUDIT: Known = Table(&[("checkpoints", Value), ("erasures", Value), ("stream", AUDIT_STREAM)]);
+
+pub(super) const AUDIT_STREAM: Known = Table(&[
+    ("file", Value),
+    ("file_bytes", Value),
+    ("files_kept", Value),
+    ("webhook", Value),
+    ("webhook_secret_env", Value),
+]);
+
+pub(super) const RETENTION: Known = Table(&[("sessions_days", Value)]);
 
 pub(super) const MODEL: Known = Table(&[
     ("provider", Value),
     ("base_url", Value),
     ("model", Value),
     ("api_key_env", Value),
+    ("credential", Value),
     ("context_tokens", Value),
     ("max_output_tokens", Value),
     ("timeouts", TIMEOUTS),
     ("retries", Value),
+    ("paid_retries", Value),
     ("proxy", Value),
     ("scenario", Value),
     ("residency", Value),
+    ("mark", Value),
     ("clearance", Value),
     ("prices", PRICES),
 ]);
@@ -55,6 +71,8 @@ pub(super) const PRICES: Known =
     Table(&[("version", Value), ("input", Value), ("cached_input", Value), ("output", Value)]);
 
 pub(super) const MONEY: Known = Table(&[("currency", Value), ("unpriced", Value)]);
+
+pub(super) const TOOL: Known = Table(&[("price", Value)]);
 
 pub(super) const TIMEOUTS: Known =
     Table(&[("connect_ms", Value), ("first_byte_ms", Value), ("stall_ms", Value), ("total_ms", Value)]);

@@ -3,14 +3,17 @@
 //! Secrets are never in the file. It names environment variables (`api_key_env`) or files (`token_file`).
 
 mod identity;
+mod keys;
 mod known;
 #[cfg(test)]
 mod tests;
 
 pub use identity::{Identity, OpenId};
+pub use keys::Keys;
 pub use known::nearest;
 
 use crate::logs::LogFormat;
+use bailiwick_core::budget::MAX_PRICE;
 use bailiwick_models::{ModelOptions, OptionsError};
 use serde::Deserialize;
 use std::{
@@ -35,7 +38,11 @@ pub struct Config {
     pub money: Money,
     pub identity: Identity,
     pub audit: Audit,
+    pub keys: Keys,
+    pub retention: Retention,
     pub models: BTreeMap<String, ModelOptions>,
+    /// What is known of functions, by name.
+    pub tools: BTreeMap<String, Tool>,
     pub executors: BTreeMap<String, ListeningExecutor>,
 }
 
@@ -105,6 +112,24 @@ pub enum Unpriced {
     Warn,
 }
 
+/// `[tools.NAME]`: a function that applications answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// What one call costs, as decimal text in the one currency.
+    #[serde(deserialize_with = "amount")]
+    pub price: bailiwick_types::Money,
+}
+
+fn amount<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bailiwick_types::Money, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse::<bailiwick_types::Money>() {
+        Ok(price) if price <= MAX_PRICE => Ok(price),
+        Ok(_) => Err(serde::de::Error::custom(format!("a price must not be above {MAX_PRICE}"))),
+        Err(error) => Err(serde::de::Error::custom(error)),
+    }
+}
+
 /// `[audit]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -112,6 +137,41 @@ pub struct Audit {
     /// A second place for checkpoints: a file on another machine's disk, or on one that cannot be changed. Without it
     /// they are beside the log, which proves less.
     pub checkpoints: Option<PathBuf>,
+    /// The list of whose content was erased, in a place that a restore of the data does not take back.
+    pub erasures: Option<PathBuf>,
+    /// `[audit.stream]`: receipts as they are written, for a SIEM.
+    pub stream: AuditStream,
+}
+
+/// `[audit.stream]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditStream {
+    /// A file to which every receipt is added as a line of JSON.
+    pub file: Option<PathBuf>,
+    /// Bytes at which the file is put aside and another is begun.
+    pub file_bytes: u64,
+    /// Files that were put aside and are kept.
+    pub files_kept: u32,
+    /// Where receipts are posted, in batches.
+    pub webhook: Option<String>,
+    /// The environment variable with the secret that signs what is posted.
+    pub webhook_secret_env: Option<String>,
+}
+
+impl Default for AuditStream {
+    fn default() -> Self {
+        let (file_bytes, files_kept) = (64 * 1024 * 1024, 10);
+        Self { file: None, file_bytes, files_kept, webhook: None, webhook_secret_env: None }
+    }
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Days after its last record for which a session's content is kept; none is for ever. Receipts are always kept.
+    pub sessions_days: Option<u32>,
 }
 
 /// `[executors.NAME]`: a self-hosted executor that listens and that this server dials.
@@ -183,7 +243,11 @@ impl Loaded {
         for model in config.models.values_mut() {
             model.scenario = model.scenario.take().map(|path| folder.join(path));
         }
-        config.audit.checkpoints = config.audit.checkpoints.take().map(|path| folder.join(path));
+        for path in [&mut config.audit.checkpoints, &mut config.audit.erasures, &mut config.audit.stream.file] {
+            *path = path.take().map(|path| folder.join(path));
+        }
+        config.keys.old_variable = config.keys.variable.as_ref().map(|name| format!("{name}_OLD"));
+        config.keys.file = config.keys.file.take().map(|path| folder.join(path));
         for executor in config.executors.values_mut() {
             executor.token_file = folder.join(&executor.token_file);
         }
@@ -207,6 +271,11 @@ impl Loaded {
         self.located(&["identity", "oidc"], format!("[identity.oidc] {problem}"))
     }
 
+    /// Puts a place to something that is wrong with the stream of receipts.
+    pub fn audit_stream_error(&self, problem: &str) -> ConfigError {
+        self.located(&["audit", "stream"], format!("[audit.stream] {problem}"))
+    }
+
     fn located(&self, path: &[&str], message: String) -> ConfigError {
         let Some(file) = &self.file else { return ConfigError { lines: vec![message] } };
         let at = DeTable::parse(&self.text).ok().and_then(|document| known::span_of(document.get_ref(), path));
@@ -214,11 +283,50 @@ impl Loaded {
         ConfigError { lines: vec![render(file, &self.text, &problem)] }
     }
 
-    /// The environment variables that hold secrets: models' keys and the identity provider's.
+    /// The environment variables that hold secrets: the keys of data and of models, and the identity provider's.
     pub fn key_variables(&self) -> impl Iterator<Item = &str> {
         let oidc = self.config.identity.oidc.iter().filter_map(|oidc| oidc.client_secret_env.as_deref());
-        self.config.models.values().filter_map(|model| model.api_key_env.as_deref()).chain(oidc)
+        let keys = &self.config.keys;
+        let kek = [&keys.variable, &keys.old_variable].into_iter().flatten().map(String::as_str);
+        let webhook = self.config.audit.stream.webhook_secret_env.as_deref();
+        self.config
+            .models
+            .values()
+            .filter_map(|model| model.api_key_env.as_deref())
+            .chain(oidc)
+            .chain(webhook)
+            .chain(kek)
     }
+}
+
+/// What is wrong with the stream of receipts.
+fn check_stream(stream: &AuditStream, refuse: &mut impl FnMut(&[&str], String)) {
+    let mut wrong = |key: &str, message: &str| refuse(&["audit", "stream", key], message.to_owned());
+    if !(64 * 1024..=1 << 40).contains(&stream.file_bytes) {
+        wrong("file_bytes", "`file_bytes` must be 65536 to 1099511627776");
+    }
+    if stream.files_kept > 10_000 {
+        wrong("files_kept", "`files_kept` must be at most 10000");
+    }
+    match (&stream.webhook, &stream.webhook_secret_env) {
+        (Some(url), _) if !url.starts_with("https://") && !is_loopback(url) => {
+            wrong("webhook", "`webhook` must begin with `https://` (or `http://127.0.0.1` for a test)");
+        }
+        (Some(_), None) => {
+            wrong(
+                "webhook",
+                "`webhook` needs `webhook_secret_env`, the variable with the secret that signs what is posted",
+            );
+        }
+        (_, Some(variable)) if !is_variable(variable) => {
+            wrong("webhook_secret_env", "`webhook_secret_env` must be the name of an environment variable");
+        }
+        _ => {}
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    ["http://127.0.0.1:", "http://127.0.0.1/", "http://[::1]:"].iter().any(|start| url.starts_with(start))
 }
 
 /// What TOML and serde cannot see.
@@ -246,6 +354,11 @@ fn check(config: &Config, document: &DeTable<'_>) -> Vec<Problem> {
         refuse(&["money", "currency"], "`currency` must be three capital letters, such as \"USD\"".into());
     }
     identity::check(&config.identity, &mut refuse);
+    keys::check(&config.keys, &mut refuse);
+    check_stream(&config.audit.stream, &mut refuse);
+    if config.retention.sessions_days.is_some_and(|days| !(1..=36_500).contains(&days)) {
+        refuse(&["retention", "sessions_days"], "`sessions_days` must be 1 to 36500".into());
+    }
     if config.server.shutdown_seconds > 3600 {
         refuse(&["server", "shutdown_seconds"], "`shutdown_seconds` must be at most 3600".into());
     }

@@ -2,7 +2,9 @@
 
 use super::{
     audit::{CheckpointFile, DEFAULT_FILE},
-    identity,
+    erasures::{DEFAULT_ERASURES, ErasureFile},
+    feeds::{self, Feeds},
+    identity, keys,
     metered::Metered,
     metrics::Metrics,
     node,
@@ -16,23 +18,21 @@ use crate::{
 };
 use bailiwick_api::{Api, Limits};
 use bailiwick_audit::Audit;
-use bailiwick_engine::{Engine, Handle};
+use bailiwick_engine::{Engine, Eraser, EraserOptions, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
-use bailiwick_gate::{Administrator, Archive, Gate, Model, MoneyRules, Unpriced};
-use bailiwick_identity::{Bootstrapped, Credentials, FileKek, LogKeys, OsRandom, Reception, Sealing};
+use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Unpriced};
+use bailiwick_identity::{Bootstrapped, Credentials, LogKeys, OsRandom, Reception, Sealing, Strongroom};
 use bailiwick_models::Models;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
     Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks,
-    TenantDesk,
+    TenantDesk, VaultDesk,
 };
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-/// The key-encryption keys: mode 0600, made at the first start, left out of backups.
-const KEY_FILE: &str = "keys";
 /// A token is one short line.
 const MAX_TOKEN: u64 = 16 * 1024;
 
@@ -46,6 +46,8 @@ pub(crate) struct House {
     pub api: Api,
     pub environments: Environments,
     pub audit: Audit,
+    pub eraser: Eraser,
+    pub feeds: Feeds,
     metered: Arc<dyn Store>,
     handle: Handle,
 }
@@ -68,13 +70,13 @@ struct Kept {
 }
 
 impl Kept {
-    async fn open(data: &Path, world: &World) -> Outcome<Self> {
+    async fn open(data: &Path, loaded: &Loaded, secrets: &Secrets, world: &World) -> Outcome<Self> {
         // These errors say by themselves what cannot be done and why.
         fn failed(error: impl std::fmt::Display) -> Failure {
             Failure::failed(error.to_string())
         }
         let folder = DataFolder::open(data).map_err(failed)?;
-        let kek = FileKek::open_or_create(&folder.path().join(KEY_FILE), &*world.random).map_err(failed)?;
+        let kek = keys::open(folder.path(), &loaded.config.keys, secrets, &*world.random).await?;
         let keys: Arc<dyn Keys> = Arc::new(Sealing::new(Arc::new(kek), Arc::clone(&world.random)));
         let objects: Arc<dyn Objects> = Arc::new(FolderObjects::open(folder.clone()).map_err(failed)?);
         let store = SqliteStore::open(bailiwick_store::Options::new(folder.clone())).await.map_err(failed)?;
@@ -92,8 +94,8 @@ impl House {
         tasks: Arc<dyn Tasks>,
     ) -> Outcome<(Self, Engine)> {
         let world = World { clock: Arc::new(SystemClock), random: Arc::new(OsRandom), tasks };
-        let models = Arc::new(models(loaded, secrets, &world)?);
-        let Kept { folder, store, metered, metrics, keys, objects } = Kept::open(data, &world).await?;
+        let models = models(loaded, secrets, &world)?;
+        let Kept { folder, store, metered, metrics, keys, objects } = Kept::open(data, loaded, secrets, &world).await?;
         let administration: Arc<dyn Administration> =
             Arc::new(Administrator::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&world.clock)));
         let credentials = Arc::new(Credentials::new(
@@ -113,6 +115,8 @@ impl House {
             random: Arc::clone(&world.random),
         };
         let (roster, sign_ins, issuer) = identity::build(loaded, secrets, tenant, ground).await?;
+        let strongroom = strongroom(&metered, &keys, &administration, &world).await?;
+        let models = Arc::new(models.with_vault(strongroom.clone()));
         let node =
             node::id(folder.path(), &*world.clock, &*world.random).doing(|| "learn this node's id".to_owned())?;
         metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
@@ -132,6 +136,7 @@ impl House {
         let desk = policy_desk(desk).await?;
         let gate = Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock));
         let gate = gate.with_cards(Arc::clone(&cards)).with_directory(roster.clone()).with_money(money(loaded));
+        let gate = gate.with_vaults(strongroom.clone());
         let gate = Arc::new(gate);
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
         let environments = environments(loaded, &folder, &archive, &world)?;
@@ -152,7 +157,10 @@ impl House {
         }
         .build();
         let handle = engine.handle();
+        let eraser = eraser(loaded, &folder, &handle, &administration, &audit, (&metered, &keys), strongroom.clone());
+        let feeds = feeds::build(loaded, secrets, &folder, &audit, &metrics)?;
         let api = bailiwick_api::Options {
+            eraser: Some(eraser.clone()),
             handle: handle.clone(),
             store: Arc::clone(&metered),
             keys,
@@ -173,6 +181,7 @@ impl House {
             tokens: issuer.map(|issuer| issuer as Arc<dyn Tokens>),
             administration,
             auditor: Arc::new(audit.clone()),
+            vaults: strongroom,
             receipts: Arc::new(store.clone()),
             policy_desk: Some(desk),
             executor_door: Some(Arc::new(environments.clone())),
@@ -185,7 +194,10 @@ impl House {
         }
         .build();
         let tasks = world.tasks;
-        Ok((Self { folder, store, metrics, tasks, tenant, api, environments, audit, metered, handle }, engine))
+        Ok((
+            Self { folder, store, metrics, tasks, tenant, api, environments, audit, eraser, feeds, metered, handle },
+            engine,
+        ))
     }
 
     pub fn handle(&self) -> Handle {
@@ -195,6 +207,18 @@ impl House {
     pub fn metered(&self) -> Arc<dyn Store> {
         Arc::clone(&self.metered)
     }
+}
+
+/// The vaults, as far as they are known without opening a secret.
+async fn strongroom(
+    store: &Arc<dyn Store>,
+    keys: &Arc<dyn Keys>,
+    administration: &Arc<dyn Administration>,
+    world: &World,
+) -> Outcome<Arc<Strongroom>> {
+    let (store, keys, administration) = (Arc::clone(store), Arc::clone(keys), Arc::clone(administration));
+    let room = Strongroom::load(store, keys, administration, Arc::clone(&world.clock), Arc::clone(&world.random));
+    Ok(Arc::new(room.await.doing(|| "read the vaults".to_owned())?))
 }
 
 /// The published models, with the keys that the environment held.
@@ -218,6 +242,30 @@ async fn policy_desk(parts: DeskParts) -> Outcome<Arc<dyn PolicyDesk>> {
     let desk = Desk::new(parts);
     desk.load().await.doing(|| "put the stored policies in force".to_owned())?;
     Ok(Arc::new(desk))
+}
+
+/// What takes content away.
+fn eraser(
+    loaded: &Loaded,
+    folder: &DataFolder,
+    handle: &Handle,
+    administration: &Arc<dyn Administration>,
+    audit: &Audit,
+    (metered, keys): (&Arc<dyn Store>, &Arc<dyn Keys>),
+    vaults: Arc<dyn VaultDesk>,
+) -> Eraser {
+    let list = loaded.config.audit.erasures.clone().unwrap_or_else(|| folder.path().join(DEFAULT_ERASURES));
+    let days = loaded.config.retention.sessions_days;
+    EraserOptions {
+        handle: handle.clone(),
+        holds: Arc::new(Holds::new(Arc::clone(metered), Arc::clone(keys))),
+        administration: Arc::clone(administration),
+        auditor: Arc::new(audit.clone()),
+        vaults,
+        list: Some(Arc::new(ErasureFile::new(list))),
+        keep_sessions: days.map(|days| Millis::from_secs(u64::from(days) * 24 * 3600)),
+    }
+    .build()
 }
 
 /// The receipt log, which reads what the others write.
@@ -249,10 +297,11 @@ fn money(loaded: &Loaded) -> MoneyRules {
         config::Unpriced::Refuse => Unpriced::Refuse,
         config::Unpriced::Warn => Unpriced::Warn,
     };
-    MoneyRules { currency: money.currency.clone(), unpriced }
+    let tools = loaded.config.tools.iter().map(|(name, tool)| (name.clone(), tool.price)).collect();
+    MoneyRules { currency: money.currency.clone(), unpriced, tools }
 }
 
-fn wrong_configuration(error: &ConfigError) -> Failure {
+pub(super) fn wrong_configuration(error: &ConfigError) -> Failure {
     Failure::usage(error.to_string()).help("every key is described in docs/configuration.md")
 }
 

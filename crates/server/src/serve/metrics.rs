@@ -27,6 +27,8 @@ pub struct Metrics {
     pub records: AtomicU64,
     /// Writes that the store has been given and has not answered.
     pub writes_waiting: AtomicU64,
+    /// Leaves that were not passed on yet, by where to.
+    streams_behind: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Metrics {
@@ -63,6 +65,11 @@ impl Metrics {
         Held::new(&self.writes_waiting)
     }
 
+    /// How many leaves a stream of receipts has still to pass on.
+    pub fn stream_behind(&self, to: &'static str, leaves: u64) {
+        self.streams_behind.lock().unwrap_or_else(PoisonError::into_inner).insert(to, leaves);
+    }
+
     /// The page that a scraper reads. `driven` is the engine's own number.
     pub fn render(&self, driven: usize) -> String {
         let mut page = Page::default();
@@ -86,6 +93,13 @@ impl Metrics {
         page.one("bailiwick_store_records_total", "counter", "Records that were appended.", &[], records);
         let waiting = read(&self.writes_waiting);
         page.one("bailiwick_store_writes_waiting", "gauge", "Writes that wait for the disk.", &[], waiting);
+        let behind = self.streams_behind.lock().unwrap_or_else(PoisonError::into_inner);
+        if !behind.is_empty() {
+            page.head("bailiwick_audit_stream_behind", "gauge", "Records of the log that a stream has not passed on.");
+        }
+        for (to, leaves) in &*behind {
+            page.sample("bailiwick_audit_stream_behind", &[("to", to)], *leaves);
+        }
         page.head("bailiwick_http_requests_total", "counter", "Answered requests.");
         for ((route, method, status), count) in &*self.requests.lock().unwrap_or_else(PoisonError::into_inner) {
             let status = status.to_string();

@@ -4,16 +4,21 @@ mod announcement;
 mod audit;
 mod compose;
 mod doors;
+mod erasures;
+mod feeds;
 mod health;
 mod identity;
+mod keys;
 mod listener;
 mod metered;
 mod metrics;
 mod node;
+mod rotate;
 mod secrets;
 mod web;
 
 pub use announcement::Announcement;
+pub use rotate::run as rotate_key;
 pub use audit::DEFAULT_FILE as DEFAULT_CHECKPOINTS;
 pub(crate) use compose::House;
 pub use secrets::Secrets;
@@ -64,6 +69,9 @@ async fn serve(options: Serve, loaded: Loaded, secrets: Secrets) -> Outcome {
     house.environments.end_idle_sandboxes();
     let receipts = audit::Running::start(house.audit.clone(), &tasks);
     let engine_done = start_engine(engine, &tasks, stopping.clone());
+    let eraser = house.eraser.clone();
+    let erasing = tasks.spawn("eraser", Box::pin(async move { eraser.run().await }));
+    let feeding = house.feeds.start(&tasks);
     let announcement = Announcement::of(&doors, SystemClock.now());
     let closed = doors.serve(&house, limits.connections, stopping);
     announcement.write(house.folder.path()).doing(|| "write server.json".to_owned())?;
@@ -85,6 +93,9 @@ async fn serve(options: Serve, loaded: Loaded, secrets: Secrets) -> Outcome {
         },
         () = signals.next() => tracing::warn!("stopping at once"),
     }
+    // What they have not done is done at the next start.
+    erasing.abort();
+    feeding.iter().for_each(bailiwick_ports::TaskHandle::abort);
     // What was written until now is signed before the store goes.
     within(Duration::from_secs(10), receipts.stop()).await;
     Announcement::remove(house.folder.path());

@@ -1,10 +1,15 @@
 //! `bailiwick audit …`: receipts, what proves them, and who changed what.
 
 mod folder;
+mod hold;
 
-use super::{find_agent, spend::seconds, text};
+use super::{
+    agent, find_agent, people,
+    spend::{self, seconds},
+    text,
+};
 use crate::{
-    cli::{About, Audit},
+    cli::{About, Audit, Part},
     client::{Client, encode},
     failure::{Doing as _, Failure, Outcome},
     runtime::SystemClock,
@@ -55,6 +60,20 @@ pub async fn perform(command: Audit, terminal: Terminal) -> Outcome {
             terminal.result(&log, || format!("{}\n", escape::line(text(&log, "key"))));
             Ok(())
         }
+        Audit::Who { action, target, .. } => show(&Client::of(&target)?, &action, terminal).await,
+        Audit::Ownerless { target, .. } => agent::list(&Client::of(&target)?, true, terminal).await,
+        Audit::Spent { team, from, until, target, .. } => {
+            let client = Client::of(&target)?;
+            let team = people::team_id(&client, &team).await?;
+            let outcome = Some("completed".to_owned());
+            let part = Part { from, until, team: Some(team), outcome, ..Part::default() };
+            spend::show(&client, "team,outcome", &part, terminal).await
+        }
+        Audit::Left { limit, mut about, target, .. } => {
+            about.outside = true;
+            list(&Client::of(&target)?, &about, limit, terminal).await
+        }
+        Audit::Hold(command) => hold::perform(command, terminal).await,
         Audit::Reach { agent, target, .. } => reach(&Client::of(&target)?, &agent, terminal).await,
         Audit::Changes { target, .. } => changes(&Client::of(&target)?, terminal).await,
     }
@@ -198,7 +217,7 @@ async fn tail(client: &Client, about: &About, terminal: Terminal) -> Outcome {
 }
 
 /// Writes an export into a new folder, and gives what came.
-async fn export(client: &Client, query: &str, output: &Path) -> Outcome<Value> {
+pub async fn export(client: &Client, query: &str, output: &Path) -> Outcome<Value> {
     let mut folder = Folder::create(output)?;
     let path = format!("/bailiwick/v1/audit/export?{query}");
     let size = client.download(&path, &mut folder).await?;
@@ -250,14 +269,24 @@ async fn reach(client: &Client, agent: &str, terminal: Terminal) -> Outcome {
         Ok(_) => agent.to_owned(),
         Err(_) => text(&find_agent(client, agent).await?, "id").to_owned(),
     };
-    let reach = client.get(&format!("/bailiwick/v1/audit/agents/{}/reach", encode(&id))).await?;
+    let mut reach = client.get(&format!("/bailiwick/v1/audit/agents/{}/reach", encode(&id))).await?;
+    // One that was deleted has no remit any more, and its receipts are there.
+    let saved = client.get(&format!("/v1/agents/{}", encode(&id))).await.ok();
+    reach["remit"] = saved.map_or(Value::Null, |agent| agent["bailiwick"]["remit"].clone());
     terminal.result(&reach, || {
+        let allowed = reach["remit"]["allow"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let allowed: Vec<String> = allowed.map(|one| escape::line(one).to_string()).collect();
         let mut table = Table::new(&["OPERATION", "DECISION", "COUNT", "LAST (UTC)"]);
         for entry in reach["operations"].as_array().into_iter().flatten() {
             let last = text(entry, "last").replace('T', " ").replace('Z', "");
             table.row([text(entry, "operation"), text(entry, "decision"), &entry["count"].to_string(), &last]);
         }
-        table.render()
+        let remit = match allowed.is_empty() {
+            true => "its remit allows nothing, or it is not there any more".to_owned(),
+            false => format!("its remit allows: {}", allowed.join(", ")),
+        };
+        let rules = format!("the rules decide beyond that: bailiwick policy list\n\n{}", table.render());
+        format!("{remit}\n{rules}")
     });
     Ok(())
 }
