@@ -36,10 +36,19 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
     let environment = text(&own["environment"]["id"]);
     let file = text(&house.send(common::upload(&house.key, "f.txt", b"secret")).await.ok()["id"]);
     let key = text(&house.get("/bailiwick/v1/keys").await.ok()["data"][0]["id"]);
-    let (user, _) = house.person("somebody", &["operator"]).await;
+    let (user, signed) = house.person("somebody", &["operator"]).await;
+    let until = bailiwick_ports::Clock::now(&common::RealClock).as_seconds() + 3600;
+    let grant = json!({"type": "subject", "key_id": key, "until": until});
+    let grant = text(&house.send(request(&signed, "POST", "/bailiwick/v1/grants", Some(&grant))).await.ok()["id"]);
     let team = text(&house.post("/bailiwick/v1/teams", json!({"name": "known-to-us"})).await.ok()["id"]);
+    let vault = text(&house.post("/v1/vaults", json!({"name": "known-to-us"})).await.ok()["id"]);
+    let secret = json!({"type": "static_bearer", "token": "secret", "mcp_server_url": "https://mcp.example"});
+    let kept = json!({"name": "known-to-us", "auth": secret});
+    let credential = text(&house.post(&format!("/v1/vaults/{vault}/credentials"), kept).await.ok()["id"]);
     HashMap::from([
         ("agent_id", agent),
+        ("vault_id", vault),
+        ("credential_id", credential),
         ("session_id", session),
         ("turn_id", turn),
         ("artifact_id", artifact),
@@ -47,6 +56,7 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
         ("file_id", file),
         ("key_id", key),
         ("user_id", user),
+        ("grant_id", grant),
         ("team_id", team),
         ("model", "main".into()),
         ("policy_version", "0".into()),
@@ -75,12 +85,17 @@ fn body_of(route: &Route) -> Option<Value> {
         "register_executor" => json!({"transport": "direct_jsonrpc_v1"}),
         "publish_agent" => json!({"version": 1}),
         "sign_in" => json!({"login": "nobody", "password": "nothing at all"}),
+        "redeem_provider_sign_in" => json!({"code": "x", "code_verifier": "y"}),
         "set_password" => json!({"code": "bws_nothing", "password": "nothing at all"}),
         "create_user" => json!({"name": "N", "login": "n"}),
         "create_team" | "update_team" => json!({"name": "T"}),
         "apply_policy" => json!({"text": "", "reason": "Nothing is allowed"}),
         "validate_policy" | "simulate_policy" => json!({"text": ""}),
         "explain_policy" => json!({"model": "main"}),
+        "create_vault_credential" => {
+            let auth = json!({"type": "static_bearer", "token": "t", "mcp_server_url": "https://mcp.example"});
+            json!({"name": "another", "auth": auth})
+        }
         "create_tenant" => json!({"name": "Other"}),
         "resolve_outcome" => json!({"action": "act_0", "resolution": "happened"}),
         _ => json!({}),

@@ -49,7 +49,9 @@ async fn what_runs_ends_and_nothing_new_begins_until_the_stop_is_lifted() {
         assert_eq!(stop["reason"], "the auditors are here");
         house.until(id, |shown| shown["status"] == "idle").await;
         let turns = house.get(&format!("/v1/agents/sessions/{id}/turns")).await.ok();
-        assert_eq!(turns["data"][0]["status"], "cancelled", "{target}");
+        let turn = &turns["data"][0];
+        assert_eq!((&turn["status"], &turn["bailiwick"]["denied_by"]), (&json!("failed"), &json!("stopped")), "{turn}");
+        assert_eq!(turn["error"]["code"], "misalignment_policy_violation");
 
         let message = json!({"events": [{
             "type": "agent.session.input.message",

@@ -2,7 +2,7 @@
 //!
 //! Whoever may answer need not own the session; an approval that its reader neither may answer nor may see is unknown.
 
-use super::{ok, sessions};
+use super::{grants, ok, sessions};
 use crate::{
     app::Call,
     error::ApiError,
@@ -13,9 +13,13 @@ use crate::{
         page::Page,
     },
 };
-use bailiwick_core::{approval::MAX_REASON, item::ApprovalView, record::Input};
+use bailiwick_core::{
+    approval::MAX_REASON,
+    item::{ApprovalView, SessionView},
+    record::Input,
+};
 use bailiwick_ports::store::{RowKind, RowQuery, StoredRow};
-use bailiwick_types::{ActionId, SessionId};
+use bailiwick_types::{ActionId, Principal, SessionId};
 
 /// Rows that one request looks at: those that are for others do not count for its page.
 const MAX_SCANNED: u32 = 2_000;
@@ -64,20 +68,39 @@ pub(crate) async fn get(call: Call) -> Answer {
 pub(crate) async fn answer(mut call: Call) -> Answer {
     call.query()?.finish()?;
     let (view, approval) = find(&call).await?;
-    let (AnswerParam { decision, reason }, _) = call.json::<AnswerParam>().await?;
+    let (AnswerParam { decision, reason, answered_by, widen }, _) = call.json::<AnswerParam>().await?;
     if reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON) {
         return Err(ApiError::invalid("reason", format!("`reason` is longer than {MAX_REASON} bytes.")));
     }
-    if approval.may_answer != Some(true) {
+    let (app, caller) = (&*call.app, &call.caller);
+    let by = match &answered_by {
+        None => caller.principal.clone(),
+        Some(person) => grants::answerer(app, caller, person, view.agent, "answered_by").await?,
+    };
+    if !app.options.handle.may_answer(caller.tenant, &view.question.approver, &view.principal, &by) {
         return Err(may_not(&approval));
     }
-    let input = Input::Answer { action: view.action, approve: decision == DecisionParam::Approve, reason };
-    sessions::submit(&call.app, &call.caller, view.session, input, None).await?;
+    let approve = decision == DecisionParam::Approve;
+    // What stands for more is on disk before the answer that it came with.
+    let grant = match &widen {
+        None => None,
+        Some(_) if !approve => {
+            return Err(ApiError::invalid("widen", "`widen` goes with `approve`: a denial is for this action."));
+        }
+        Some(param) => {
+            let session = session(&call, &view).await?.ok_or_else(|| ApiError::not_found("approval", &approval.id))?;
+            let grant = grants::widened(app, caller, &view, &session, param)?;
+            Some(grants::give(app, caller, grant).await?)
+        }
+    };
+    let input = Input::Answer { action: view.action, approve, reason };
+    sessions::submit_as(app, caller, by, view.session, input, None).await?;
     ok(Answered {
         id: approval.id,
         object: "bailiwick.approval.answer",
         session_id: view.session.to_string(),
         decision,
+        grant: grant.map(|grant| grants::show(app, caller.tenant, &grant)),
     })
 }
 
@@ -115,7 +138,26 @@ async fn open(call: &Call, row: &StoredRow) -> Result<ApprovalView, ApiError> {
 async fn show(call: &Call, row: &StoredRow) -> Result<Option<Approval>, ApiError> {
     let view = open(call, row).await?;
     let (caller, handle) = (&call.caller, &call.app.options.handle);
-    let may_answer = handle.may_answer(caller.tenant, &view.question.approver, &view.principal, &caller.principal);
-    let visible = may_answer || sessions::find(&call.app, caller, view.session).await.is_ok();
-    Ok(visible.then(|| Approval::of(&view, Some(may_answer))))
+    let may = |by: &Principal| handle.may_answer(caller.tenant, &view.question.approver, &view.principal, by);
+    let may_answer = may(&caller.principal);
+    let relayed = grants::relayed_by(&call.app, caller, view.agent).await?;
+    let relayed = relayed.iter().filter(|by| may(by)).filter_map(Principal::person);
+    let may_relay: Vec<String> = relayed.map(|person| person.to_string()).collect();
+    let visible = may_answer || !may_relay.is_empty() || sessions::find(&call.app, caller, view.session).await.is_ok();
+    if !visible {
+        return Ok(None);
+    }
+    let widen = match may_answer && grants::check_person(caller, "").is_ok() {
+        true => session(call, &view).await?.map(|session| grants::options(&call.app, caller.tenant, &view, &session)),
+        false => None,
+    };
+    let widen = widen.unwrap_or_default();
+    Ok(Some(Approval { may_relay, widen, ..Approval::of(&view, Some(may_answer)) }))
+}
+
+/// The session that asks, also for who may answer and not see it: only its label goes into a wider answer.
+async fn session(call: &Call, view: &ApprovalView) -> Result<Option<SessionView>, ApiError> {
+    let (_, journal) = call.app.open(&call.caller, view.session).await?;
+    let row = call.app.options.store.row(call.caller.tenant, RowKind::Session, view.session.to_u128()).await?;
+    row.map(|row| journal.open_row(RowKind::Session, &row)).transpose().map_err(ApiError::from)
 }

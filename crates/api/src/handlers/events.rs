@@ -1,8 +1,8 @@
 //! A session's events, in and out.
 
-use super::{history, inputs, sessions};
+use super::{grants, history, inputs, sessions};
 use crate::{
-    app::{Call, key_reused},
+    app::{App, Call, key_reused},
     error::ApiError,
     events::{Narrator, Pump, respond},
     routes::Answer,
@@ -10,12 +10,15 @@ use crate::{
 };
 use axum::{http::StatusCode, response::IntoResponse};
 use bailiwick_core::{
-    item::{Item, ItemStatus, RequiredAction},
-    record::InputEnvelope,
+    item::{Item, ItemStatus, RequiredAction, SessionView},
+    record::{Input, InputEnvelope},
 };
 use bailiwick_engine::{From as WatchFrom, Submitted};
-use bailiwick_ports::store::{Page, RowKind};
-use bailiwick_types::{SessionId, TurnId};
+use bailiwick_ports::{
+    Caller,
+    store::{Page, RowKind},
+};
+use bailiwick_types::{Principal, SessionId, TurnId};
 use std::collections::HashSet;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -38,12 +41,64 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         true => known.check_stop(caller)?,
         false => known.check_change(caller)?,
     }
-    let inputs = inputs::of_events(app, caller, param.events, &known.view, known.waiting.is_some())?;
-    let envelope = |input| InputEnvelope { orderer: caller.principal.clone(), input };
-    let inputs = inputs.into_iter().map(envelope).collect();
+    let said = param.bailiwick.unwrap_or_default().subject;
+    let speaker = Speaker::of(app, caller, said, &known.view, &param.events).await?;
+    let inputs = inputs::of_events(app, caller, &speaker.answers, param.events, &known.view, known.waiting.is_some())?;
+    let inputs = inputs.into_iter().map(|input| InputEnvelope { orderer: speaker.of_input(&input), input }).collect();
     match app.options.handle.submit(caller.tenant, session, inputs, idempotency).await? {
         Submitted::Accepted { .. } => Ok(StatusCode::ACCEPTED.into_response()),
         Submitted::KeyReused => Err(key_reused()),
+    }
+}
+
+/// Under whose name each of the events goes.
+struct Speaker {
+    itself: Principal,
+    /// Messages: work that is ordered.
+    orders: Principal,
+    /// Answers to questions.
+    answers: Principal,
+}
+
+impl Speaker {
+    /// A program that began a session for a person goes on for them; in any other it speaks for itself unless it names
+    /// somebody. It needs a grant for what it sends, and none to end or report what it began.
+    async fn of(
+        app: &App,
+        caller: &Caller,
+        said: Option<String>,
+        view: &SessionView,
+        events: &[EventParam],
+    ) -> Result<Self, ApiError> {
+        let own = view
+            .creator
+            .key()
+            .filter(|_| view.creator.grant().is_some() && view.creator.key() == caller.principal.key());
+        let subject = said.or_else(|| own.and(view.creator.person()).map(|person| person.to_string()));
+        let itself = caller.principal.clone();
+        let mut speaker = Self { itself: itself.clone(), orders: itself.clone(), answers: itself };
+        let Some(subject) = subject else { return Ok(speaker) };
+        if view.creator.person().is_some_and(|person| person.to_string() != subject) {
+            let message = "`bailiwick.subject`: this session works for somebody else; begin another.";
+            return Err(ApiError::forbidden(message).with_param("bailiwick.subject"));
+        }
+        let agent = view.agent.id;
+        if events.iter().any(|event| matches!(event, EventParam::Message(_))) {
+            speaker.orders = grants::orderer(app, caller, Some(&subject), agent).await?;
+        }
+        let is_program = matches!(caller.principal, Principal::Service { .. });
+        if is_program && events.iter().any(|event| matches!(event, EventParam::McpApproval(_))) {
+            speaker.answers = grants::answerer(app, caller, &subject, agent, "bailiwick.subject").await?;
+        }
+        Ok(speaker)
+    }
+
+    fn of_input(&self, input: &Input) -> Principal {
+        match input {
+            Input::Message { .. } => self.orders.clone(),
+            Input::Answer { .. } => self.answers.clone(),
+            _ => self.itself.clone(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use bailiwick_core::{
     record::{Input, UserMessage},
 };
 use bailiwick_ports::Caller;
-use bailiwick_types::{ItemId, TurnId};
+use bailiwick_types::{ItemId, Principal, TenantId, TurnId};
 
 const MAX_EVENTS: usize = 64;
 const MAX_MESSAGES: usize = 64;
@@ -81,6 +81,7 @@ fn check_image(url: &str, path: &str) -> Result<(), ApiError> {
 pub(crate) fn of_events(
     app: &App,
     caller: &Caller,
+    answerer: &Principal,
     events: Vec<EventParam>,
     view: &SessionView,
     busy: bool,
@@ -109,7 +110,7 @@ pub(crate) fn of_events(
                 return Err(ApiError::conflict("no_active_turn", "There is no turn to cancel: the session is idle."));
             }
             EventParam::ToolResult(result) => tool_result(app, result, view, &mut answered, &path)?,
-            EventParam::McpApproval(answer) => approval(app, caller, answer, view, &path)?,
+            EventParam::McpApproval(answer) => approval(app, caller.tenant, answerer, answer, view, &path)?,
             EventParam::ComputerUseApproval(_) => {
                 return Err(ApiError::not_built(format!("{path}.type")));
             }
@@ -121,7 +122,8 @@ pub(crate) fn of_events(
 /// The answer to an action that is shown as a call of a tool.
 fn approval(
     app: &App,
-    caller: &Caller,
+    tenant: TenantId,
+    answerer: &Principal,
     answer: McpApprovalInput,
     view: &SessionView,
     path: &str,
@@ -139,7 +141,7 @@ fn approval(
         ));
     };
     let (approver, principal) = (&asked.question.approver, &asked.principal);
-    if !app.options.handle.may_answer(caller.tenant, approver, principal, &caller.principal) {
+    if !app.options.handle.may_answer(tenant, approver, principal, answerer) {
         return Err(may_not(&Approval::of(asked, None)));
     }
     let reason = (response.decision == McpApprovalDecision::Cancel).then(|| "the request was dismissed".to_owned());

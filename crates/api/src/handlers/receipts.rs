@@ -1,13 +1,13 @@
 //! Receipts: what was decided in a session, and what became of it, with each record's place in the hash chain.
 
 use super::{ok, sessions};
-use crate::{app::Call, error::ApiError, routes::Answer, types::page::Page};
+use crate::{app::Call, error::ApiError, routes::Answer, types::{extra::Who, page::Page}};
 use bailiwick_core::{
     ActionResult, Outcome,
     record::{ActionDecided, ActionSettled, Body, Ruling, Spending},
 };
 use bailiwick_ports::store::SealedRecord;
-use bailiwick_types::SessionId;
+use bailiwick_types::{Principal, SessionId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -123,6 +123,7 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
     fields.insert("turn_id".into(), json!(decided.turn));
     fields.insert("call_id".into(), json!(decided.call_id));
     fields.insert("principal".into(), json!(decided.principal));
+    insert_who(&mut fields, &decided.principal);
     fields.insert("label".into(), json!(decided.label));
     fields.insert("policy_version".into(), json!(decided.policy_version));
     insert_spending(&mut fields, &decided.spending);
@@ -130,6 +131,15 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
         fields.insert("answered".into(), json!(answered));
     }
     fields
+}
+
+/// For whom (`subject`), by which agent (`actor`), on whose order (`orderer`), and under which `grant`.
+fn insert_who(fields: &mut Map<String, Value>, principal: &Principal) {
+    if let (Principal::Agent { id, .. }, Some(orderer)) = (principal, principal.orderer())
+        && let Value::Object(who) = json!(Who::of(orderer, *id))
+    {
+        fields.extend(who);
+    }
 }
 
 /// `decision` is `allowed`, `denied`, `asked` or `held`.

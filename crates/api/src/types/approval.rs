@@ -1,5 +1,6 @@
 //! Questions to people, as they are shown and answered.
 
+use super::grant::{Grant, WidenOption, WidenParam};
 use bailiwick_core::{Approver as CoreApprover, item::ApprovalView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -36,6 +37,12 @@ pub struct Approval {
     /// Whether whoever reads this may answer; a session does not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub may_answer: Option<bool>,
+    /// The people whose answers whoever reads this may pass on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub may_relay: Vec<String>,
+    /// In which ways whoever reads this may let the answer stand for more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub widen: Vec<WidenOption>,
 }
 
 /// Who may answer.
@@ -56,6 +63,12 @@ pub struct AnswerParam {
     pub decision: DecisionParam,
     /// At most 2048 bytes. The agent is told why it may not.
     pub reason: Option<String>,
+    /// Id of the person whose answer a program passes on, under a grant of theirs.
+    #[serde(default)]
+    pub answered_by: Option<String>,
+    /// The answer stands for more than this action: it makes a grant. Only when it is approved, and by a person.
+    #[serde(default)]
+    pub widen: Option<WidenParam>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -74,6 +87,9 @@ pub struct Answered {
     pub object: &'static str,
     pub session_id: String,
     pub decision: DecisionParam,
+    /// The grant that was made of a wider answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
 }
 
 impl Approval {
@@ -101,6 +117,8 @@ impl Approval {
             asked_at: view.asked.as_seconds(),
             expires_at: view.question.expires.as_seconds(),
             may_answer,
+            may_relay: Vec::new(),
+            widen: Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::approval::Approval;
 use crate::body::nullable;
 use bailiwick_core as core;
 use bailiwick_core::Label;
-use bailiwick_types::Millis;
+use bailiwick_types::{AgentId, Millis, Principal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -162,6 +162,8 @@ pub struct SessionExtras {
     pub turn_id: Option<String>,
     /// Who created the session.
     pub creator: String,
+    #[serde(flatten)]
+    pub who: Who,
     /// The role that a Bedrock client gave. It is kept and shown, and grants nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_arn: Option<String>,
@@ -171,11 +173,46 @@ pub struct SessionExtras {
     pub unresolved: Vec<Unresolved>,
     /// Calls of the running turn that are held because the same effect is unresolved.
     pub held_by: Vec<String>,
-    /// Where what is in it came from, and who may see it.
+    /// Where what it has read came from, and who may see it. What lies in its environment unread is under
+    /// `environment.label`.
     #[schema(value_type = Object)]
     pub label: Label,
     /// Actions that wait for a person's word (`POST /bailiwick/v1/approvals/{approval_id}`).
     pub approvals: Vec<Approval>,
+}
+
+/// Who does something, for whom, and on whose order.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Who {
+    /// The person for whom it is done; `null` where that is nobody.
+    pub subject: Option<String>,
+    /// The agent.
+    pub actor: String,
+    /// Who ordered it: a person, or a program by its key.
+    pub orderer: String,
+    /// The grant under which a program ordered it for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+}
+
+impl Who {
+    /// What `agent` does on the order of `orderer`.
+    pub fn of(orderer: &Principal, agent: AgentId) -> Self {
+        Self {
+            subject: orderer.person().map(|person| person.to_string()),
+            actor: agent.to_string(),
+            orderer: orderer.key().map_or_else(|| orderer.to_string(), |key| key.to_string()),
+            grant: orderer.grant().map(|grant| grant.to_string()),
+        }
+    }
+}
+
+/// What events may be given beyond the API.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsExtras {
+    /// Id of the person for whom a program sends this, under a grant; that of the session when it is left out.
+    pub subject: Option<String>,
 }
 
 /// What a new session may be given beyond the API.
@@ -186,6 +223,8 @@ pub struct SessionParamExtras {
     /// session is begun with. What enters later can only raise it.
     #[schema(value_type = Object)]
     pub label: Option<Label>,
+    /// Id of the person for whom a program begins it, under a grant (`/bailiwick/v1/grants`).
+    pub subject: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -212,6 +251,18 @@ pub struct EnvironmentExtras {
     pub executor: Option<String>,
     /// What it turned out to be; `null` until it has started.
     pub facts: Option<EnvironmentFacts>,
+    /// Of what lies in it. It joins the session's once something of it is read.
+    #[schema(value_type = Object)]
+    pub label: Label,
+    /// Who vouched for what lies in a self-hosted folder, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_said: Option<ContentSaid>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ContentSaid {
+    pub by: String,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -1,5 +1,6 @@
 //! What a client tells a session.
 
+use super::extra::EventsExtras;
 use crate::body::{nested, tagged};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -84,6 +85,8 @@ impl<'de> Deserialize<'de> for ContentParam {
 pub struct EventsParam {
     /// 1 to 64. All are taken or none.
     pub events: Vec<EventParam>,
+    #[serde(default)]
+    pub bailiwick: Option<EventsExtras>,
 }
 
 /// An input event.

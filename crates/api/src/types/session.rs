@@ -4,7 +4,7 @@ use super::{
     agent::{AgentParam, AgentSettings, Effort, Metadata, ServiceTier, SessionAgent, ToolParam},
     approval::{self, Approval},
     environment::{self, Environment, EnvironmentParam},
-    extra::{EnvironmentExtras, EnvironmentFacts, SessionExtras, SessionParamExtras, Unresolved},
+    extra::{ContentSaid, EnvironmentExtras, EnvironmentFacts, SessionExtras, SessionParamExtras, Unresolved, Who},
     input::FirstInput,
     item::ENVIRONMENT_LABEL,
     turn::Usage,
@@ -59,7 +59,7 @@ pub struct SessionCreate {
     pub stream: Option<bool>,
     #[serde(default)]
     pub stream_options: Option<StreamOptions>,
-    /// Not built: answers 501 unless empty.
+    /// Up to 10 vaults whose credentials its actions may use, as far as policy lets them.
     #[serde(default)]
     pub vault_ids: Option<Vec<String>>,
     /// Sent by Bedrock clients. It is kept and shown as `bailiwick.role_arn`, and grants nothing.
@@ -243,7 +243,7 @@ impl Session {
             required_actions: view.required_actions.iter().filter_map(required).collect(),
             status: status(view.status),
             usage: Some(view.usage.into()),
-            vault_ids: Vec::new(),
+            vault_ids: view.vaults.iter().map(ToString::to_string).collect(),
             prompt_cache_options: view.metadata.get(CACHE_KEY).map(|ttl| PromptCacheOptions {
                 ttl: if ttl == CacheTtl::HalfDay.as_str() { CacheTtl::HalfDay } else { CacheTtl::HalfHour },
             }),
@@ -321,6 +321,7 @@ fn extras(view: &SessionView) -> SessionExtras {
     SessionExtras {
         turn_id: view.turn.map(|turn| turn.to_string()),
         creator: view.creator.to_string(),
+        who: Who::of(&view.creator, view.agent.id),
         role_arn: view.metadata.get(ROLE_KEY).cloned(),
         environment: environment_extras(view),
         unresolved: unresolved.collect(),
@@ -348,6 +349,11 @@ fn environment_extras(view: &SessionView) -> Option<EnvironmentExtras> {
         },
         _ => (None, None),
     };
+    let content_said = match &view.environment {
+        EnvironmentSpec::SelfHosted(own) => own.content.as_ref(),
+        _ => None,
+    };
+    let content_said = content_said.map(|said| ContentSaid { by: said.by.to_string(), reason: said.reason.clone() });
     Some(EnvironmentExtras {
         id: id.to_string(),
         status: environment::status(view.environment_status),
@@ -355,6 +361,8 @@ fn environment_extras(view: &SessionView) -> Option<EnvironmentExtras> {
         connection,
         executor,
         facts: view.environment_facts.as_ref().map(facts),
+        label: view.environment_label.clone(),
+        content_said,
     })
 }
 

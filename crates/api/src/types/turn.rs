@@ -1,5 +1,6 @@
 //! Turns and what they consumed.
 
+use super::extra::Who;
 use bailiwick_core::item::{TurnStatus, TurnView};
 use bailiwick_types::{SessionId, TokenUsage};
 use serde::Serialize;
@@ -26,8 +27,11 @@ pub struct Turn {
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TurnExtras {
-    /// Who asked; everything in the turn is done on behalf of this principal.
-    pub orderer: String,
+    #[serde(flatten)]
+    pub who: Who,
+    /// The rule that ended the turn: the policy, or a stop (`stopped`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denied_by: Option<String>,
     /// Model calls so far.
     pub steps: u32,
 }
@@ -95,7 +99,11 @@ impl Turn {
                 .map(|error| TurnError { code: error.code.clone(), message: error.message.clone() }),
             usage: Some(turn.usage.into()),
             prompt_cache_options: None,
-            bailiwick: TurnExtras { orderer: turn.orderer.to_string(), steps: turn.steps },
+            bailiwick: TurnExtras {
+                who: Who::of(&turn.orderer, turn.agent),
+                denied_by: turn.error.as_ref().and_then(|error| error.denied_by.clone()),
+                steps: turn.steps,
+            },
         }
     }
 }
