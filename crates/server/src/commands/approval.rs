@@ -1,8 +1,8 @@
 //! `bailiwick approval …`, `approve` and `deny`: what waits for a person's word, and the word.
 
-use super::{text, time};
+use super::{grant, text, time};
 use crate::{
-    cli::{AnswerTo, Approval},
+    cli::{AnswerTo, Approval, Approve, Shape},
     client::{Client, encode},
     failure::{Failure, Outcome},
     terminal::{Table, Terminal, escape},
@@ -43,20 +43,64 @@ async fn show(client: &Client, id: &str, terminal: Terminal) -> Outcome {
     Ok(())
 }
 
-pub async fn answer(options: &AnswerTo, approve: bool, terminal: Terminal) -> Outcome {
+pub async fn approve(options: &Approve, terminal: Terminal) -> Outcome {
+    let Approve { answer: to, reach, what, until, yes, answered_by } = options;
+    let client = Client::of(&to.target)?;
+    let approval = shown(&client, to, terminal).await?;
+    let mut body = json!({"decision": "approve", "reason": to.reason});
+    if let Some(person) = answered_by {
+        body["answered_by"] = json!(person);
+    }
+    if let (Some(reach), Some(until)) = (reach, until) {
+        let (what, until) = (what.map_or("exact", Shape::name), grant::when(until)?);
+        let words = widened(&approval, what, reach.name())?;
+        grant::confirm(&format!("{words}, until {} UTC", time(&json!(until))), *yes, terminal)?;
+        body["widen"] = json!({"what": what, "for": reach.name(), "until": until});
+    }
+    let answered = client.post(&path(&to.approval)?, &body).await?;
+    terminal.result(&answered, || {
+        let what = escape::line(text(&approval, "what"));
+        match answered["grant"]["id"].as_str() {
+            Some(grant) => {
+                format!("Approved: {what}\nIt stands as {grant}: `bailiwick grant revoke {grant}` ends it.\n")
+            }
+            None => format!("Approved: {what}\n"),
+        }
+    });
+    Ok(())
+}
+
+pub async fn deny(options: &AnswerTo, terminal: Terminal) -> Outcome {
     let client = Client::of(&options.target)?;
-    let path = path(&options.approval)?;
-    let approval = client.get(&path).await?;
+    let approval = shown(&client, options, terminal).await?;
+    let body = json!({"decision": "deny", "reason": options.reason});
+    let answered = client.post(&path(&options.approval)?, &body).await?;
+    terminal.result(&answered, || format!("Denied: {}\n", escape::line(text(&approval, "what"))));
+    Ok(())
+}
+
+/// What is answered is shown first.
+async fn shown(client: &Client, options: &AnswerTo, terminal: Terminal) -> Outcome<Value> {
+    let approval = client.get(&path(&options.approval)?).await?;
     if !options.form.json {
         terminal.progress(about(&approval));
     }
-    let decision = if approve { "approve" } else { "deny" };
-    let answered = client.post(&path, &json!({"decision": decision, "reason": options.reason})).await?;
-    terminal.result(&answered, || {
-        let word = if approve { "Approved" } else { "Denied" };
-        format!("{word}: {}\n", escape::line(text(&approval, "what")))
-    });
-    Ok(())
+    Ok(approval)
+}
+
+/// The words of one way to widen an answer.
+fn widened<'a>(approval: &'a Value, what: &str, reach: &str) -> Outcome<&'a str> {
+    let options: Vec<&Value> = approval["widen"].as_array().into_iter().flatten().collect();
+    let chosen = options.iter().find(|option| option["what"] == what && option["for"] == reach);
+    chosen.and_then(|option| option["words"].as_str()).ok_or_else(|| {
+        let offered: Vec<String> =
+            options.iter().map(|one| format!("--for {} --what {}", text(one, "for"), text(one, "what"))).collect();
+        let failure = Failure::usage(format!("this answer cannot stand for `{what}` in the {reach}"));
+        match offered.is_empty() {
+            true => failure.help("only the person who may answer can let it stand, not a program"),
+            false => failure.help(format!("it can with {}", offered.join(", or "))),
+        }
+    })
 }
 
 fn path(id: &str) -> Outcome<String> {

@@ -99,7 +99,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    async fn connect(&mut self) -> Outcome {
+    /// Opens the stream, so that nothing from here on is missed.
+    pub async fn connect(&mut self) -> Outcome {
         match self.client.events(&self.session, self.after.as_deref()).await {
             Ok(stream) => {
                 self.stream = Some(stream);
@@ -213,6 +214,7 @@ impl Ending {
                     | "project_spend_limit_exceeded"
                     | "organization_spend_limit_exceeded"
                     | "credit_balance_exhausted" => Exit::Budget,
+                    "misalignment_policy_violation" | "cyber_policy" => Exit::Denied,
                     _ => Exit::Failed,
                 };
                 Some(Failure::new(exit, format!("the turn failed ({code}): {message}")))
@@ -293,6 +295,7 @@ mod tests {
         assert_eq!(exit(&failed("server_error")), Exit::Failed);
         assert_eq!(exit(&failed("request_timeout")), Exit::TimedOut);
         assert_eq!(exit(&failed("session_budget_exceeded")), Exit::Budget);
+        assert_eq!(exit(&failed("misalignment_policy_violation")), Exit::Denied);
         let waits = json!({"status": "requires_action", "required_actions": [{"type": "function_call", "name": "f"}]});
         let ending = Ending { session: waits, ..Ending::default() };
         assert_eq!(exit(&ending), Exit::Waiting);
