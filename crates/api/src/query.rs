@@ -18,7 +18,8 @@ impl Query {
         }
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
-            if pairs.iter().any(|(known, _)| *known == name) {
+            // `name[]` is a list, as the official SDK writes one.
+            if !name.ends_with("[]") && pairs.iter().any(|(known, _)| *known == name) {
                 let name = shown(&name);
                 return Err(ApiError::invalid(name.clone(), format!("`{name}` is given twice.")));
             }
@@ -30,6 +31,20 @@ impl Query {
     pub fn take(&mut self, name: &str) -> Option<String> {
         let at = self.pairs.iter().position(|(known, _)| known == name)?;
         Some(self.pairs.swap_remove(at).1)
+    }
+
+    /// One value as `name=value`, or several as `name[]=value`.
+    pub fn each(&mut self, name: &str) -> Vec<String> {
+        let list = format!("{name}[]");
+        let mut found = Vec::new();
+        self.pairs.retain(|(known, value)| {
+            let is_one = known == name || *known == list;
+            if is_one {
+                found.push(value.clone());
+            }
+            !is_one
+        });
+        found
     }
 
     pub fn flag(&mut self, name: &str) -> Result<Option<bool>, ApiError> {

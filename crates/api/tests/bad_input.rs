@@ -63,7 +63,6 @@ async fn what_is_not_built_is_named_and_never_ignored() {
         (agent(json!({"compaction": {"async": true}})), "agent.compaction.async"),
         (agent(json!({"experimental": {"time_awareness": true}})), "agent.experimental.time_awareness"),
         (agent(json!({"multi_agent": {"enabled": true}})), "agent.multi_agent.enabled"),
-        (session(json!({"vault_ids": ["v"]})), "vault_ids"),
         (hosted(json!({"network": {"access": "enabled"}})), "environment.network.access"),
         (hosted(json!({"network": {"access": "restricted"}})), "environment.network.access"),
         (hosted(json!({"packages": {"python": ["x"]}})), "environment.packages.python"),

@@ -3,7 +3,8 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests start threads and expect")]
 
 use bailiwick_core::{
-    AgentConfig, Content, EnvironmentSpec, Exceeded, Limits, ModelAnswer, Outcome, Payer, Remit, Stop,
+    AgentConfig, Content, Entry, EntryBody, EnvironmentSpec, Exceeded, FunctionTool, Limits, Lost, ModelAnswer,
+    Outcome, Payer, Remit, Stop,
     action::ActionResult,
     budget::{Budget, Meter, Prices, Unit, Window},
     model::{Reasoning, TextOptions},
@@ -16,7 +17,8 @@ use bailiwick_gate::{
 };
 use bailiwick_ports::{
     AccountKey, Balance, Clock, Keys, ModelCard, ModelCards, Policy, PolicyRequest, Residency, SpendBy, SpendQuery,
-    SpendSum, Store, Verdict, store::Tenant,
+    SpendSum, Store, Verdict,
+    store::{Submission, Tenant},
 };
 use bailiwick_testkit::{
     clock::ManualClock,
@@ -200,7 +202,11 @@ fn gate(
 ) -> Arc<Gate> {
     let rules: Arc<Rules> = Arc::clone(rules);
     let gate = Gate::new(Arc::new(store.clone()), Arc::new(PlainKeys), rules, Arc::new(clock.clone()));
-    Arc::new(gate.with_cards(Arc::new(Cards(prices))).with_money(MoneyRules { currency: "EUR".into(), unpriced }))
+    Arc::new(gate.with_cards(Arc::new(Cards(prices))).with_money(MoneyRules {
+        currency: "EUR".into(),
+        unpriced,
+        ..MoneyRules::default()
+    }))
 }
 
 struct Driven {
@@ -545,4 +551,133 @@ async fn rules_that_count_share_the_ledger() {
     assert_eq!(house.balance(&key).await, (1, 0), "only what happened counts");
     let (_fourth, committed) = house.begin(4, None).await;
     assert_eq!(permits(committed).len(), 1);
+}
+
+/// Models whose calls may be attempted twice.
+struct Retried;
+
+impl ModelCards for Retried {
+    fn paid_attempts(&self, _: &str) -> u32 {
+        2
+    }
+
+    fn card(&self, name: &str) -> Option<ModelCard> {
+        Cards(Some(prices())).card(name)
+    }
+
+    fn cards(&self) -> Vec<ModelCard> {
+        Vec::new()
+    }
+}
+
+impl House {
+    /// The same data under another gate.
+    fn behind(&self, build: impl FnOnce(Gate) -> Gate) -> Self {
+        let (store, clock) = (Arc::new(self.store.clone()), Arc::new(self.clock.clone()));
+        let rules: Arc<Rules> = Arc::clone(&self.rules);
+        Self { gate: Arc::new(build(Gate::new(store, Arc::new(PlainKeys), rules, clock))), ..self.clone() }
+    }
+}
+
+fn answer(entries: Vec<Arc<Entry>>, output: u64) -> Outcome {
+    let usage = TokenUsage { input: 5, output, ..TokenUsage::default() };
+    let (stop, provider_model) = (Stop::Completed, "main".to_owned());
+    let answer = ModelAnswer { entries, usage, stop, provider_model, response_id: None, scripted: true };
+    Outcome::Confirmed { result: ActionResult::Model(answer) }
+}
+
+#[tokio::test]
+async fn attempts_inside_a_call_are_reserved_together_and_what_broke_is_booked_as_an_estimate() {
+    let house = House::new().await.behind(|gate| gate.with_cards(Arc::new(Retried)));
+    let key = house.budget(Payer::Tenant, Window::Day, 3 * BOUND, false).await;
+    let (mut driven, committed) = house.begin(1, None).await;
+    assert_eq!(house.balance(&key).await, (0, 2 * BOUND), "both attempts are held");
+    let (_other, refused) = house.begin(2, None).await;
+    assert!(permits(refused).is_empty(), "two calls that might both be tried twice do not fit");
+    let opened = permit(committed).open(&house.clock).unwrap();
+    // The first was cut after three tokens; the second was answered with two.
+    let lost = Some(Lost { heard: 1, output_tokens: 3, unheard: 0 });
+    driven.commit(vec![opened.settle_after(answer(Vec::new(), 2), lost)]).await.unwrap();
+    assert_eq!((house.balance(&key).await, house.on_disk(&key).await), ((500, 0), (500, 0)));
+    let cost = house.bodies(driven.session).await.into_iter().find_map(|body| match body {
+        Body::ActionSettled(settled) => settled.cost,
+        _ => None,
+    });
+    let cost = cost.unwrap();
+    assert_eq!((cost.amount.as_micros(), cost.estimated, cost.lost_attempts), (500, true, 1));
+
+    // Closed after it was sent, twice: everything that was held is booked, whatever the failure is called.
+    let (mut driven, committed) = house.begin(3, None).await;
+    let opened = permit(committed).open(&house.clock).unwrap();
+    let failure = bailiwick_core::Failure::new(bailiwick_core::FailureCode::ConnectionFailed, "closed");
+    let lost = Some(Lost { unheard: 2, ..Lost::default() });
+    driven.commit(vec![opened.settle_after(Outcome::Failed { failure }, lost)]).await.unwrap();
+    assert_eq!(house.balance(&key).await, (500 + 2 * BOUND, 0));
+}
+
+/// A session whose model has called the function `send`.
+async fn calling(house: &House, number: u8, spend_limit: Option<i64>) -> (Driven, Committed) {
+    let session = SessionId::new(START, [number; 10]);
+    let mut created = created(spend_limit.map(Money::from_micros));
+    created.agent.tools = vec![FunctionTool {
+        name: "send".into(),
+        description: String::new(),
+        parameters: serde_json::json!({"type": "object"}),
+    }];
+    let message = UserMessage { item: ItemId::new(START, [number; 10]), content: vec![Content::text("Go.")] };
+    let input = Some(InputEnvelope { orderer: ASKED_BY, input: Input::Message { messages: vec![message] } });
+    let new = NewSession { tenant: TENANT, session, created, input, idempotency: None };
+    house.gate.create(new).await.unwrap();
+    let mut driven = house.open(session).await;
+    let committed = driven.commit(Vec::new()).await.unwrap();
+    let body = EntryBody::ToolCall { call_id: "c1".into(), name: "send".into(), arguments: "{}".into() };
+    let id = ItemId::new(START, [number, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    let entries = vec![Arc::new(Entry { id, body, native: None })];
+    let opened = permit(committed).open(&house.clock).unwrap();
+    let committed = driven.commit(vec![opened.settle(answer(entries, 1))]).await.unwrap();
+    (driven, committed)
+}
+
+impl Driven {
+    /// The application answers the function.
+    async fn answer_function(&mut self, result: Result<Vec<Content>, String>) {
+        let turn = self.lease.state().turn_id().unwrap();
+        let input = Input::ToolResult { turn, call_id: "c1".into(), item: ItemId::new(START, [9; 10]), result };
+        let stream = self.session.into();
+        let head = self.house.store.head(stream).await.unwrap().unwrap();
+        let journal = Journal::open(&PlainKeys, TENANT, stream, &head.key).unwrap();
+        let inputs = vec![journal.seal_input(&InputEnvelope { orderer: ASKED_BY, input })];
+        let submission = Submission { tenant: TENANT, stream, inputs, idempotency: None };
+        self.house.store.submit(submission).await.unwrap();
+        self.commit(Vec::new()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_function_with_a_price_is_reserved_settled_and_refused_like_a_model_call() {
+    const PRICE: i64 = 5000;
+    let rules = MoneyRules { tools: [("send".to_owned(), Money::from_micros(PRICE))].into(), ..MoneyRules::default() };
+    let house = House::new().await.behind(|gate| gate.with_cards(Arc::new(Cards(Some(prices())))).with_money(rules));
+    let key = house.budget(Payer::Tenant, Window::Day, 2 * PRICE + 3 * BOUND, false).await;
+    let (mut driven, committed) = calling(&house, 1, None).await;
+    assert!(matches!(committed.decisions[..], [Decision::Awaited(_)]), "{committed:?}");
+    assert_eq!(house.balance(&key).await, (100, PRICE), "held while the application has it");
+    driven.answer_function(Ok(vec![Content::text("sent")])).await;
+    assert_eq!(house.balance(&key).await, (100 + PRICE, BOUND), "booked; the next call of the model is under way");
+    let sums = house.spent(&[SpendBy::Model]).await;
+    let of = |sum: &&SpendSum| sum.values[0] == "tool:send";
+    assert_eq!(sums.iter().find(of).map(|sum| (sum.calls, sum.cost.as_micros())), Some((1, PRICE)));
+    drop(driven);
+
+    // What the application says it did not do is given back.
+    let (mut driven, _) = calling(&house, 2, None).await;
+    assert_eq!(house.balance(&key).await, (200 + PRICE, BOUND + PRICE));
+    driven.answer_function(Err("no".into())).await;
+    assert_eq!(house.balance(&key).await.0, 200 + PRICE);
+
+    // A session's own limit holds it too: refused before the application hears of it, and the model is told.
+    let (driven, committed) = calling(&house, 3, Some(PRICE + 99)).await;
+    assert!(matches!(committed.decisions[0], Decision::Denied(_)), "{committed:?}");
+    let exceeded = house.exceeded(driven.session).await.unwrap();
+    assert_eq!((exceeded.asked, exceeded.spent, exceeded.limit), (PRICE, 100, PRICE + 99));
 }

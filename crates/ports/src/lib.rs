@@ -15,6 +15,7 @@ pub mod objects;
 pub mod people;
 mod policy;
 pub mod policy_desk;
+pub mod rewrap;
 mod runtime;
 pub mod sign_in;
 pub mod store;

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     let terminal = Terminal::new(commands::is_json(&arguments.command));
     let done = match arguments.command {
         Command::Serve(options) => serve::run(options),
+        Command::Key(cli::Key::Rotate(options)) => serve::rotate_key(options, terminal),
         command => client(command, terminal),
     };
     match done {

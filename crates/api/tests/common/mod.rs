@@ -364,8 +364,8 @@ impl House {
         let tenant = credentials.bootstrap_tenant().await.unwrap().id;
         let roster = Roster::load(ports.clone(), keys.clone(), administration.clone(), clock.clone(), random.clone());
         let roster = Arc::new(roster.await.unwrap());
-        let (store, kept) = (ports.clone(), administration.clone());
-        let strongroom = Strongroom::load(store, keys.clone(), kept, clock.clone(), random.clone());
+        let kept = administration.clone();
+        let strongroom = Strongroom::load(ports.clone(), keys.clone(), kept, clock.clone(), random.clone());
         let strongroom = Arc::new(strongroom.await.unwrap());
         let sign_ins = SignInOptions {
             tenant,

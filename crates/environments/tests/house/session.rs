@@ -107,6 +107,7 @@ impl Durable {
             spend_limit: None,
             auto_review: false,
             label: Default::default(),
+            vaults: Vec::new(),
         };
         let message = UserMessage { item: ItemId::new(now, id_bytes(4)), content: vec![Content::text("go")] };
         let input = Some(InputEnvelope { orderer, input: Input::Message { messages: vec![message] } });

@@ -21,6 +21,7 @@ pub async fn perform(command: Key, terminal: Terminal) -> Outcome {
             create(&Client::of(&target)?, &wanted, terminal).await
         }
         Key::List { target, .. } => list(&Client::of(&target)?, terminal).await,
+        Key::Rotate(_) => Err(Failure::failed("`key rotate` is no client command")),
         Key::RotateSigning { end_tokens, reason, target, .. } => {
             let body = json!({"end_tokens": end_tokens, "reason": reason});
             rotate_signing(&Client::of(&target)?, &body, terminal).await

@@ -23,6 +23,7 @@ mod error;
 mod log;
 mod ops;
 mod read;
+mod rewrap;
 mod schema;
 mod script;
 mod transaction;
