@@ -19,6 +19,8 @@ use std::{
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(10);
+/// A port that is free.
+const ANY: &str = "127.0.0.1:0";
 /// Of the log, when a start fails.
 const MOST_LOG: u64 = 1024 * 1024;
 
@@ -27,14 +29,23 @@ pub struct Server {
     data: PathBuf,
     config: PathBuf,
     child: Child,
+    /// Where it answers; also after it was started again.
+    address: Option<String>,
 }
 
 impl Server {
     /// Starts a server and waits until it answers.
     pub async fn start(data: &Path, config: &Path) -> Outcome<Self> {
-        let mut server = Self { data: data.to_owned(), config: config.to_owned(), child: spawn(data, config)? };
+        let child = spawn(data, config, ANY)?;
+        let mut server = Self { data: data.to_owned(), config: config.to_owned(), child, address: None };
         server.ready().await?;
         Ok(server)
+    }
+
+    /// The address that it says it answers at.
+    pub fn url(&self) -> Outcome<String> {
+        let found = Announcement::read(&self.data).map(|found| found.url);
+        found.ok_or_else(|| Failure::failed("the server does not say where it listens"))
     }
 
     pub fn id(&self) -> u32 {
@@ -53,7 +64,7 @@ impl Server {
 
     /// Starts the server again after it was killed.
     pub async fn start_again(&mut self) -> Outcome {
-        self.child = spawn(&self.data, &self.config)?;
+        self.child = spawn(&self.data, &self.config, self.address.as_deref().unwrap_or(ANY))?;
         self.ready().await
     }
 
@@ -73,7 +84,8 @@ impl Server {
     async fn ready(&mut self) -> Outcome {
         let mut waited = Duration::ZERO;
         loop {
-            if Announcement::read(&self.data).is_some_and(|found| found.pid == self.child.id()) {
+            if let Some(found) = Announcement::read(&self.data).filter(|found| found.pid == self.child.id()) {
+                self.address = Some(found.address);
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -103,11 +115,11 @@ fn log(data: &Path) -> PathBuf {
 }
 
 #[allow(clippy::disallowed_methods, reason = "this program itself, as a server")]
-fn spawn(data: &Path, config: &Path) -> Outcome<Child> {
+fn spawn(data: &Path, config: &Path, address: &str) -> Outcome<Child> {
     let program = std::env::current_exe().doing(|| "find this program's own file".to_owned())?;
     let log = files::append(&log(data)).doing(|| "write the server's log".to_owned())?;
     let mut command = std::process::Command::new(program);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--with-parent", "--data"]).arg(data);
+    command.args(["serve", "--listen", address, "--with-parent", "--data"]).arg(data);
     command.arg("--config").arg(config);
     // A group of its own: Ctrl-C is for us, and we stop it in order.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);

@@ -76,9 +76,22 @@ async fn the_demo_runs_on_a_real_model_too() {
     let place = Place::new();
     let ended = run_in(
         place.folder.path(),
-        &["demo", "--json", "--model-url", &model.base_url(), "--model", "fake", "--output", "out"],
+        &["demo", "--json", "--model-url", &model.base_url(), "--model", "fake", "--output", "out", "--yes"],
     );
-    let shown = ended.good().json();
+    let ended = ended.good();
+    // What a script would have tried is tried by giving files: the same gate, the same receipts.
+    for said in ["gives a file as /workspace/input.csv", "gives one as /workspace/outputs/letter.md", "--yes answers"] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    let shown = ended.json();
+    let about = |check: &serde_json::Value| check["about"].as_str().unwrap().to_owned();
+    let checks: Vec<String> = shown["checks"].as_array().unwrap().iter().map(about).collect();
+    assert_eq!(
+        checks,
+        "killed settled_once told_once who allowed denied approved budget verified edit_found"
+            .split(' ')
+            .collect::<Vec<_>>()
+    );
     assert_eq!((&shown["scripted"], &shown["answer"]), (&false.into(), &"There are totals.".into()));
     for check in shown["checks"].as_array().unwrap() {
         assert_eq!(check["good"], true, "{check}");

@@ -38,6 +38,15 @@ impl Receipts {
         Value::Array(self.0.clone())
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter()
+    }
+
+    /// What became of an action.
+    pub fn settled(&self, action: &str) -> Option<&Value> {
+        self.0.iter().find(|receipt| text(receipt, "kind") == "action.settled" && text(receipt, "action") == action)
+    }
+
     fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         self.0.iter().filter(move |receipt| text(receipt, "kind") == kind)
     }
@@ -62,6 +71,8 @@ impl Receipts {
                     tally.allowed += 1;
                     tally.unsettled += usize::from(!settled.contains_key(text(receipt, "action")));
                 }
+                // It is decided again once somebody has answered, or a person has looked.
+                "asked" | "held" => {}
                 _ => tally.denied += 1,
             }
         }
@@ -75,11 +86,12 @@ impl Receipts {
         let mut table = Table::new(&["#", "TIME (UTC)", "ACTION", "OPERATION", "WHAT", "OUTCOME", "TOOK"]).widest(36);
         for decided in self.of_kind("action.decided") {
             let action = text(decided, "action");
-            let settled = self.of_kind("action.settled").find(|receipt| text(receipt, "action") == action);
+            let allowed = text(decided, "decision") == "allowed";
+            let settled = self.settled(action).filter(|_| allowed);
             let outcome = match settled {
                 Some(settled) if self.is_resumed(action) => format!("{}, resumed", text(settled, "effect")),
                 Some(settled) => text(settled, "effect").to_owned(),
-                None if text(decided, "decision") == "allowed" => "under way".to_owned(),
+                None if allowed => "under way".to_owned(),
                 None => text(decided, "decision").to_owned(),
             };
             let took = settled.and_then(|settled| took(text(decided, "time"), text(settled, "time")));

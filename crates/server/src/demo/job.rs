@@ -1,19 +1,22 @@
-//! The demo's session: begun, followed, its server killed while a command runs, and followed to its end.
+//! The demo's session: begun, followed, its server killed while a command runs, a question answered, and followed to its
+//! end. Everything in it is ordered with the employee's own token.
 
-use super::table_file::TableFile;
+use super::{
+    cast::{Cast, LETTER, ORIGINAL, text, wipe as wipe_all},
+    consent::{self, Consent},
+    table_file::TableFile,
+};
 use crate::{
     child::Server,
-    client::{Client, Event, encode},
-    failure::{Failure, Outcome},
-    runtime::within,
+    client::{Event, encode},
+    failure::{Exit, Failure, Outcome},
+    runtime::{rest, within},
     terminal::escape,
     watch::{Ending, Screen, Watch},
 };
 use serde_json::{Value, json};
 use std::{collections::HashMap, time::Duration};
 
-const INSTRUCTIONS: &str = "You examine tables for a finance team. You work with Python's standard library only. You say \
-what you counted and what you left out.";
 const TASK: &str = "Examine the table /workspace/input.csv with a Python script of your own: the type of every column, \
 missing and wrong values, repeated rows, and the totals of its numbers (apart by currency, if there is one). Write \
 /workspace/outputs/report.md and a bar chart /workspace/outputs/chart.svg, which the report shows. Then answer with the \
@@ -23,10 +26,17 @@ const PIECES: u32 = 3;
 /// The longest that the whole job may take.
 const LONGEST: Duration = Duration::from_secs(1800);
 const WIPE: Duration = Duration::from_secs(10);
+/// How long a question may take to come.
+const QUESTION: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_millis(50);
+/// "Dear all, the report on your table is attached.", in base64.
+const LETTER_TEXT: &str = "RGVhciBhbGwsIHRoZSByZXBvcnQgb24geW91ciB0YWJsZSBpcyBhdHRhY2hlZC4K";
 
-pub(super) struct Job {
-    pub model: &'static str,
+pub(super) struct Job<'a> {
+    pub cast: &'a Cast,
     pub scripted: bool,
+    /// Questions are answered by the option.
+    pub yes: bool,
 }
 
 /// When and in the middle of what the server was killed.
@@ -56,32 +66,28 @@ pub(super) struct Told {
     pub session: String,
     pub ending: Ending,
     pub kill: Option<Kill>,
+    pub consent: Option<Consent>,
     /// Finished items by id, as the stream sent them; each time that it did.
     pub done: Vec<Value>,
 }
 
-impl Job {
-    /// Saves the agent, uploads the table and begins the session.
-    pub async fn begin(&self, client: &Client, table: &TableFile, screen: &mut Screen) -> Outcome<String> {
-        let agent = json!({"name": "Ledger examiner", "model": self.model, "instructions": INSTRUCTIONS});
-        let agent = client.post("/v1/agents", &agent).await?;
+impl Job<'_> {
+    /// Uploads the table and begins the session.
+    pub async fn begin(&self, table: &TableFile, screen: &mut Screen) -> Outcome<Value> {
+        let client = &self.cast.employee;
         let file = client.upload("input.csv", table.bytes.clone()).await?;
         let session = json!({
-            "agent_id": agent["id"],
+            "agent_id": self.cast.agent,
             "environment": {
                 "type": "openai_hosted",
-                "files": [{"type": "file_id", "file_id": file, "path": "/workspace/input.csv"}],
+                "files": [{"type": "file_id", "file_id": file, "path": ORIGINAL}],
             },
             "input": TASK,
         });
         let session = client.post("/v1/agents/sessions", &session).await?;
-        match session["id"].as_str() {
-            Some(id) => {
-                screen.note(format!("● session {} begins\n", escape::line(id)));
-                Ok(id.to_owned())
-            }
-            None => Err(Failure::failed("the server's answer has no session id")),
-        }
+        let (id, creator) = (text(&session, "id")?, text(&session["bailiwick"], "creator")?);
+        screen.note(format!("● session {} begins, ordered by {}\n", escape::line(&id), escape::line(&creator)));
+        Ok(session)
     }
 
     /// Watches to the end, and kills the server once, in the middle of a command.
@@ -91,15 +97,24 @@ impl Job {
     }
 
     async fn follow_to_end(&self, server: &mut Server, session: String, screen: &mut Screen) -> Outcome<Told> {
-        let client = server.client()?;
-        let mut watch = Watch::from_start(&client, &session);
-        let mut told = Told { session: session.clone(), ending: Ending::default(), kill: None, done: Vec::new() };
+        let client = &self.cast.employee;
+        let mut watch = Watch::from_start(client, &session);
+        let ending = Ending::default();
+        let mut told = Told { session: session.clone(), ending, kill: None, consent: None, done: Vec::new() };
         let mut moment = Moment::default();
         loop {
             let Some(event) = watch.next().await? else { continue };
             screen.show(&event, std::mem::take(&mut watch.resumed));
             if event.kind() == "agent.session.turn.item.done" {
                 told.done.push(event.data["item"].clone());
+            }
+            let asks =
+                |event: &Event| event.data["session"]["bailiwick"]["approvals"].as_array().map_or(0, Vec::len) > 0;
+            if event.kind() == "agent.session.requires_action" && asks(&event) {
+                for approval in consent::waiting(client, &session).await? {
+                    told.consent = Some(consent::answer(client, &approval, self.yes, screen).await?);
+                }
+                continue;
             }
             if told.ending.take_in(&event) {
                 return Ok(told);
@@ -110,6 +125,50 @@ impl Job {
                 told.kill = Some(strike(server, item, command, event.id, screen).await?);
             }
         }
+    }
+
+    /// Gives a file where none may be put: an action of the agent on the employee's behalf, whatever its model does.
+    pub async fn give_what_is_forbidden(&self, environment: &str, screen: &mut Screen) -> Outcome {
+        screen.note(format!(
+            "\n● the model tried nothing forbidden; {} gives a file as {ORIGINAL}",
+            self.cast.person.name
+        ));
+        match self.give(environment, ORIGINAL).await {
+            Err(failure) if failure.exit == Exit::Denied => {
+                screen.note(format!("  ✗ {}", escape::lines(&failure.message)));
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+            Ok(_) => Err(Failure::failed(format!("a file at {ORIGINAL} was taken, which the policy forbids"))),
+        }
+    }
+
+    /// Gives a file that a rule asks about, and answers the question.
+    pub async fn give_what_is_asked(&self, session: &str, environment: &str, screen: &mut Screen) -> Outcome<Consent> {
+        let client = &self.cast.employee;
+        screen.note(format!("\n● the model wrote no letter; {} gives one as {LETTER}", self.cast.person.name));
+        let answer = async {
+            loop {
+                if let Some(approval) = consent::waiting(client, session).await?.first() {
+                    return consent::answer(client, approval, self.yes, screen).await;
+                }
+                rest(STEP).await;
+            }
+        };
+        let asked = async {
+            within(QUESTION, answer).await.unwrap_or_else(|| Err(Failure::failed("nobody was asked about the letter")))
+        };
+        let (given, consent) = tokio::join!(self.give(environment, LETTER), asked);
+        let consent = consent?;
+        match given {
+            Err(failure) if consent.approved => Err(failure),
+            _ => Ok(consent),
+        }
+    }
+
+    async fn give(&self, environment: &str, path: &str) -> Outcome<Value> {
+        let files = format!("/v1/agents/environments/{}/files", encode(environment));
+        self.cast.employee.post(&files, &json!({"type": "inline", "data": LETTER_TEXT, "path": path})).await
     }
 }
 
@@ -172,14 +231,6 @@ impl Moment {
 
 /// Deletes every session, so that no sandbox stays behind when the demo ends early.
 pub(super) async fn wipe(server: &Server) {
-    let work = async {
-        let client = server.client()?;
-        for session in client.list("/v1/agents/sessions", 100).await? {
-            if let Some(id) = session["id"].as_str() {
-                client.delete(&format!("/v1/agents/sessions/{}", encode(id))).await?;
-            }
-        }
-        Ok::<(), Failure>(())
-    };
+    let work = async { wipe_all(&server.client()?).await };
     let _ = within(WIPE, work).await;
 }

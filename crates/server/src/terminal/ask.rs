@@ -10,6 +10,11 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 4096;
 
+/// Whether somebody sits at a terminal.
+pub fn is_possible() -> bool {
+    isatty(stdio::stdin())
+}
+
 /// One line from standard input.
 pub fn line(question: &str) -> io::Result<String> {
     if isatty(stdio::stdin()) {
