@@ -15,12 +15,12 @@ use crate::{
 };
 use bailiwick_core::{
     Action, AgentConfig, Confidentiality, EnvironmentSpec, FunctionTool, Integrity, Label, ModelCall, Purpose,
-    environment::Hosted, tools,
+    canonical, environment::Hosted, tools,
 };
 use bailiwick_ports::{Caller, Described, Draft, PolicyDesk, PolicyDeskError, PolicyVersion, store::Page as StorePage};
 use bailiwick_types::{AgentId, EnvironmentId, Principal, SessionId, UserId};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Groups of a described label.
 const MAX_GROUPS: usize = 64;
@@ -139,12 +139,14 @@ pub(crate) async fn explain(mut call: Call) -> Answer {
     let orderer = orderer(&**desk, caller, param.person_id.as_deref())?;
     let principal = Principal::Agent { id: agent.id, session, on_behalf_of: Some(Box::new(orderer)) };
     let label = label(&param.label)?;
+    let said: BTreeSet<String> = param.said.iter().flat_map(|text| canonical::destinations_in(text)).collect();
     let described = Described {
         tenant: caller.tenant,
         session,
         principal: &principal,
         agent: &agent,
         label: &label,
+        said: &said,
         action: &action,
         at: app.now(),
         approved: param.approved,
@@ -191,7 +193,7 @@ fn described_action(param: &ExplainParam, agent: &AgentConfig) -> Result<Action,
     match (&param.call, &param.model, &param.action) {
         (Some(call), None, None) => called(call, agent),
         (None, Some(model), None) => {
-            Ok(Action::ModelCall(ModelCall { model: model.clone(), purpose: Purpose::Step, skipped_entries: 0 }))
+            Ok(Action::ModelCall(ModelCall { model: model.clone(), purpose: Purpose::Step, skipped_entries: 0, extract: None }))
         }
         (None, None, Some(action)) => recorded(action),
         _ => Err(ApiError::invalid(

@@ -125,12 +125,14 @@ impl Simulation<'_> {
 
     fn compare(&mut self, session: SessionId, state: &State, record: &Record, decided: &ActionDecided) {
         self.found.actions += 1;
+        let label = state.label_of(&decided.arguments);
         let described = Described {
             tenant: self.caller.tenant,
             session,
             principal: &decided.principal,
             agent: &state.agent,
-            label: &state.label,
+            label: &label,
+            said: state.said(),
             action: &decided.arguments,
             at: record.time,
             approved: false,

@@ -1,7 +1,11 @@
 //! Environments: where an agent's commands and files live.
 
-use super::agent::PlainFormat;
+use super::{
+    agent::PlainFormat,
+    file::{FileExtras, FileExtrasParam},
+};
 use crate::body::{nested, nullable, tagged};
+use bailiwick_core::Label;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -116,6 +120,7 @@ pub enum FileParam {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UploadedFileParam {
+    /// Of an uploaded file, or of an artifact that a session published. Its label comes along.
     pub file_id: String,
     /// Absolute, below `/workspace`.
     pub path: String,
@@ -128,6 +133,8 @@ pub struct InlineFileParam {
     pub data: String,
     /// Absolute, below `/workspace`.
     pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bailiwick: Option<FileExtrasParam>,
 }
 
 impl FileParam {
@@ -157,6 +164,18 @@ pub struct SelfHostedParam {
 pub struct SelfHostedExtras {
     /// We dial the listening executor of this name (`[executors.NAME]`); left out, the executor dials us.
     pub executor: Option<String>,
+    /// What lies in the folder. Left out it may be anybody's words: untrusted.
+    pub content: Option<FolderContentParam>,
+}
+
+/// Somebody's word on what lies in a folder that is not ours. Who said it is kept with the session.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FolderContentParam {
+    #[schema(value_type = Object)]
+    pub label: Label,
+    /// Why that is so.
+    pub reason: String,
 }
 
 impl<'de> Deserialize<'de> for EnvironmentParam {
@@ -228,8 +247,8 @@ pub struct Desktop {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EnvironmentFileSource {
-    FileId { id: String, file_id: String, path: String, size_bytes: u64 },
-    Inline { id: String, path: String, size_bytes: u64 },
+    FileId { id: String, file_id: String, path: String, size_bytes: u64, bailiwick: FileExtras },
+    Inline { id: String, path: String, size_bytes: u64, bailiwick: FileExtras },
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -316,9 +335,10 @@ impl Environment {
 pub fn files(hosted: &bailiwick_core::environment::Hosted) -> Vec<EnvironmentFileSource> {
     let place = |(index, file): (usize, &bailiwick_core::environment::HostedFile)| {
         let (id, path, size_bytes) = (format!("{}-{index}", hosted.id), file.path.clone(), file.size_bytes);
+        let bailiwick = FileExtras { label: file.label.clone() };
         match file.inline {
-            true => EnvironmentFileSource::Inline { id, path, size_bytes },
-            false => EnvironmentFileSource::FileId { id, file_id: file.file.to_string(), path, size_bytes },
+            true => EnvironmentFileSource::Inline { id, path, size_bytes, bailiwick },
+            false => EnvironmentFileSource::FileId { id, file_id: file.file.to_string(), path, size_bytes, bailiwick },
         }
     };
     hosted.files.iter().enumerate().map(place).collect()

@@ -1,5 +1,6 @@
 //! Uploaded files, artifacts and models.
 
+use bailiwick_core::Label;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,6 +16,26 @@ pub struct File {
     pub filename: String,
     pub purpose: String,
     pub status: &'static str,
+    pub bailiwick: FileExtras,
+}
+
+/// What we tell of a file or an artifact beyond the API.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct FileExtras {
+    /// Where its content came from, and who may see it.
+    #[schema(value_type = Object)]
+    pub label: Label,
+}
+
+/// What may be said of a file beyond the API.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileExtrasParam {
+    /// `{"integrity": "trusted" | "untrusted", "confidentiality": "public" | "internal" | {"groups": […]}}`: where its
+    /// content came from, and who may see it. Left out it is trusted and internal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub label: Option<Label>,
 }
 
 /// What a file may be uploaded for.
@@ -53,6 +74,9 @@ pub struct FileForm {
     #[schema(format = Binary)]
     pub file: String,
     pub purpose: Purpose,
+    /// As JSON, or as one field for each value: `bailiwick[label][integrity]`, `bailiwick[label][confidentiality]` or
+    /// `bailiwick[label][confidentiality][groups][]`.
+    pub bailiwick: Option<FileExtrasParam>,
 }
 
 /// An immutable file that a completed turn published.
@@ -68,6 +92,7 @@ pub struct Artifact {
     pub session_id: String,
     pub turn_id: String,
     pub size_bytes: u64,
+    pub bailiwick: FileExtras,
 }
 
 /// A published model.

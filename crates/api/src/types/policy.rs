@@ -127,6 +127,9 @@ pub struct ExplainParam {
     pub action: Option<DescribedAction>,
     #[serde(default)]
     pub label: DescribedLabel,
+    /// What the person who ordered it has written: where it may be that an address, a host or a URL is named.
+    #[serde(default)]
+    pub said: Option<String>,
     /// As if somebody had agreed to it.
     #[serde(default)]
     pub approved: bool,
