@@ -30,7 +30,7 @@ async fn provider_command_and_log_name_the_same_agent_session_and_subject() {
     let server = place.serve_with(&["--log-format", "json", "--log", "bailiwick_engine=debug,info"], &[]);
     let ran = place.client(&["run", "Say who you are", "--model", "main", "--json"]).good().json();
     let session = ran["session_id"].as_str().unwrap().to_owned();
-    let receipts = place.client(&["audit", "list", "--session", &session, "--json"]).good().stdout;
+    let receipts = place.client(&["session", "show", &session, "--json"]).good().json()["receipts"].to_string();
 
     let told = model.kept();
     let agents: Vec<&str> = told.iter().map(|kept| kept.headers["user-agent"].to_str().unwrap()).collect();

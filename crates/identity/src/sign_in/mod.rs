@@ -213,6 +213,7 @@ impl SignIn for SignIns {
     }
 
     async fn redeem(&self, code: &str, verifier: &Secret, address: Option<IpAddr>) -> Result<SignedIn, SignInError> {
+        self.the_provider()?;
         self.count(address)?;
         let guest = self.waiting.leave(code, verifier.expose(), self.roster.clock.now());
         let Guest { user, came } = guest.ok_or(SignInError::WrongCode)?;
