@@ -80,7 +80,7 @@ async fn a_program_orders_for_a_person_under_a_grant_and_both_are_named_everywhe
     let house = house().await;
     let (ada, signed) = house.person("ada", &["member"]).await;
     let ((bot, key), (other_bot, _)) = (program(&house).await, program(&house).await);
-    let (agent, (_, eve)) = (saved(&house).await, house.person("eve", &["member"]).await);
+    let (agent, (_, eve)) = (saved(&house).await, house.person("mallory", &["member"]).await);
 
     let refused = send(&house, &bot, "POST", "/v1/agents/sessions", Some(work(&ada, &agent))).await.error(403);
     assert_eq!(refused["param"], "bailiwick.subject");
@@ -137,7 +137,7 @@ async fn a_program_orders_for_a_person_under_a_grant_and_both_are_named_everywhe
     assert_eq!(send(&house, &bot, "POST", &events, Some(message("More."))).await.status, 202);
     house.until(&id, |shown| shown["status"] == "idle").await;
     let mut for_eve = message("More.");
-    for_eve["bailiwick"] = json!({"subject": house.person("zoe", &["member"]).await.0});
+    for_eve["bailiwick"] = json!({"subject": house.person("zelda", &["member"]).await.0});
     assert_eq!(send(&house, &bot, "POST", &events, Some(for_eve)).await.error(403)["param"], "bailiwick.subject");
 
     send(&house, &eve, "DELETE", &path, None).await.error(404);
@@ -178,8 +178,8 @@ async fn revoking_stops_the_next_action_of_work_that_runs() {
     assert_eq!(turn["error"]["code"], "misalignment_policy_violation");
     assert_eq!(house.model.seen.lock().unwrap().len(), 1, "no model was called after it");
     let items = house.get(&format!("/v1/agents/sessions/{session}/items?order=asc")).await.ok();
-    let command = items["data"].as_array().unwrap().iter().find(|item| item["type"] == "command_execution").unwrap();
-    assert_eq!(command["bailiwick"]["effect"]["rule"], "grant-ended", "{command}");
+    let denied = |item: &Value| item["bailiwick"]["effect"]["rule"] == "grant-ended";
+    assert!(items["data"].as_array().unwrap().iter().any(denied), "{items}");
 }
 
 /// A session of this person that waits for their word on writing a file.
@@ -244,7 +244,7 @@ async fn an_answer_is_widened_in_plain_words_and_stands_until_it_is_revoked() {
 #[tokio::test]
 async fn only_a_person_widens_and_only_what_was_offered() {
     let house = house().await;
-    house.script([calls(vec![call("c1", "write_file", json!({"path": "a", "content": "hello"}))]), say("Written.")]);
+    house.script([calls(vec![call("c1", "write_file", json!({"path": "a", "content": "hello"}))])]);
     let mut events = house.begin("Write.", json!({"environment": {"type": "openai_hosted"}})).await;
     let waiting = events.find("requires_action").await.data["session"].clone();
     let path = format!("/bailiwick/v1/approvals/{}", text(&waiting["bailiwick"]["approvals"][0]["id"]));
