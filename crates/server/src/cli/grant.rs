@@ -96,8 +96,6 @@ impl GrantKind {
 
 #[derive(Debug, Args)]
 pub struct Approve {
-    #[command(flatten)]
-    pub answer: AnswerTo,
     /// Let the answer stand for more than this action: here, or wherever this agent works for the same person
     #[arg(long = "for", value_enum, value_name = "WHERE", requires = "until")]
     pub reach: Option<Reach>,
@@ -113,6 +111,9 @@ pub struct Approve {
     /// Person whose answer a program passes on, by id
     #[arg(long, value_name = "USER_ID", conflicts_with = "reach")]
     pub answered_by: Option<String>,
+    // Last, because what follows stands under the heading of its own last options.
+    #[command(flatten)]
+    pub answer: AnswerTo,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
