@@ -75,10 +75,11 @@ fn nothing_of_an_erased_person_is_left_and_every_proof_holds() {
         "metadata": {"about": WORD},
     });
     let session = post(&server, &token, "/v1/agents/sessions", &body)["id"].as_str().unwrap().to_owned();
-    wait_for("the work", || {
-        let shown = place.client(&["session", "show", &session, "--json"]).good().json();
-        (shown["status"] == "idle").then_some(())
+    let shown = wait_for("the work", || {
+        let shown = place.client(&["session", "show", &session, "--json"]).good().json()["session"].clone();
+        (shown["status"] != "in_progress").then_some(shown)
     });
+    assert_eq!(shown["status"], "idle", "{shown:#}");
     let before = place.client(&["audit", "export", "--output", "before", "--json"]).good().json();
     assert!(!holding(&place.path("before"), WORD).is_empty(), "it can be read");
     assert!(!holding(&place.path("data"), WORD).is_empty(), "the sandbox and the metadata are in clear");
