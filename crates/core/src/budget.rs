@@ -156,8 +156,51 @@ impl Prices {
 /// What a call may cost at most, by the prices of the moment in which it was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
+    /// Of all its attempts together.
     pub bound: Money,
     pub prices: Prices,
+    /// The most tokens of its prompt; 0 where that was not written down.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub input_tokens: u64,
+    /// How many attempts that may be paid for the bound covers.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub attempts: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_one(attempts: &u32) -> bool {
+    *attempts == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_none(attempts: &u32) -> bool {
+    *attempts == 0
+}
+
+/// Attempts of one call that broke after they were sent. The provider may want to be paid for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Of which it is known how far the answer came.
+    pub heard: u32,
+    /// Tokens of those answers, as far as they came.
+    pub output_tokens: u64,
+    /// Of which nothing was heard.
+    pub unheard: u32,
+}
+
+impl Lost {
+    pub fn attempts(self) -> u32 {
+        self.heard.saturating_add(self.unheard)
+    }
 }
 
 /// What a call has cost.
@@ -168,23 +211,74 @@ pub struct Cost {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
     pub price_version: u32,
+    /// Attempts in it that broke after they were sent.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lost_attempts: u32,
 }
 
 impl Quote {
+    /// Of a model call whose prompt and answer have so many tokens at most, and that may be paid for so many times.
+    pub fn of_call(prices: Prices, input_tokens: u64, output_tokens: u64, attempts: u32) -> Self {
+        let attempts = attempts.max(1);
+        let bound = times(prices.bound(input_tokens, output_tokens), attempts);
+        Self { bound, prices, input_tokens, attempts }
+    }
+
+    /// Of what costs the same each time.
+    pub fn flat(price: Money) -> Self {
+        let prices = Prices { version: 1, input: Money::ZERO, cached_input: None, output: Money::ZERO };
+        Self { bound: price, prices, input_tokens: 0, attempts: 1 }
+    }
+
     /// By the usage that the provider reported. Whatever was sent and did not come to its end is taken to have cost all
     /// that was reserved for it.
     pub fn cost(&self, outcome: &Outcome) -> Cost {
-        let price_version = self.prices.version;
-        let (amount, estimated) = match outcome {
-            Outcome::Confirmed { result: ActionResult::Model(answer) } if answer.usage.total() > 0 => {
+        self.cost_after(outcome, None)
+    }
+
+    /// By the usage that the provider reported, and by what is known of attempts that broke: all of them, where `lost`
+    /// says so. Without it, whatever did not come to its end is taken to have cost all that was reserved for it.
+    pub fn cost_after(&self, outcome: &Outcome, lost: Option<Lost>) -> Cost {
+        let (last, estimated) = match (outcome, lost) {
+            (Outcome::Confirmed { result: ActionResult::Model(answer) }, _) if answer.usage.total() > 0 => {
                 (self.prices.cost(&answer.usage), false)
             }
-            Outcome::NotSent { .. } => (Money::ZERO, false),
-            Outcome::Failed { failure } if is_free(failure.code) => (Money::ZERO, false),
-            Outcome::Confirmed { .. } | Outcome::Failed { .. } | Outcome::Unknown { .. } => (self.bound, true),
+            (Outcome::Confirmed { .. }, _) => (self.of_one(), true),
+            (Outcome::NotSent { .. }, _) | (Outcome::Failed { .. }, Some(_)) => (Money::ZERO, false),
+            (Outcome::Failed { failure }, None) if is_free(failure.code) => (Money::ZERO, false),
+            (Outcome::Failed { .. } | Outcome::Unknown { .. }, _) => (self.bound, true),
         };
-        Cost { amount, estimated, price_version }
+        let lost = lost.unwrap_or_default();
+        let amount = last.saturating_add(self.of_lost(lost));
+        let estimated = estimated || lost.attempts() > 0;
+        Cost { amount, estimated, price_version: self.prices.version, lost_attempts: lost.attempts() }
     }
+
+    /// Of what costs the same each time, by how it ended.
+    pub fn flat_cost(&self, ending: Ending) -> Cost {
+        let amount = if ending == Ending::DidNot { Money::ZERO } else { self.bound };
+        let estimated = ending == Ending::Unknown;
+        Cost { amount, estimated, price_version: self.prices.version, lost_attempts: 0 }
+    }
+
+    /// What one attempt costs at most.
+    fn of_one(&self) -> Money {
+        Money::from_micros(self.bound.as_micros() / i64::from(self.attempts.max(1)))
+    }
+
+    /// The prompt in full and the answer as far as it came; an attempt of which nothing was heard costs the most.
+    fn of_lost(&self, lost: Lost) -> Money {
+        let most = times(self.of_one(), lost.heard);
+        let heard = match self.input_tokens {
+            0 => most,
+            input => most.min(self.prices.bound(input.saturating_mul(u64::from(lost.heard)), lost.output_tokens)),
+        };
+        heard.saturating_add(times(self.of_one(), lost.unheard))
+    }
+}
+
+fn times(amount: Money, count: u32) -> Money {
+    Money::from_micros(amount.as_micros().saturating_mul(i64::from(count)))
 }
 
 /// The provider refused the request, or never had it: there was nothing to pay for.
@@ -466,7 +560,7 @@ mod tests {
 
     #[test]
     fn what_may_have_been_paid_for_stays_booked() {
-        let quote = Quote { bound: money(500), prices: prices() };
+        let quote = Quote { bound: money(500), ..Quote::of_call(prices(), 0, 0, 1) };
         let cost = |outcome: &Outcome| {
             let cost = quote.cost(outcome);
             assert_eq!(cost.price_version, 3);
@@ -495,6 +589,44 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_broke_is_booked_as_far_as_it_is_known_and_never_above_what_is_held() {
+        // 100 × 2.5 + 50 × 10 = 750 for one attempt, twice.
+        let quote = Quote::of_call(prices(), 100, 50, 2);
+        assert_eq!((quote.bound, quote.of_one()), (money(1500), money(750)));
+        let usage = TokenUsage { input: 80, cached_input: 0, output: 10, reasoning_output: 0 };
+        let answer = ModelAnswer {
+            entries: Vec::new(),
+            usage,
+            stop: Stop::Completed,
+            provider_model: String::new(),
+            response_id: None,
+            scripted: false,
+        };
+        let answered = Outcome::Confirmed { result: ActionResult::Model(answer) };
+        let failed = Outcome::Failed { failure: Failure::new(FailureCode::ConnectionFailed, "") };
+        let cost = |outcome: &Outcome, heard, output_tokens, unheard| {
+            let cost = quote.cost_after(outcome, Some(Lost { heard, output_tokens, unheard }));
+            (cost.amount.as_micros(), cost.estimated, cost.lost_attempts)
+        };
+        assert_eq!(cost(&answered, 0, 0, 0), (300, false, 0));
+        assert_eq!(cost(&answered, 1, 4, 0), (300 + 250 + 40, true, 1), "its prompt, and as far as it came");
+        assert_eq!(cost(&answered, 1, 4000, 0), (300 + 750, true, 1), "no more than an attempt can cost");
+        assert_eq!(cost(&failed, 0, 0, 0), (0, false, 0), "nothing was sent");
+        assert_eq!(cost(&failed, 0, 0, 1), (750, true, 1), "closed after it was sent, whatever the code is called");
+        assert_eq!(cost(&failed, 1, 0, 1), (250 + 750, true, 2));
+        let unknown = Outcome::Unknown { reason: String::new() };
+        assert_eq!(quote.cost(&unknown).amount, quote.bound, "a crash tells nothing");
+        // What was written before attempts were counted.
+        let old: Quote = serde_json::from_value(
+            serde_json::json!({"bound": 500, "prices": serde_json::to_value(prices()).unwrap()}),
+        )
+        .unwrap();
+        assert_eq!((old.attempts, old.of_one()), (1, money(500)));
+        let cut = old.cost_after(&answered, Some(Lost { heard: 1, output_tokens: 1, unheard: 0 }));
+        assert_eq!(cut.amount, money(800));
+    }
+
+    #[test]
     fn counts_are_given_back_unless_it_may_have_happened() {
         let meter = |unit| Meter {
             account: "mails".into(),
@@ -505,7 +637,7 @@ mod tests {
             warn_only: false,
         };
         let meters = [meter(Unit::Count), meter(Unit::Money)];
-        let cost = Cost { amount: money(3), estimated: false, price_version: 1 };
+        let cost = Cost { amount: money(3), estimated: false, price_version: 1, lost_attempts: 0 };
         assert_eq!(taken(&meters, Ending::Happened, Some(cost)), [7, 3]);
         assert_eq!(taken(&meters, Ending::DidNot, Some(cost)), [0, 3]);
         assert_eq!(taken(&meters, Ending::DidNot, None), [0, 0]);

@@ -11,9 +11,9 @@ use bailiwick_core::{
     record::{Ruling, Spending},
     session::{State, input_bound},
 };
-use bailiwick_ports::{Balance, ModelCard, StoreError};
+use bailiwick_ports::{Balance, StoreError};
 use bailiwick_types::{Money, Principal, TeamId, Timestamp};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The money of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +21,13 @@ pub struct MoneyRules {
     /// ISO 4217, for people to read: everything is in this one currency.
     pub currency: String,
     pub unpriced: Unpriced,
+    /// What one call of a function costs, by the function's name.
+    pub tools: BTreeMap<String, Money>,
 }
 
 impl Default for MoneyRules {
     fn default() -> Self {
-        Self { currency: "USD".into(), unpriced: Unpriced::default() }
+        Self { currency: "USD".into(), unpriced: Unpriced::default(), tools: BTreeMap::new() }
     }
 }
 
@@ -73,11 +75,17 @@ impl Purse {
         let known = self.budgets.of(state.tenant).unwrap_or_default();
         let mut spending = Spending::default();
         let mut limits = None;
-        if let Action::ModelCall(call) = action {
+        let price = match action {
+            Action::FunctionCall { name, .. } => self.rules.tools.get(name),
+            _ => None,
+        };
+        if price.is_some() || matches!(action, Action::ModelCall(_)) {
             spending.team = team(judge, state, principal);
             let limits = limits.insert(Limits::new(&known, state, principal, spending.team));
-            let card = judge.cards.as_ref().and_then(|cards| cards.card(&call.model));
-            spending.quote = quote(state, call, card.as_ref());
+            spending.quote = match action {
+                Action::ModelCall(call) => quote(judge, state, call),
+                _ => price.map(|price| Quote::flat(*price)),
+            };
             match spending.quote {
                 Some(quote) => {
                     for meter in meters.iter_mut().filter(|meter| meter.unit == Unit::Money) {
@@ -87,7 +95,7 @@ impl Purse {
                 }
                 None if !limits.are_hard() => {}
                 None if self.rules.unpriced == Unpriced::Warn => spending.warnings.push(UNPRICED_WARNING.into()),
-                None => return Ok((unpriced(&call.model), spending)),
+                None => return Ok((unpriced(action), spending)),
             }
         }
         if meters.is_empty() {
@@ -176,12 +184,12 @@ impl<'a> Limits<'a> {
     }
 }
 
-/// The most that a model call costs now; `None` where the model has no price.
-fn quote(state: &State, call: &ModelCall, card: Option<&ModelCard>) -> Option<Quote> {
-    let card = card?;
-    let prices = card.prices?;
+/// The most that a model call costs now, all its attempts together; `None` where the model has no price.
+fn quote(judge: &Judge, state: &State, call: &ModelCall) -> Option<Quote> {
+    let cards = judge.cards.as_ref()?;
+    let card = cards.card(&call.model)?;
     let output = card.max_output_tokens.unwrap_or(card.context_tokens);
-    Some(Quote { bound: prices.bound(input_bound(state, call), output), prices })
+    Some(Quote::of_call(card.prices?, input_bound(state, call), output, cards.paid_attempts(&call.model)))
 }
 
 /// The session's own limit, judged by its state: what its calls have cost, and what is held for those under way.
@@ -249,7 +257,8 @@ fn refusal(exceeded: &Exceeded, currency: &str, at: Timestamp) -> Ruling {
 }
 
 /// A denial of a call whose cost nobody knows.
-fn unpriced(model: &str) -> Ruling {
+fn unpriced(action: &Action) -> Ruling {
+    let model = if let Action::ModelCall(call) = action { call.model.as_str() } else { "?" };
     Ruling::Denied {
         rule: UNPRICED_WARNING.into(),
         reason: format!("a budget applies, and model `{model}` has no price to hold it against"),

@@ -642,7 +642,10 @@ impl Driven {
     /// The application answers the function.
     async fn answer_function(&mut self, result: Result<Vec<Content>, String>) {
         let turn = self.lease.state().turn_id().unwrap();
-        let input = Input::ToolResult { turn, call_id: "c1".into(), item: ItemId::new(START, [9; 10]), result };
+        // An item's id is one of a kind in the whole store.
+        let mut bits = [99; 10];
+        bits[..2].copy_from_slice(&self.session.to_u128().to_be_bytes()[14..]);
+        let input = Input::ToolResult { turn, call_id: "c1".into(), item: ItemId::new(START, bits), result };
         let stream = self.session.into();
         let head = self.house.store.head(stream).await.unwrap().unwrap();
         let journal = Journal::open(&PlainKeys, TENANT, stream, &head.key).unwrap();

@@ -25,8 +25,14 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 const MAX_FILES: usize = 1000;
 /// How long an answer waits for what it wants: the start of a sandbox and a large file take seconds.
 const PATIENCE: Millis = Millis::from_secs(60);
-const NOT_ADDED: &str = "file_not_added";
-const NOT_LISTED: &str = "files_not_listed";
+
+fn not_added(message: String) -> ApiError {
+    ApiError::conflict("file_not_added", message)
+}
+
+fn not_listed(message: String) -> ApiError {
+    ApiError::conflict("files_not_listed", message)
+}
 
 pub(crate) async fn list(call: Call) -> Answer {
     let mut query = call.query()?;
@@ -91,16 +97,16 @@ async fn look(call: &Call, known: &sessions::Known, path: String, page: ListPage
         let message = format!("To look into a running environment is an action: this key lacks the scope `{scope}`.");
         return Err(ApiError::forbidden(message));
     }
-    check_reachable(&known.view, NOT_LISTED, "list the files again")?;
+    check_reachable(&known.view, "list the files again").map_err(not_listed)?;
     let input = Input::Look { path, page, until: app.now() + PATIENCE };
     let (outcome, _) = run(app, caller, known, input, None).await?;
     match outcome {
         Some(ErrandOutcome::Listed(listing)) => Ok(listing),
         Some(ErrandOutcome::Denied { message }) => Err(ApiError::forbidden(message)),
         Some(ErrandOutcome::Failed { failure }) => {
-            Err(ApiError::conflict(NOT_LISTED, format!("The files cannot be listed: {}", failure.message)))
+            Err(not_listed(format!("The files cannot be listed: {}", failure.message)))
         }
-        Some(ErrandOutcome::Done) => Err(ApiError::conflict(NOT_LISTED, "What came back is no listing.")),
+        Some(ErrandOutcome::Done) => Err(not_listed("What came back is no listing.".to_owned())),
         None => Err(ApiError::too_slow(
             "Nobody could look in time: another's turn is under way, or an executor is away. List the files again when \
              the session is idle, or cancel its turn.",
@@ -120,7 +126,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         let message = format!("`file_id`: this key lacks the scope `{}`.", Scope::FilesRead);
         return Err(ApiError::forbidden(message).with_param("file_id"));
     }
-    check_reachable(&known.view, NOT_ADDED, "give the file again")?;
+    check_reachable(&known.view, "give the file again").map_err(not_added)?;
     // The same path again replaces the file.
     let mut others = match &known.view.environment {
         EnvironmentSpec::Hosted(hosted) => hosted.files.clone(),
@@ -147,11 +153,10 @@ pub(crate) async fn create(mut call: Call) -> Answer {
 }
 
 /// An executor that dials in is waited for by nobody here.
-fn check_reachable(view: &SessionView, code: &'static str, again: &str) -> Result<(), ApiError> {
+fn check_reachable(view: &SessionView, again: &str) -> Result<(), String> {
     let there = matches!(view.environment_status, EnvironmentStatus::Ready | EnvironmentStatus::Connected);
     if view.environment.dials_in() && !there {
-        let message = format!("The environment is not connected: start its executor, and {again}.");
-        return Err(ApiError::conflict(code, message));
+        return Err(format!("The environment is not connected: start its executor, and {again}."));
     }
     Ok(())
 }
@@ -188,8 +193,7 @@ async fn give(
         Some(ErrandOutcome::Done | ErrandOutcome::Listed(_)) => Ok(Given::New),
         Some(ErrandOutcome::Denied { message }) => Err(ApiError::forbidden(message).into()),
         Some(ErrandOutcome::Failed { failure }) => {
-            let message = format!("The file is not in its place: {}", failure.message);
-            Err(ApiError::conflict(NOT_ADDED, message).into())
+            Err(not_added(format!("The file is not in its place: {}", failure.message)).into())
         }
         None => {
             let message = "The file is accepted and will be laid in when nothing stands before it: another's turn, an \

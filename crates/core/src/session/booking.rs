@@ -4,12 +4,15 @@
 
 use super::state::{OpenAction, State};
 use crate::{
-    Action, ActionResult, Booking, Cost, Ending, Meter, Outcome, Reservation, Spend, TurnOutcome, Unit,
+    Action, ActionResult, Booking, Cost, Ending, Lost, Meter, Outcome, Reservation, Spend, TurnOutcome, Unit,
     budget::taken,
     item::Change,
     record::{ActionResumed, Spending, TurnEnd, TurnEnded},
 };
 use bailiwick_types::{ActionId, Money, Principal, Timestamp, TokenUsage};
+
+/// Stands before a function's name where the book has a model's.
+const TOOL_PREFIX: &str = "tool:";
 
 /// How an action left the open ones.
 pub(super) struct Closing {
@@ -32,19 +35,21 @@ impl Closing {
         Self { ending: outcome.into(), cost, usage, sent: !matches!(outcome, Outcome::NotSent { .. }) }
     }
 
-    /// An action that ends without a record of its own.
-    pub fn without_cost(ending: Ending) -> Self {
-        Self { ending, cost: None, usage: TokenUsage::default(), sent: true }
+    /// An action that somebody else performs, and that ends without an outcome of a hand.
+    pub fn of_awaited(open: &OpenAction, ending: Ending) -> Self {
+        let cost = open.quote.map(|quote| quote.flat_cost(ending));
+        Self { ending, cost, usage: TokenUsage::default(), sent: true }
     }
 }
 
 impl State {
-    /// What a model call that ends so has cost, where it has a price.
-    pub fn cost_of(&self, action: ActionId, outcome: &Outcome) -> Option<Cost> {
-        self.open.get(&action)?.quote.map(|quote| quote.cost(outcome))
+    /// What a model call that ends so has cost, where it has a price. `lost` is what its hand knows of attempts in it that
+    /// broke.
+    pub fn cost_of(&self, action: ActionId, outcome: &Outcome, lost: Option<Lost>) -> Option<Cost> {
+        self.open.get(&action)?.quote.map(|quote| quote.cost_after(outcome, lost))
     }
 
-    /// The most that is held for the session's open model calls.
+    /// The most that is held for the session's open model calls and functions with a price.
     pub fn reserved(&self) -> Money {
         let quotes = self.open.values().filter_map(|open| open.quote);
         quotes.fold(Money::ZERO, |sum, quote| sum.saturating_add(quote.bound))
@@ -81,9 +86,13 @@ impl State {
         Some(open)
     }
 
-    /// One attempt of a model call in the book.
+    /// A model call, or a call of a function with a price, in the book.
     fn spend(&mut self, at: Timestamp, id: ActionId, open: &OpenAction, closing: &Closing) -> Option<Booking> {
-        let Action::ModelCall(call) = &*open.action else { return None };
+        let model = match &*open.action {
+            Action::ModelCall(call) => call.model.clone(),
+            Action::FunctionCall { name, .. } if open.quote.is_some() => format!("{TOOL_PREFIX}{name}"),
+            _ => return None,
+        };
         if !closing.sent {
             return None;
         }
@@ -97,7 +106,7 @@ impl State {
             team: open.team,
             agent: self.agent.id,
             session: self.session,
-            model: call.model.clone(),
+            model,
             ending: closing.ending,
             usage: closing.usage,
             cost: closing.cost,
@@ -138,7 +147,9 @@ impl State {
     pub(super) fn close_all(&mut self, at: Timestamp, ended: &TurnEnded, changes: &mut Vec<Change>) {
         let open: Vec<ActionId> = self.open.keys().copied().collect();
         for id in open {
-            self.close(at, id, &Closing::without_cost(Ending::Unknown), changes);
+            let Some(open) = self.open.get(&id) else { continue };
+            let closing = Closing::of_awaited(open, Ending::Unknown);
+            self.close(at, id, &closing, changes);
         }
         let outcome = match ended.end {
             TurnEnd::Completed => TurnOutcome::Completed,

@@ -5,6 +5,7 @@
 
 mod golden;
 mod options;
+mod paid;
 mod probe;
 mod rehearsal;
 mod remote;
