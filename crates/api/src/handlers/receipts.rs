@@ -127,6 +127,9 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
     fields.insert("label".into(), json!(decided.label));
     fields.insert("policy_version".into(), json!(decided.policy_version));
     insert_spending(&mut fields, &decided.spending);
+    if !decided.credentials.is_empty() {
+        fields.insert("credentials".into(), json!(decided.credentials));
+    }
     if let Some(answered) = &decided.answered {
         fields.insert("answered".into(), json!(answered));
     }
