@@ -34,7 +34,7 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
     let own = json!({"agent": {"model": "main"}, "environment": {"type": "self_hosted", "workspace_directory": "/w"}});
     let own = house.post("/v1/agents/sessions", own).await.ok();
     let environment = text(&own["environment"]["id"]);
-    let file = text(&house.send(common::upload(&house.key, "f.txt", b"secret")).await.ok()["id"]);
+    let file = text(&house.send(common::upload(&house.key, "f.txt", b"planted-words")).await.ok()["id"]);
     let key = text(&house.get("/bailiwick/v1/keys").await.ok()["data"][0]["id"]);
     let (user, signed) = house.person("somebody", &["operator"]).await;
     let until = bailiwick_ports::Clock::now(&common::RealClock).as_seconds() + 3600;
@@ -42,7 +42,7 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
     let grant = text(&house.send(request(&signed, "POST", "/bailiwick/v1/grants", Some(&grant))).await.ok()["id"]);
     let team = text(&house.post("/bailiwick/v1/teams", json!({"name": "known-to-us"})).await.ok()["id"]);
     let vault = text(&house.post("/v1/vaults", json!({"name": "known-to-us"})).await.ok()["id"]);
-    let secret = json!({"type": "static_bearer", "token": "secret", "mcp_server_url": "https://mcp.example"});
+    let secret = json!({"type": "static_bearer", "token": "planted-words", "mcp_server_url": "https://mcp.example"});
     let kept = json!({"name": "known-to-us", "auth": secret});
     let credential = text(&house.post(&format!("/v1/vaults/{vault}/credentials"), kept).await.ok()["id"]);
     HashMap::from([
@@ -148,7 +148,7 @@ fn check_silent(ids: &HashMap<&str, String>, path: &str, asker: usize, status: u
         assert!((asked && status >= 400) || !text.contains(id), "{path} tells {} of {name} {id}", ASKERS[asker]);
     }
     assert!(colleague || !text.contains("known-to-us"), "{path}: {text}");
-    assert!(!text.contains("secret"), "{path}: {text}");
+    assert!(!text.contains("planted-words"), "{path}: {text}");
 }
 
 #[tokio::test]

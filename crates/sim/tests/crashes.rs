@@ -75,7 +75,7 @@ fn sessions_survive_a_crash_at_every_step_fourth_share() {
 #[test]
 fn answers_stand_in_some_seeds_and_are_taken_back() {
     let stood = |seed| run(&Plan { seed, ..Plan::default() });
-    let seeds: Vec<u64> = (0..120).filter(|seed| seed % 6 == 4).collect();
+    let seeds: Vec<u64> = (0..480).filter(|seed| seed % 6 == 4).collect();
     let stood: Vec<u64> = seeds.iter().filter(|seed| stood(**seed).stood > 0).copied().collect();
     assert!(stood.len() >= 4, "only {stood:?} of {seeds:?}");
 }
