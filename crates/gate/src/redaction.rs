@@ -97,8 +97,8 @@ impl Redaction {
         };
         let longest = self.needles.first().map_or(0, |needle| needle.len());
         let first = text.len().saturating_sub(longest);
-        let starts = text.char_indices().map(|(at, _)| at).filter(|at| *at >= first);
-        starts.into_iter().find(|at| begins(*at)).map_or(0, |at| text.len() - at)
+        let mut starts = text.char_indices().map(|(at, _)| at).filter(|at| *at >= first);
+        starts.find(|at| begins(*at)).map_or(0, |at| text.len() - at)
     }
 }
 

@@ -32,7 +32,7 @@ fn using(owner: VaultOwner) -> Case {
     Case { credential: Some(credential(owner)), ..of(model()) }
 }
 
-fn under<'a>(verdict: &'a Verdict) -> (&'static str, &'a str) {
+fn under(verdict: &Verdict) -> (&'static str, &str) {
     rule_of(verdict)
 }
 
