@@ -192,7 +192,8 @@ pub(crate) async fn create_credential(mut call: Call) -> Answer {
     let (CredentialCreate { name, auth, metadata }, _) = call.json().await?;
     let (auth, secrets) = new_auth(auth)?;
     let new = NewCredential { name, auth, secrets, metadata: metadata.unwrap_or_default() };
-    ok(show_credential(&call.app.options.vaults.create_credential(author(&call)?, vault.id, new).await?))
+    let made = call.app.options.vaults.create_credential(author(&call)?, vault.id, new).await?;
+    ok(show_credential(&made))
 }
 
 pub(crate) async fn list_credentials(call: Call) -> Answer {
@@ -210,7 +211,8 @@ pub(crate) async fn list_credentials(call: Call) -> Answer {
 
 pub(crate) async fn get_credential(call: Call) -> Answer {
     call.query()?.finish()?;
-    ok(show_credential(&find_credential(&call)?))
+    let found = find_credential(&call)?;
+    ok(show_credential(&found))
 }
 
 pub(crate) async fn update_credential(mut call: Call) -> Answer {
@@ -223,7 +225,8 @@ pub(crate) async fn update_credential(mut call: Call) -> Answer {
         (patch.auth, patch.secrets) = (Some(auth), secrets);
     }
     let vaults = &call.app.options.vaults;
-    ok(show_credential(&vaults.change_credential(author(&call)?, before.vault, before.id, patch).await?))
+    let changed = vaults.change_credential(author(&call)?, before.vault, before.id, patch).await?;
+    ok(show_credential(&changed))
 }
 
 pub(crate) async fn delete_credential(call: Call) -> Answer {
