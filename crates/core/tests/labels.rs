@@ -281,7 +281,7 @@ fn run(place: Place, choices: Vec<u8>) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn labels_cover_what_was_read_and_only_a_release_lowers_them(
         place in prop_oneof![Just(Place::Hosted), Just(Place::Own), Just(Place::OwnVouched)],

@@ -84,10 +84,10 @@ impl State {
         };
         match &*open.action {
             // A model's answer is made of the history. What is done for a client enters no history.
-            Action::ModelCall(_) | Action::EnvironmentStart { .. } | Action::FileAdd { .. } => {}
+            Action::ModelCall(_) | Action::FileAdd { .. } => {}
             Action::FileList { page: Some(_), .. } => {}
             // The history is told only why it failed.
-            Action::ArtifactPublish { .. } if confirmed => {}
+            Action::EnvironmentStart { .. } | Action::ArtifactPublish { .. } if confirmed => {}
             Action::FileRead { .. } if self.is_for_extraction(open) => {}
             Action::FunctionCall { .. } => self.label.join(&Label::foreign()),
             Action::CommandRun(_)
@@ -100,6 +100,7 @@ impl State {
             | Action::FileList { .. }
             | Action::FileSearch { .. }
             | Action::ImageView { .. }
+            | Action::EnvironmentStart { .. }
             | Action::ArtifactPublish { .. } => self.label.join(&self.environment_label),
         }
     }
