@@ -139,7 +139,7 @@ fn answer(id: ActionId, request: &ModelRequest, choices: &mut Choices) -> ModelA
 
 fn tool_call(steps: usize, index: u8, choices: &mut Choices) -> (&'static str, String) {
     let number = choices.below(3);
-    match choices.below(11) {
+    match choices.below(10) {
         // The same command may be asked for again, also while its outcome is unknown.
         0..=3 => ("run_command", format!(r#"{{"command":"effect {number}"}}"#)),
         4 => ("run_command", format!(r#"{{"command":"effect {steps} {index}"}}"#)),
@@ -147,7 +147,7 @@ fn tool_call(steps: usize, index: u8, choices: &mut Choices) -> (&'static str, S
         6 => ("read_file", format!(r#"{{"path":"f{number}"}}"#)),
         7 => ("ask_application", format!(r#"{{"n":{number}}}"#)),
         8 => ("edit_file", format!(r#"{{"path":"f{number}","old_text":"1","new_text":"2"}}"#)),
-        9 => {
+        _ if number > 0 => {
             let schema = r#"{"type":"object","properties":{"high":{"type":"boolean"}}}"#;
             ("extract_values", format!(r#"{{"path":"f{number}","question":"Is it high?","schema":{schema}}}"#))
         }
