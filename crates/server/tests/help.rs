@@ -53,6 +53,7 @@ fn help_is_as_it_was() {
         "key",
         "key create",
         "key list",
+        "key rotate-signing",
         "key revoke",
         "audit",
         "audit list",
