@@ -23,6 +23,8 @@ use crate::{
         event::Event,
         extra::ReleaseParam,
         file::{Artifact, File, FileForm, Model},
+        grant::{Grant, GrantParam},
+        hold::{ErasureParam, ErasureResource, HoldParam, HoldResource},
         input::EventsParam,
         item::Item,
         money::{Budget, BudgetParam, BudgetRemoved, SpendEstimate, SpendReport},
@@ -36,8 +38,6 @@ use crate::{
             SimulateParam,
         },
         session::{Session, SessionCreate, SessionUpdate},
-        grant::{Grant, GrantParam},
-        hold::{ErasureParam, ErasureResource, HoldParam, HoldResource},
         stop::{Stop, StopParam},
         tokens::{RedeemParam, RotateSigningKeyParam},
         turn::Turn,
@@ -385,9 +385,13 @@ fn shape(route: &Route) -> Option<Shape> {
         }
         "get_session_artifact" => answers("SessionArtifact"),
         "get_session_artifact_content" | "get_file_content" => answers("binary"),
-        "delete_agent" | "delete_session" | "delete_vault" | "delete_vault_credential" | "delete_session_artifact" | "delete_file" | "revoke_key" => {
-            answers("Deleted")
-        }
+        "delete_agent"
+        | "delete_session"
+        | "delete_vault"
+        | "delete_vault_credential"
+        | "delete_session_artifact"
+        | "delete_file"
+        | "revoke_key" => answers("Deleted"),
         "list_environments" => {
             Shape { query: &["limit", "order", "after", "before", "type"], ..lists("Page_EnvironmentInfo") }
         }

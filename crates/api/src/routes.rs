@@ -7,8 +7,8 @@ use crate::{
     error::ApiError,
     handlers::{
         agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files,
-        grants, history, holds, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend, stops, teams,
-        tenants, tokens, unbuilt, vaults,
+        grants, history, holds, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend,
+        stops, teams, tenants, tokens, unbuilt, vaults,
     },
 };
 use axum::{
@@ -321,7 +321,8 @@ pub(crate) fn router(app: Arc<App>, trusted: Option<Caller>) -> Router {
                 let (app, trusted) = (Arc::clone(&app), trusted.clone());
                 let id = app.request_id();
                 // A fault is logged with the id that the caller is told.
-                let span = tracing::error_span!("request", id, operation = route.operation, actor = Empty, subject = Empty);
+                let span =
+                    tracing::error_span!("request", id, operation = route.operation, actor = Empty, subject = Empty);
                 let work = async move {
                     let answer = answer(app, trusted, route, request).await;
                     let mut response = answer.unwrap_or_else(IntoResponse::into_response);

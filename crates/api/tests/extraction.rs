@@ -104,7 +104,7 @@ async fn a_label_in_a_form_that_says_nothing_sensible_is_refused_with_its_field(
 async fn somebodys_own_folder_is_untrusted_until_somebody_says_otherwise_and_gives_a_reason() {
     let house = House::new().await;
     let begin = |content: Value| {
-        let environment = json!({"type": "self_hosted", "workspace_directory": "/home/me", "bailiwick": content});
+        let environment = json!({"type": "self_hosted", "workspace_directory": "/w", "bailiwick": content});
         json!({"agent": {"model": "main"}, "environment": environment})
     };
     let session = house.post("/v1/agents/sessions", begin(json!({"executor": "lab"}))).await.ok();

@@ -63,7 +63,8 @@ async fn what_anybody_refers_to_stays_however_old_and_what_nobody_does_goes_afte
     assert!(held.is_some());
     let file = FileId::new(RealClock.now(), [3; 10]);
     archive.put_file(house.tenant, file, b"later").await.unwrap();
-    let file = HostedFile { file, path: "/workspace/later".into(), size_bytes: 5, inline: true, label: Default::default() };
+    let file =
+        HostedFile { file, path: "/workspace/later".into(), size_bytes: 5, inline: true, label: Default::default() };
     let input = InputEnvelope { orderer: Principal::Operator, input: Input::AddFile { file } };
     house.handle.submit(house.tenant, waiting, vec![input], None).await.unwrap();
     let kept = names(&house).await;

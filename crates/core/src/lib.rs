@@ -24,13 +24,14 @@ pub mod tools;
 pub mod tree;
 
 pub use action::{
-    Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Extract, Failure, FailureCode, ModelCall,
-    Outcome, Published, Purpose,
+    Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Extract, Failure, FailureCode,
+    ModelCall, Outcome, Published, Purpose,
 };
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
 pub use approval::{Answer, Answered, Approver, Question};
 pub use budget::{
-    Booking, Budget, Cost, Ending, Exceeded, Lost, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit, Window,
+    Booking, Budget, Cost, Ending, Exceeded, Lost, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit,
+    Window,
 };
 pub use content::{Content, joined_text};
 pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};

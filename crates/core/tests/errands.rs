@@ -341,6 +341,8 @@ fn a_look_that_a_crash_took_is_asked_again_and_one_that_is_refused_says_why() {
     session.look(ONE, LATER);
     let ask = session.ask();
     session.settle(ask, json!({"effect": "unknown", "reason": "the executor went away"}));
-    assert!(matches!(session.told(), Some((_, ErrandOutcome::Failed { failure })) if failure.message.contains("again")));
+    assert!(
+        matches!(session.told(), Some((_, ErrandOutcome::Failed { failure })) if failure.message.contains("again"))
+    );
     assert!(session.plan().is_none() && session.state.turn_id().is_none());
 }

@@ -568,7 +568,13 @@ async fn a_commit_says_for_whom_it_was_made() {
 
 async fn a_hosted_environment_is_prepared_once() {
     let file = FileId::new(RealClock.now(), [8; 10]);
-    let laid = HostedFile { file, path: "/workspace/in/data.csv".to_owned(), size_bytes: 3, inline: false, label: Default::default() };
+    let laid = HostedFile {
+        file,
+        path: "/workspace/in/data.csv".to_owned(),
+        size_bytes: 3,
+        inline: false,
+        label: Default::default(),
+    };
     let hosted =
         HostedSession::new(vec![laid], &["echo $COLOUR >> setup", "test -e in/data.csv && echo b >> setup"]).await;
     hosted.durable.archive.put_file(hosted.durable.tenant, file, b"a,b").await.unwrap();

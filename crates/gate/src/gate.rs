@@ -24,9 +24,7 @@ use bailiwick_ports::{
     Clock, Directory, Keys, ModelCards, NoVaults, Policy, SpendEntry, Store, StoreError, Strangers, Vaults,
     store::{Accepted, Append, Due, Idempotency, InboxEntry, NewStream, SealedRecord},
 };
-use bailiwick_types::{
-    ActionId, AgentId, KeyId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp, UserId,
-};
+use bailiwick_types::{ActionId, AgentId, KeyId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp, UserId};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 

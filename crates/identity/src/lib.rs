@@ -49,5 +49,5 @@ pub use sealing::{KeyEncryption, Sealing};
 pub use sign_in::{Lives, Mapping, Provider, ProviderError, ProviderOptions, SignInOptions, SignIns};
 pub use tokens::{Issuer, TokenOptions};
 pub use vaults::Strongroom;
-pub use webhook::webhook_signature;
 pub use web::{Web, WebAnswer, WebRequest};
+pub use webhook::webhook_signature;

@@ -137,20 +137,18 @@ impl Scope {
         };
         match role {
             Role::Admin => &[Admin],
-            Role::Builder => {
-                &[
-                    AgentsRead,
-                    AgentsWrite,
-                    SessionsRead,
-                    SessionsWrite,
-                    FilesRead,
-                    FilesWrite,
-                    PeopleRead,
-                    PolicyRead,
-                    VaultsRead,
-                    VaultsWrite,
-                ]
-            }
+            Role::Builder => &[
+                AgentsRead,
+                AgentsWrite,
+                SessionsRead,
+                SessionsWrite,
+                FilesRead,
+                FilesWrite,
+                PeopleRead,
+                PolicyRead,
+                VaultsRead,
+                VaultsWrite,
+            ],
             Role::Operator => &[
                 AgentsRead,
                 SessionsRead,
@@ -176,9 +174,7 @@ impl Scope {
                 HoldsWrite,
                 PolicyRead,
             ],
-            Role::Member => {
-                &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite, VaultsRead, VaultsWrite]
-            }
+            Role::Member => &[AgentsRead, SessionsRead, SessionsWrite, FilesRead, FilesWrite, VaultsRead, VaultsWrite],
         }
     }
 

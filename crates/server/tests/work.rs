@@ -91,15 +91,18 @@ fn output_cannot_drive_the_terminal() {
 }
 
 #[test]
-fn a_failed_turn_names_its_code_and_exits_1() {
-    let place =
-        Place::with_scenario("[[turn]]\n[[turn.step]]\nfail = { code = \"content_filter\", message = \"not this\" }\n");
-    let _server = place.serve();
-    let ended = place.client(&["run", "go", "--model", "main", "--no-environment"]);
-    assert_eq!(ended.code, 1, "{ended:?}");
-    assert!(ended.stderr.contains("the turn failed (") && ended.stderr.contains("not this"), "{ended:?}");
-    let ended = place.client(&["run", "go", "--model", "main", "--no-environment", "--json"]);
-    assert_eq!(ended.json()["error"]["code"], "failed");
+fn a_failed_turn_names_its_code_and_exits_with_it() {
+    // What a model's own rules refuse is denied like what ours do.
+    for (fails, code, name) in [("malformed_answer", 1, "failed"), ("content_filter", 5, "denied")] {
+        let fails = format!("[[turn]]\n[[turn.step]]\nfail = {{ code = \"{fails}\", message = \"not this\" }}\n");
+        let place = Place::with_scenario(&fails);
+        let _server = place.serve();
+        let ended = place.client(&["run", "go", "--model", "main", "--no-environment"]);
+        assert_eq!(ended.code, code, "{ended:?}");
+        assert!(ended.stderr.contains("the turn failed (") && ended.stderr.contains("not this"), "{ended:?}");
+        let ended = place.client(&["run", "go", "--model", "main", "--no-environment", "--json"]);
+        assert_eq!(ended.json()["error"]["code"], name);
+    }
 }
 
 #[test]

@@ -192,9 +192,12 @@ async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Re
 fn described_action(param: &ExplainParam, agent: &AgentConfig) -> Result<Action, ApiError> {
     match (&param.call, &param.model, &param.action) {
         (Some(call), None, None) => called(call, agent),
-        (None, Some(model), None) => {
-            Ok(Action::ModelCall(ModelCall { model: model.clone(), purpose: Purpose::Step, skipped_entries: 0, extract: None }))
-        }
+        (None, Some(model), None) => Ok(Action::ModelCall(ModelCall {
+            model: model.clone(),
+            purpose: Purpose::Step,
+            skipped_entries: 0,
+            extract: None,
+        })),
         (None, None, Some(action)) => recorded(action),
         _ => Err(ApiError::invalid(
             "call",

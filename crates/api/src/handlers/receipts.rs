@@ -1,7 +1,12 @@
 //! Receipts: what was decided in a session, and what became of it, with each record's place in the hash chain.
 
 use super::{ok, sessions};
-use crate::{app::Call, error::ApiError, routes::Answer, types::{extra::Who, page::Page}};
+use crate::{
+    app::Call,
+    error::ApiError,
+    routes::Answer,
+    types::{extra::Who, page::Page},
+};
 use bailiwick_core::{
     ActionResult, Outcome,
     record::{ActionDecided, ActionSettled, Body, Ruling, Spending},

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// Errands that may wait at once.
 const MAX_WAITING: usize = 64;
 /// How far down a look goes.
-const LOOK_DEPTH: u32 = 256;
+const LOOK_DEPTH: u32 = 64;
 
 /// Something that a client wants and has not got yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,9 +18,9 @@ mod secrets;
 mod web;
 
 pub use announcement::Announcement;
-pub use rotate::run as rotate_key;
 pub use audit::DEFAULT_FILE as DEFAULT_CHECKPOINTS;
 pub(crate) use compose::House;
+pub use rotate::run as rotate_key;
 pub use secrets::Secrets;
 
 use crate::{

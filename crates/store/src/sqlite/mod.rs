@@ -37,7 +37,8 @@ use bailiwick_ports::{
     AccountKey, Balance, SpendQuery, SpendSum, Store, StoreError, SubjectKey,
     store::{
         Accepted, Administer, Append, Appended, Document, DocumentKind, Idempotency, InboxEntry, LeaseGrant, NewStream,
-        Page, ReadableQuery, ReadableStream, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead, Submission, Tenant,
+        Page, ReadableQuery, ReadableStream, Ready, RowKind, RowQuery, SealedRecord, Snapshot, StoredRow, StreamHead,
+        Submission, Tenant,
     },
 };
 use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp, UserId};

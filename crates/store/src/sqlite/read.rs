@@ -69,7 +69,9 @@ impl Reader<'_> {
 
     pub async fn head(&self, stream: StreamId) -> Result<Option<StreamHead>, StoreError> {
         let mut script = Script::new("SELECT s.tenant, s.key_id, s.key_bytes, s.position, s.epoch, s.inbox_through, ");
-        script.add("r.chain, k.key_id, k.key_bytes, k.person FROM streams s LEFT JOIN subject_keys k ON k.no = s.subject ");
+        script.add(
+            "r.chain, k.key_id, k.key_bytes, k.person FROM streams s LEFT JOIN subject_keys k ON k.no = s.subject ",
+        );
         script.add("LEFT JOIN records r ON r.place = (s.no << 32) + s.position WHERE s.id = ?");
         script.bind_id(stream.to_u128());
         let read = |row: &SqliteRow| {

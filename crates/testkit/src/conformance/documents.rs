@@ -35,9 +35,7 @@ fn document(id: u128, version: u32) -> Document {
 async fn tenants_are_kept_and_changed(kit: Kit) {
     assert_eq!(kit.tenants().await, Ok(vec![]));
     let mut tenant =
-        Tenant {
-            id: kit.tenant(), name: "Zoë & Co".into(), key: WrappedKey::new(u32::MAX, vec![0, 255])
-        };
+        Tenant { id: kit.tenant(), name: "Zoë & Co".into(), key: WrappedKey::new(u32::MAX, vec![0, 255]) };
     let other = Tenant { id: kit.tenant(), ..tenant.clone() };
     kit.put_tenant(tenant.clone()).await.unwrap();
     kit.put_tenant(other.clone()).await.unwrap();

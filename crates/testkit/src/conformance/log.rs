@@ -68,12 +68,7 @@ async fn streams_that_were_appended_to_are_behind_until_they_are_sequenced(kit: 
     let first = created.stream;
     kit.create_stream(created).await.unwrap();
     let second = filled(&kit, tenant, 3).await;
-    let change = Administer {
-        tenant,
-        key: WrappedKey::new(1, vec![1]),
-        record: record(1, 0),
-        documents: Vec::new(),
-    };
+    let change = Administer { tenant, key: WrappedKey::new(1, vec![1]), record: record(1, 0), documents: Vec::new() };
     kit.administer(change).await.unwrap();
     let own = StreamId::from(tenant);
     let of = |stream, sequenced, position| Behind { tenant, stream, sequenced, position };
