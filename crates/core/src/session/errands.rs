@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// Errands that may wait at once.
 const MAX_WAITING: usize = 64;
-/// How far down a look goes.
+/// How far down a look goes: as far as the stock executor walks.
 const LOOK_DEPTH: u32 = 64;
 
 /// Something that a client wants and has not got yet.
