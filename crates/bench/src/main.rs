@@ -25,6 +25,9 @@ use process::Server;
 use report::Report;
 use std::{path::PathBuf, time::Instant};
 
+/// Steps of a turn of which many are made at once. In a shorter one, beginning and ending it would count for much.
+const MIN_TURN: usize = 40;
+
 #[derive(Parser)]
 struct Arguments {
     /// The binary to measure.
@@ -133,7 +136,7 @@ async fn throughput(arguments: &Arguments, model: &ModelServer, report: &mut Rep
             client.turn(&id, 1).await?;
             ids.push(id);
         }
-        let count = (arguments.steps * 4 / sessions).max(10);
+        let count = (arguments.steps * 4 / sessions).max(MIN_TURN);
         let cpu = server.cpu_ms()?;
         let begun = Instant::now();
         let turns = ids.iter().map(|id| client.turn(id, count));
