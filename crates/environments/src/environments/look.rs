@@ -22,9 +22,13 @@ pub(super) async fn look(hands: &Hands, folder: &str, depth: u32, page: &ListPag
         Err(error) if error.is_not_found() => (Vec::new(), false),
         Err(error) => return failed(folder, &error),
     };
-    if truncated {
-        let message = format!("there is more below {folder} than the {MAX_WALKED} entries that a listing may have");
-        return tool_error(format!("{message}: give the `path` of a folder further down"));
+    // Into a folder at the last level nobody has looked.
+    let deeper = listed.iter().any(|entry| entry.is_folder && entry.path.split('/').count() >= depth as usize);
+    if truncated || deeper {
+        return tool_error(format!(
+            "there is more below {folder} than the {MAX_WALKED} entries, {depth} folders deep, that a listing may have: \
+             give the `path` of a folder further down"
+        ));
     }
     let root = folder.trim_end_matches('/');
     let files = listed.into_iter().filter(|entry| !entry.is_folder).map(|entry| format!("{root}/{}", entry.path));

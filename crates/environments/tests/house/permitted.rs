@@ -111,11 +111,12 @@ async fn look(session: &mut Session, environment: EnvironmentId, cwd: &str) {
             .await,
     );
     let folder = format!("{cwd}/seen");
-    let page = |after: Option<&str>, limit| {
+    let within = |depth, after: Option<&str>, limit| {
         let after = after.map(|name| format!("{folder}/{name}"));
         let page = Some(ListPage { after, limit, descending: false });
-        Action::FileList { environment, path: folder.clone(), depth: 64, page }
+        Action::FileList { environment, path: folder.clone(), depth, page }
     };
+    let page = |after, limit| within(64, after, limit);
     let listed = |outcome| match outcome {
         Outcome::Confirmed { result: ActionResult::Files(listing) } => listing,
         other => panic!("{other:?}"),
@@ -125,6 +126,12 @@ async fn look(session: &mut Session, environment: EnvironmentId, cwd: &str) {
     assert_eq!((first.files, first.more), (vec![found("b", 2)], true));
     let second = listed(session.perform(page(Some("b"), 9)).await);
     assert_eq!((second.files, second.more), (vec![found("deep/er/c", 1)], false));
+    // What lies deeper than it looks is not left out in silence.
+    assert_eq!(listed(session.perform(within(3, None, 9)).await).files.len(), 2);
+    let Outcome::Failed { failure } = session.perform(within(2, None, 9)).await else {
+        panic!("it has looked everywhere")
+    };
+    assert!(failure.message.contains("2 folders deep"), "{}", failure.message);
     let page = Some(ListPage { after: None, limit: 9, descending: true });
     let gone = Action::FileList { environment, path: format!("{cwd}/gone"), depth: 64, page };
     assert_eq!(listed(session.perform(gone).await), Listing::default());
