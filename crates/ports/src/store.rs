@@ -434,8 +434,6 @@ pub enum DocumentKind {
     Hold,
     /// That a person's content was erased, or is being. Under the person's id; it is never removed.
     Erasure,
-    /// How far a stream of receipts to somewhere else has come.
-    Feed,
     /// A place for secrets.
     Vault,
     /// One secret in a vault.
@@ -464,7 +462,6 @@ impl DocumentKind {
             Self::Grant => "grant",
             Self::Hold => "hold",
             Self::Erasure => "erasure",
-            Self::Feed => "feed",
             Self::Vault => "vault",
             Self::Credential => "credential",
         };

@@ -58,7 +58,6 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::Grant => 18,
         DocumentKind::Hold => 19,
         DocumentKind::Erasure => 20,
-        DocumentKind::Feed => 21,
         DocumentKind::Vault => 16,
         DocumentKind::Credential => 17,
     }
