@@ -333,6 +333,6 @@ fn push<T: Serialize>(out: &mut Vec<u8>, line: &T) {
     out.push(b'\n');
 }
 
-fn hex(bytes: &[u8; 32]) -> String {
+pub(crate) fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

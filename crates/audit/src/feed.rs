@@ -5,6 +5,7 @@
 
 use crate::{
     Audit,
+    export::hex,
     index::{self, Entry},
 };
 use bailiwick_gate::Journal;
@@ -69,7 +70,7 @@ impl Audit {
         Ok(Fed { lines: lines.into(), count, next, behind: head.size.saturating_sub(next) })
     }
 
-    /// What a record says as a receipt; of one that nobody can read any more, that it is there.
+    /// What a record says as a receipt; of one whose key was destroyed, or that is damaged, that it is there.
     fn line(
         &self,
         tenant: TenantId,
@@ -87,9 +88,14 @@ impl Audit {
         put("position", json!(sealed.position));
         put("time", json!(sealed.time.to_string()));
         put("record", json!(sealed.kind));
-        match journal.and_then(|journal| journal.open_record(sealed).ok()) {
+        match journal.map(|journal| journal.open_record(sealed)) {
             None => put("erased", json!(true)),
-            Some(record) => match index::entry(stream, index, &record, &*self.0.options.cards)? {
+            // Its key is there: this is damage, and nobody should take it for an erasure.
+            Some(Err(error)) => {
+                tracing::error!(%tenant, %stream, position = sealed.position, %error, "a record of the log cannot be read");
+                put("unreadable", json!(true));
+            }
+            Some(Ok(record)) => match index::entry(stream, index, &record, &*self.0.options.cards)? {
                 Entry::Receipt(row) => receipt(&row, stream != StreamId::from(tenant), &mut put),
                 Entry::Outcome(ReceiptOutcome { action, settlement, .. }) => {
                     put("session", json!(SessionId::from(stream)));
@@ -115,8 +121,4 @@ fn receipt(row: &ReceiptRow, of_session: bool, put: &mut impl FnMut(&str, Value)
     put("person", json!(row.person));
     put("agent", json!(row.agent));
     put("outside", json!(row.leaves));
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

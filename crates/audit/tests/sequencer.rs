@@ -20,7 +20,7 @@ use bailiwick_ports::{
 use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
 use bailiwick_types::{Millis, Principal, StreamId, TenantId, Timestamp, UserId};
 use futures_util::FutureExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 struct NoCards;
@@ -143,6 +143,50 @@ async fn a_pass_does_not_run_after_what_comes_while_it_works() {
     }
     let (all, status) = (house.leaves().await.len(), house.audit().status(house.tenant).await.unwrap());
     assert_eq!(status.size, all as u64, "and nothing is left out");
+}
+
+/// A record that was damaged does not open under its key.
+struct Damaged;
+
+impl Keys for Damaged {
+    fn create(&self, tenant: TenantId, stream: StreamId) -> (WrappedKey, Arc<dyn StreamKey>) {
+        PlainKeys.create(tenant, stream)
+    }
+
+    fn open(&self, tenant: TenantId, _: StreamId, _: &WrappedKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        Ok(PlainKeys.create(tenant, StreamId::from_u128(99)).1)
+    }
+
+    fn create_subject(&self, tenant: TenantId, person: UserId) -> SubjectKey {
+        PlainKeys.create_subject(tenant, person)
+    }
+
+    fn create_under(
+        &self,
+        tenant: TenantId,
+        stream: StreamId,
+        subject: &SubjectKey,
+    ) -> Result<(WrappedKey, Arc<dyn StreamKey>), KeysError> {
+        PlainKeys.create_under(tenant, stream, subject)
+    }
+
+    fn open_subject(&self, tenant: TenantId, subject: &SubjectKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        PlainKeys.open_subject(tenant, subject)
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_not_passed_on_as_an_erased_one() {
+    let house = House::new().await;
+    house.change("first").await;
+    house.audit().work(Millis(0)).await;
+    for (keys, readable) in [(Arc::new(PlainKeys) as Arc<dyn Keys>, true), (Arc::new(Damaged), false)] {
+        let fed = house.audit_with(keys).feed(house.tenant, 0, 10).await.unwrap();
+        let line: Value = serde_json::from_slice(&fed.lines).unwrap();
+        assert_eq!((fed.count, fed.next, &line["index"]), (1, 1, &json!(0)));
+        assert_eq!((line["receipt"].is_string(), line["unreadable"] == true), (readable, !readable), "{line}");
+        assert!(line.get("erased").is_none(), "{line}");
+    }
 }
 
 #[tokio::test]
