@@ -37,9 +37,49 @@ pub(crate) struct Opened<B> {
     pub body: B,
 }
 
+/// A document in the clear, as it was last read or written.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<B> {
+    pub id: u128,
+    pub version: u32,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    pub handle: Option<String>,
+    pub body: B,
+}
+
+impl<B> Entry<B> {
+    pub fn first(id: u128, now: Timestamp, handle: Option<String>, body: B) -> Self {
+        Self { id, version: 1, created: now, updated: now, handle, body }
+    }
+
+    /// The next version, with another body.
+    pub fn next(&self, now: Timestamp, body: B) -> Self {
+        Self {
+            id: self.id,
+            version: self.version + 1,
+            created: self.created,
+            updated: now,
+            handle: self.handle.clone(),
+            body,
+        }
+    }
+}
+
 impl Documents {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, administration: Arc<dyn Administration>) -> Self {
         Self { store, keys, administration, tenant_keys: Mutex::new(HashMap::new()) }
+    }
+
+    /// A stored document in the clear.
+    pub async fn entry<B: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        document: &Document,
+    ) -> Result<Entry<B>, CredentialError> {
+        let body = self.unseal(tenant, document).await?;
+        let Document { id, version, created, updated, handle, .. } = document.clone();
+        Ok(Entry { id, version, created, updated, handle, body })
     }
 
     /// Writes a document's next version as the change `what` that `by` makes.

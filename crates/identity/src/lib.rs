@@ -24,6 +24,7 @@ mod roster;
 mod rotation;
 mod scope;
 mod sealing;
+mod shelves;
 mod sign_in;
 mod sigv4;
 mod tenants;

@@ -1,23 +1,19 @@
 //! Organisations, made by whoever runs the server.
 
-use crate::credentials::{CredentialError, Credentials};
+use crate::{
+    credentials::{CredentialError, Credentials},
+    roster::check_name,
+};
 use async_trait::async_trait;
 use bailiwick_ports::{TenantDesk, TenantError, TenantInfo, store::Tenant};
 
 /// Organisations of one server.
 const MAX_TENANTS: usize = 1000;
-const MAX_NAME_CHARS: usize = 128;
 
 #[async_trait]
 impl TenantDesk for Credentials {
     async fn create_tenant(&self, name: &str) -> Result<TenantInfo, TenantError> {
-        let chars = name.chars().count();
-        if name != name.trim() || !(1..=MAX_NAME_CHARS).contains(&chars) || name.chars().any(char::is_control) {
-            return Err(TenantError::Invalid(format!(
-                "`name` must have 1 to {MAX_NAME_CHARS} characters, none of them a control character, and no spaces at \
-                 its ends"
-            )));
-        }
+        check_name("name", name).map_err(|error| TenantError::Invalid(error.to_string()))?;
         let _one = self.founding.lock().await;
         let known = self.documents.store.tenants().await.map_err(unavailable)?;
         if let Some(same) = known.iter().find(|known| known.name == name) {

@@ -14,21 +14,23 @@ mod words;
 
 pub(crate) use people::PasswordBody;
 use shelf::Shelf;
-pub(crate) use words::is_email;
+pub(crate) use words::{check_name, is_email};
 
-use crate::{credentials::CredentialError, documents::Documents, hex};
+use crate::{
+    credentials::CredentialError,
+    documents::{Documents, Entry},
+    hex,
+    shelves::Shelves,
+};
 use bailiwick_ports::{
     Administration, Change, Clock, Colleague, Directory, DocumentWrite, Keys, Person, Random, Role, Store, StoreError,
     people::{Author, Charge, ForeignId, PeopleError},
     store::{Document, DocumentKind},
 };
 use bailiwick_types::{AgentId, TeamId, TenantId, Timestamp, UserId};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::Arc;
 
 /// People, teams and agents of one tenant that are kept in memory.
 const MAX_USERS: usize = 50_000;
@@ -58,35 +60,6 @@ pub(crate) struct UserBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TeamBody {
     pub name: String,
-}
-
-/// A document in the clear, as it was last read or written.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry<B> {
-    pub id: u128,
-    pub version: u32,
-    pub created: Timestamp,
-    pub updated: Timestamp,
-    pub handle: Option<String>,
-    pub body: B,
-}
-
-impl<B> Entry<B> {
-    fn first(id: u128, now: Timestamp, handle: Option<String>, body: B) -> Self {
-        Self { id, version: 1, created: now, updated: now, handle, body }
-    }
-
-    /// The next version, with another body.
-    fn next(&self, now: Timestamp, body: B) -> Self {
-        Self {
-            id: self.id,
-            version: self.version + 1,
-            created: self.created,
-            updated: now,
-            handle: self.handle.clone(),
-            body,
-        }
-    }
 }
 
 /// One document that a change writes.
@@ -120,7 +93,7 @@ pub struct Roster {
     pub(crate) documents: Documents,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
-    shelves: RwLock<HashMap<TenantId, Shelf>>,
+    shelves: Shelves<Shelf>,
     /// Changes are made one after the other, each on what the last one left.
     writing: tokio::sync::Mutex<()>,
 }
@@ -138,7 +111,7 @@ impl Roster {
             documents: Documents::new(store, keys, administration),
             clock,
             random,
-            shelves: RwLock::default(),
+            shelves: Shelves::default(),
             writing: tokio::sync::Mutex::default(),
         };
         for tenant in roster.documents.store.tenants().await.map_err(PeopleError::Store)? {
@@ -156,46 +129,31 @@ impl Roster {
 
     /// Looks at one tenant's shelf. Nothing may be awaited meanwhile.
     fn read<T>(&self, tenant: TenantId, look: impl FnOnce(&Shelf) -> T) -> T {
-        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
-        match shelves.get(&tenant) {
-            Some(shelf) => look(shelf),
-            None => look(&Shelf::default()),
-        }
+        self.shelves.read(tenant, look)
     }
 
     fn write<T>(&self, tenant: TenantId, change: impl FnOnce(&mut Shelf) -> T) -> T {
-        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        change(shelves.entry(tenant).or_default())
+        self.shelves.write(tenant, change)
     }
 
     /// Puts a stored document into memory.
     async fn take_in(&self, tenant: TenantId, document: &Document) -> Result<(), PeopleError> {
         match document.kind {
             DocumentKind::User => {
-                let entry = self.open(tenant, document).await?;
+                let entry = self.documents.entry(tenant, document).await?;
                 self.write(tenant, |shelf| shelf.put_user(tenant, entry));
             }
             DocumentKind::Team => {
-                let entry = self.open(tenant, document).await?;
+                let entry = self.documents.entry(tenant, document).await?;
                 self.write(tenant, |shelf| shelf.put_team(entry));
             }
             DocumentKind::Colleague => {
-                let entry = self.open(tenant, document).await?;
+                let entry = self.documents.entry(tenant, document).await?;
                 self.write(tenant, |shelf| shelf.put_charge(entry));
             }
             _ => {}
         }
         Ok(())
-    }
-
-    pub(crate) async fn open<B: DeserializeOwned>(
-        &self,
-        tenant: TenantId,
-        document: &Document,
-    ) -> Result<Entry<B>, CredentialError> {
-        let body = self.documents.unseal(tenant, document).await?;
-        let Document { id, version, created, updated, handle, .. } = document.clone();
-        Ok(Entry { id, version, created, updated, handle, body })
     }
 
     async fn seal<B: Serialize>(

@@ -132,7 +132,7 @@ impl People for Roster {
         let found = self.documents.store.document(tenant, DocumentKind::Password, id.to_u128(), None).await;
         let password = match found.map_err(PeopleError::Store)? {
             Some(document) => {
-                let earlier: Entry<PasswordBody> = self.open(tenant, &document).await?;
+                let earlier: Entry<PasswordBody> = self.documents.entry(tenant, &document).await?;
                 Entry { handle: body.code.clone(), ..earlier.next(now, body) }
             }
             None => Entry::first(id.to_u128(), now, body.code.clone(), body),

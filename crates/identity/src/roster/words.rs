@@ -16,7 +16,7 @@ pub(super) fn folded(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-pub(super) fn check_name(field: &'static str, name: &str) -> Result<(), PeopleError> {
+pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), PeopleError> {
     let chars = name.chars().count();
     if chars == 0 || chars > MAX_NAME_CHARS || name.trim() != name || name.chars().any(char::is_control) {
         return invalid(

@@ -152,7 +152,7 @@ impl SignIn for SignIns {
         let found = store.document_by_handle(DocumentKind::Password, &handle).await.map_err(unavailable)?;
         let found = found.filter(|(tenant, _)| *tenant == self.tenant);
         let (tenant, document) = found.ok_or(SignInError::WrongCode)?;
-        let entry = self.roster.open::<PasswordBody>(tenant, &document).await.map_err(unavailable)?;
+        let entry = self.roster.documents.entry::<PasswordBody>(tenant, &document).await.map_err(unavailable)?;
         let id = UserId::from_u128(entry.id);
         let ours = entry.body.code.as_deref().unwrap_or_default();
         let same = verify_slices_are_equal(ours.as_bytes(), handle.as_bytes()).is_ok();

@@ -5,7 +5,7 @@ use super::{
     bodies::{CredentialBody, Place, VaultBody},
     checks,
 };
-use crate::roster::Entry;
+use crate::documents::Entry;
 use async_trait::async_trait;
 use bailiwick_ports::{
     Change, DocumentWrite, VaultDesk,

@@ -9,7 +9,11 @@ mod checks;
 mod desk;
 mod shelf;
 
-use crate::{credentials::CredentialError, documents::Documents, roster::Entry};
+use crate::{
+    credentials::CredentialError,
+    documents::{Documents, Entry},
+    shelves::Shelves,
+};
 use async_trait::async_trait;
 use bailiwick_gate::{RevealError, Use, Vault as Reveals};
 use bailiwick_ports::{
@@ -19,19 +23,15 @@ use bailiwick_ports::{
 };
 use bailiwick_types::{CredentialId, Secret, TenantId, VaultId};
 use bodies::{CredentialBody, Place};
-use serde::de::DeserializeOwned;
 use shelf::Shelf;
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::Arc;
 
 /// Keeps the vaults of every tenant. One for each process.
 pub struct Strongroom {
     documents: Documents,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    shelves: RwLock<HashMap<TenantId, Shelf>>,
+    shelves: Shelves<Shelf>,
     /// Changes are made one after the other, each on what the last one left.
     writing: tokio::sync::Mutex<()>,
 }
@@ -49,7 +49,7 @@ impl Strongroom {
             documents: Documents::new(store, keys, administration),
             clock,
             random,
-            shelves: RwLock::default(),
+            shelves: Shelves::default(),
             writing: tokio::sync::Mutex::default(),
         };
         for tenant in room.documents.store.tenants().await.map_err(VaultError::Store)? {
@@ -64,37 +64,22 @@ impl Strongroom {
     }
 
     fn read<T>(&self, tenant: TenantId, look: impl FnOnce(&Shelf) -> T) -> T {
-        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
-        match shelves.get(&tenant) {
-            Some(shelf) => look(shelf),
-            None => look(&Shelf::default()),
-        }
+        self.shelves.read(tenant, look)
     }
 
     fn write<T>(&self, tenant: TenantId, change: impl FnOnce(&mut Shelf) -> T) -> T {
-        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        change(shelves.entry(tenant).or_default())
+        self.shelves.write(tenant, change)
     }
 
     async fn take_in(&self, tenant: TenantId, document: &Document) -> Result<(), VaultError> {
         if document.kind == DocumentKind::Vault {
-            let entry = self.entry(tenant, document).await?;
+            let entry = self.documents.entry(tenant, document).await?;
             self.write(tenant, |shelf| shelf.put_vault(entry));
         } else {
-            let entry = self.entry(tenant, document).await?;
+            let entry = self.documents.entry(tenant, document).await?;
             self.write(tenant, |shelf| shelf.put_credential(entry));
         }
         Ok(())
-    }
-
-    async fn entry<B: DeserializeOwned>(
-        &self,
-        tenant: TenantId,
-        document: &Document,
-    ) -> Result<Entry<B>, CredentialError> {
-        let body = self.documents.unseal(tenant, document).await?;
-        let Document { id, version, created, updated, handle, .. } = document.clone();
-        Ok(Entry { id, version, created, updated, handle, body })
     }
 
     /// The document as it is stored now: what memory holds has no secret.
@@ -102,7 +87,7 @@ impl Strongroom {
         let unavailable = |error: CredentialError| RevealError::Unavailable(error.to_string());
         let found = self.documents.store.document(tenant, DocumentKind::Credential, id.to_u128(), None).await;
         match found.map_err(|error| unavailable(error.into()))? {
-            Some(document) => Ok(Some(self.entry(tenant, &document).await.map_err(unavailable)?)),
+            Some(document) => Ok(Some(self.documents.entry(tenant, &document).await.map_err(unavailable)?)),
             None => Ok(None),
         }
     }

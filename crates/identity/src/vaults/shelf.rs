@@ -1,7 +1,7 @@
 //! One tenant's vaults in memory, without any secret. It decides nothing.
 
 use super::bodies::{CredentialBody, VaultBody};
-use crate::roster::Entry;
+use crate::documents::Entry;
 use bailiwick_ports::vault::{Credential, Vault, VaultOwner};
 use bailiwick_types::{CredentialId, VaultId};
 use std::{
