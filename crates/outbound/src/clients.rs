@@ -1,0 +1,132 @@
+//! The HTTP clients of this room: made here and nowhere else, so that what they may do is said in one place. They follow
+//! no redirects, read no proxy settings, keep no cookies, unpack nothing, and repeat nothing.
+//!
+//! A client is a set of connections. Requests share one only if they have the same reach and the same credentials: a
+//! server may bind an identity to a connection.
+
+use crate::{
+    error::OutboundError,
+    limits::{IDLE, IDLE_CONNECTIONS, MAX_CLIENTS, MAX_HEADER_BYTES, MAX_HEADERS},
+    resolver::{Checked, Resolver},
+    target::Walls,
+};
+use bailiwick_types::Millis;
+use reqwest::{Client, redirect::Policy};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Way {
+    pub named: bool,
+    pub https: bool,
+    pub connect_ms: Millis,
+    /// Of the credentials.
+    pub fingerprint: [u8; 32],
+}
+
+pub(crate) struct Clients {
+    resolver: Arc<dyn Resolver>,
+    extra_roots_pem: Option<Vec<u8>>,
+    tls: OnceLock<Result<ClientConfig, String>>,
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    clients: HashMap<Way, (Client, u64)>,
+    /// Counts uses, to know the one that was not used for longest.
+    uses: u64,
+}
+
+impl Clients {
+    pub fn new(resolver: Arc<dyn Resolver>, extra_roots_pem: Option<Vec<u8>>) -> Self {
+        Self { resolver, extra_roots_pem, tls: OnceLock::new(), made: Mutex::default() }
+    }
+
+    pub fn client(&self, way: Way, walls: Walls) -> Result<Client, OutboundError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.uses += 1;
+        let now = made.uses;
+        if let Some((client, used)) = made.clients.get_mut(&way) {
+            *used = now;
+            return Ok(client.clone());
+        }
+        let client = self.make(way, walls).map_err(OutboundError::Refused)?;
+        if made.clients.len() >= MAX_CLIENTS
+            && let Some(oldest) = made.clients.iter().min_by_key(|(_, (_, used))| *used).map(|(way, _)| *way)
+        {
+            made.clients.remove(&oldest);
+        }
+        made.clients.insert(way, (client.clone(), now));
+        Ok(client)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the one place where clients of this room are made")]
+    fn make(&self, way: Way, walls: Walls) -> Result<Client, String> {
+        let mut builder = Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .https_only(way.https)
+            .http1_max_headers(MAX_HEADERS)
+            .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
+            .connect_timeout(way.connect_ms.as_duration())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .tcp_nodelay(true)
+            .dns_resolver(Arc::new(Checked { inner: self.resolver.clone(), walls }));
+        builder = if way.https {
+            let mut tls = self.tls.get_or_init(|| self.tls()).clone()?;
+            // Tickets of one set of credentials are of no use to another.
+            tls.resumption = Resumption::in_memory_sessions(16);
+            builder.tls_backend_preconfigured(tls)
+        } else {
+            // The system's certificates are not read for what needs none.
+            builder.tls_certs_only([])
+        };
+        builder.build().map_err(|error| format!("no HTTP client can be made: {}", innermost(&error)))
+    }
+
+    /// TLS against the certificates that this machine trusts, and those that the operator named beside them.
+    fn tls(&self) -> Result<ClientConfig, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(pem) = &self.extra_roots_pem {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| format!("the extra root certificates: {error}"))?;
+                roots.add(certificate).map_err(|error| format!("the extra root certificates: {error}"))?;
+            }
+        }
+        if roots.is_empty() {
+            return Err("https cannot be used: this machine has no CA certificates; install them".into());
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("https cannot be used: {error}"))?;
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// The innermost cause, which is the one that a person can act on.
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
