@@ -3,10 +3,16 @@
 //! An [`Action`] is exactly what policy sees and what the hand performs. It holds no transport: no ids of
 //! connections, no headers, no credentials.
 
-use crate::{Content, ListPage, Listing, environment::EnvironmentFacts, model::ModelAnswer};
+use crate::{
+    Content, Label, ListPage, Listing,
+    connector::{ConnectorCall, DataQuery, Effect, OpenedConnector},
+    environment::EnvironmentFacts,
+    model::ModelAnswer,
+};
 use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, FileId, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// One action with its arguments in canonical form. The tag is the operation's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +64,18 @@ pub enum Action {
     /// A function of the application; the answer comes as an input.
     #[serde(rename = "tool.call")]
     FunctionCall { name: String, arguments: Value },
+    /// Connects to a system and learns what its tools are.
+    #[serde(rename = "connector.open")]
+    ConnectorOpen {
+        /// The label of the agent's `ConnectorUse`.
+        connector: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<EnvironmentId>,
+    },
+    #[serde(rename = "connector.call")]
+    ConnectorCall(ConnectorCall),
+    #[serde(rename = "data.query")]
+    DataQuery(DataQuery),
 }
 
 /// A call of a model. The prompt itself is not repeated here: it is the session's history up to this record, which
@@ -122,6 +140,8 @@ pub enum ActionKind {
     FileWrite,
     #[serde(rename = "tool.call")]
     ToolCall,
+    #[serde(rename = "data.query")]
+    DataQuery,
     /// An action uses a secret of a vault. No action of its own: it is asked beside the action that needs it.
     #[serde(rename = "vault.use")]
     VaultUse,
@@ -143,6 +163,16 @@ pub enum Class {
     Awaited,
 }
 
+impl Effect {
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Read => Class::Pure,
+            Self::Idempotent => Class::Idempotent,
+            Self::Write => Class::Lookup,
+        }
+    }
+}
+
 impl Action {
     pub fn operation(&self) -> &'static str {
         match self {
@@ -161,6 +191,9 @@ impl Action {
             Self::ImageView { .. } => "file.view_image",
             Self::ArtifactPublish { .. } => "artifact.publish",
             Self::FunctionCall { .. } => "tool.call",
+            Self::ConnectorOpen { .. } => "connector.open",
+            Self::ConnectorCall(_) => "connector.call",
+            Self::DataQuery(_) => "data.query",
         }
     }
 
@@ -177,7 +210,8 @@ impl Action {
             | Self::ImageView { .. }
             | Self::ArtifactPublish { .. } => ActionKind::FileRead,
             Self::FileWrite { .. } | Self::FileAdd { .. } | Self::FileEdit { .. } => ActionKind::FileWrite,
-            Self::FunctionCall { .. } => ActionKind::ToolCall,
+            Self::FunctionCall { .. } | Self::ConnectorOpen { .. } | Self::ConnectorCall(_) => ActionKind::ToolCall,
+            Self::DataQuery(_) => ActionKind::DataQuery,
         }
     }
 
@@ -197,6 +231,9 @@ impl Action {
             Self::CommandWrite { .. } => Class::Keyed,
             Self::CommandRun(_) | Self::FileEdit { .. } => Class::Lookup,
             Self::FunctionCall { .. } => Class::Awaited,
+            Self::ConnectorOpen { .. } => Class::Pure,
+            Self::ConnectorCall(call) => call.effect.class(),
+            Self::DataQuery(query) => query.effect().class(),
         }
     }
 
@@ -213,7 +250,9 @@ impl Action {
     /// The environment that this action needs, if any.
     pub fn environment(&self) -> Option<EnvironmentId> {
         match self {
-            Self::ModelCall(_) | Self::FunctionCall { .. } => None,
+            Self::ModelCall(_) | Self::FunctionCall { .. } | Self::DataQuery(_) => None,
+            Self::ConnectorOpen { environment, .. } => *environment,
+            Self::ConnectorCall(call) => call.environment,
             Self::CommandRun(run) => Some(run.environment),
             Self::EnvironmentStart { environment }
             | Self::CommandPoll { environment, .. }
@@ -227,6 +266,16 @@ impl Action {
             | Self::FileSearch { environment, .. }
             | Self::ImageView { environment, .. }
             | Self::ArtifactPublish { environment, .. } => Some(*environment),
+        }
+    }
+
+    /// The label of the connector that performs it, if one does.
+    pub fn connector(&self) -> Option<&str> {
+        match self {
+            Self::ConnectorOpen { connector, .. } => Some(connector),
+            Self::ConnectorCall(call) => Some(&call.connector),
+            Self::DataQuery(query) => Some(&query.connector),
+            _ => None,
         }
     }
 
@@ -267,6 +316,25 @@ pub enum ActionResult {
     },
     /// What a person is shown.
     Files(Listing),
+    Connector(OpenedConnector),
+    /// What a tool of a connector answered.
+    Tool(ToolAnswer),
+}
+
+/// The answer of a connector's tool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ToolAnswer {
+    /// What the model is shown.
+    pub content: Vec<Content>,
+    /// Of this answer, where it is more than the connector's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// What the receipt says beside it, such as the database role that was used. Never a secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
+    /// The tool itself says that it failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
 }
 
 /// What a command printed, and how it ended.

@@ -1,6 +1,9 @@
 //! A saved colleague, as a session works with it.
 
-use crate::model::{Reasoning, TextOptions};
+use crate::{
+    connector::ConnectorUse,
+    model::{Reasoning, TextOptions},
+};
 use bailiwick_types::{AgentId, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +22,9 @@ pub struct AgentConfig {
     pub instructions: Option<String>,
     #[serde(default)]
     pub tools: Vec<FunctionTool>,
+    /// What it was given of the company's systems.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connectors: Vec<ConnectorUse>,
     #[serde(default)]
     pub reasoning: Reasoning,
     #[serde(default)]
@@ -53,9 +59,10 @@ pub struct Remit {
 }
 
 impl Default for Remit {
-    /// An agent may call its model, use its own environment and call the functions it was given.
+    /// An agent may call its model, use its own environment, and call the functions and connectors it was given.
     fn default() -> Self {
-        let all = ["model.call", "environment.*", "command.*", "file.*", "artifact.*", "tool.call"];
+        let all =
+            ["model.call", "environment.*", "command.*", "file.*", "artifact.*", "tool.call", "connector.*", "data.*"];
         Self { allow: all.map(String::from).to_vec() }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Action, AgentConfig, Booking, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Phase,
-    Published, Question, record::TurnError,
+    Published, Question, connector::HeldTool, record::TurnError,
 };
 use bailiwick_types::{
     ActionId, AgentId, ArtifactId, EnvironmentId, ItemId, Money, Principal, SessionId, Timestamp, TokenUsage, TurnId,
@@ -103,8 +103,11 @@ pub enum ItemBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,
     },
-    /// A built-in tool other than a command.
+    /// A tool of a connector, or a built-in one other than a command.
     ToolCall {
+        /// The label of the connector that it belongs to; `None`: the environment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<String>,
         name: String,
         arguments: Value,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,9 +205,25 @@ pub struct SessionView {
     pub environment_label: Label,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vaults: Vec<VaultId>,
+    /// What became of opening its agent's connectors, by label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub connections: BTreeMap<String, ConnectionView>,
     /// The turn that is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A connector as the session has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionView {
+    /// By the names that its system gives them.
+    pub tools: Vec<String>,
+    /// Not offered until somebody accepts what changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldTool>,
+    /// Why it could not be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

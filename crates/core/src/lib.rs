@@ -8,6 +8,7 @@ pub mod agent;
 pub mod approval;
 pub mod budget;
 pub mod canonical;
+pub mod connector;
 pub mod content;
 pub mod environment;
 pub mod extract;
@@ -25,13 +26,17 @@ pub mod tree;
 
 pub use action::{
     Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Extract, Failure, FailureCode,
-    ModelCall, Outcome, Published, Purpose,
+    ModelCall, Outcome, Published, Purpose, ToolAnswer,
 };
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
 pub use approval::{Answer, Answered, Approver, Question};
 pub use budget::{
     Booking, Budget, Cost, Ending, Exceeded, Lost, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit,
     Window,
+};
+pub use connector::{
+    ConnectorCall, ConnectorKind, ConnectorSource, ConnectorSpec, ConnectorUse, DataQuery, Effect, OpenedConnector,
+    ToolDefinition,
 };
 pub use content::{Content, joined_text};
 pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};

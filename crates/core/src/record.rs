@@ -6,6 +6,7 @@
 use crate::{
     Action, AgentConfig, Answered, Content, Cost, EnvironmentSpec, EnvironmentStatus, Exceeded, FunctionTool, Label,
     ListPage, Meter, Outcome, Question, Quote,
+    connector::ConnectorUse,
     environment::HostedFile,
     model::{Reasoning, TextOptions},
 };
@@ -210,6 +211,8 @@ pub struct SessionPatch {
     pub service_tier: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<FunctionTool>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connectors: Option<Vec<ConnectorUse>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]

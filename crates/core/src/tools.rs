@@ -7,7 +7,6 @@ use crate::{Action, AgentConfig, CommandRun, EnvironmentSpec, ToolSpec, canonica
 use bailiwick_types::{ActionId, EnvironmentId, Millis};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// Longest command in bytes; the system's own limit for one argument is 128 KiB.
 const MAX_COMMAND: usize = 100 * 1024;
@@ -124,14 +123,14 @@ const MAX_QUESTION: usize = 4 * 1024;
 const MAX_SCHEMA: usize = 16 * 1024;
 
 /// The tools that the model is told of.
-pub fn specs(agent: &AgentConfig, environment: &EnvironmentSpec) -> Arc<[ToolSpec]> {
+pub fn specs(agent: &AgentConfig, environment: &EnvironmentSpec) -> impl Iterator<Item = ToolSpec> {
     let built_in = if environment.id().is_some() { environment_tools() } else { Vec::new() };
     let functions = agent.tools.iter().map(|tool| ToolSpec {
         name: tool.name.clone(),
         description: tool.description.clone(),
         parameters: tool.parameters.clone(),
     });
-    built_in.into_iter().chain(functions).collect()
+    built_in.into_iter().chain(functions)
 }
 
 fn environment_tools() -> Vec<ToolSpec> {

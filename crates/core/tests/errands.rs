@@ -84,7 +84,7 @@ impl Session {
         for _ in 0..10 {
             self.minted += 1;
             let mut mint = Mint::new(AT, [self.minted; 10]);
-            let plan = plan(&self.state, Bounds { context_tokens: 100_000 }, &mut mint);
+            let plan = plan(&self.state, Bounds::new(100_000), &mut mint);
             if let Some(ask) = plan.asks.into_iter().next() {
                 assert_eq!(plan.records, []);
                 return Some(ask);

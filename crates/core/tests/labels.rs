@@ -139,7 +139,7 @@ impl World {
         for _ in 0..10 {
             self.minted = self.minted.wrapping_add(1);
             let mut mint = Mint::new(AT, [self.minted; 10]);
-            let plan = plan(&self.state, Bounds { context_tokens: 1_000_000 }, &mut mint);
+            let plan = plan(&self.state, Bounds::new(1_000_000), &mut mint);
             if plan.is_empty() {
                 return;
             }
@@ -307,7 +307,7 @@ impl By {
         self.0.minted += 1;
         loop {
             let mut mint = Mint::new(AT, [self.0.minted; 10]);
-            let plan = plan(&self.0.state, Bounds { context_tokens: 1_000_000 }, &mut mint);
+            let plan = plan(&self.0.state, Bounds::new(1_000_000), &mut mint);
             assert!(!plan.is_empty(), "something is to be done");
             plan.records.into_iter().for_each(|body| self.0.take(body));
             if let Some(ask) = plan.asks.into_iter().next() {

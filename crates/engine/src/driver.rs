@@ -37,7 +37,7 @@ const LINGER: Millis = Millis::from_secs(5);
 /// The lease is renewed when this much of it is left.
 const RENEW: Millis = Millis(LEASE.0 / 2);
 /// For a model that the configuration no longer has.
-const UNKNOWN_CONTEXT: Bounds = Bounds { context_tokens: 128_000 };
+const UNKNOWN_CONTEXT: u64 = 128_000;
 
 struct Driver<'a> {
     scheduler: &'a Arc<Scheduler>,
@@ -143,7 +143,8 @@ impl Driver<'_> {
         }
         let mut next = |state: &State| -> Plan {
             let card = options.cards.card(&state.agent.model);
-            let bounds = card.map_or(UNKNOWN_CONTEXT, |card| Bounds { context_tokens: card.context_tokens });
+            let context = card.map_or(UNKNOWN_CONTEXT, |card| card.context_tokens);
+            let bounds = Bounds::new(context).reading(options.tools.statements());
             let now = options.clock.now();
             let mut plan = plan(state, bounds, &mut Mint::new(now, options.random.id_bytes()));
             if deletion::is_over(state) && !self.finished {
@@ -186,6 +187,14 @@ impl Driver<'_> {
                 let model = Arc::clone(&options.model);
                 async move {
                     let _ = outcomes.send(marks::told(model.call(permit, live).await));
+                }
+                .instrument(span)
+                .boxed()
+            }
+            action if action.connector().is_some() => {
+                let tools = Arc::clone(&options.tools);
+                async move {
+                    let _ = outcomes.send(marks::told(tools.perform(permit, live).await));
                 }
                 .instrument(span)
                 .boxed()

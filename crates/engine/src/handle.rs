@@ -6,7 +6,7 @@ use crate::{
     sweep,
 };
 use bailiwick_core::{Approver, record::InputEnvelope};
-use bailiwick_gate::{Archive, Executor, Gate, GateError, Journal, Model, NewSession};
+use bailiwick_gate::{Archive, Executor, Gate, GateError, Journal, Model, NewSession, Tools};
 use bailiwick_ports::{
     Clock, Keys, ModelCards, Random, Store, StoreError, Tasks,
     store::{Accepted, Idempotency, Submission},
@@ -23,6 +23,8 @@ pub struct Options {
     pub archive: Archive,
     pub model: Arc<dyn Model>,
     pub executor: Arc<dyn Executor>,
+    /// Reaches the systems that connectors lead to.
+    pub tools: Arc<dyn Tools>,
     pub cards: Arc<dyn ModelCards>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,

@@ -3,10 +3,13 @@
 //! Each secret is asked about by itself (`vault.use`), with the same principals; the action is done only when everything
 //! is allowed.
 
-use crate::judge::{Case, Judge};
-use bailiwick_core::{Action, record::Ruling, session::State};
+use crate::{
+    Access,
+    judge::{Case, Judge},
+};
+use bailiwick_core::{Action, connector::CredentialChoice, record::Ruling, session::State};
 use bailiwick_ports::{Approver, CredentialNeed, Meter, Policy, PolicyRequest, Verdict, vault::Credential};
-use bailiwick_types::CredentialId;
+use bailiwick_types::{CredentialId, VaultId};
 use std::sync::Arc;
 
 /// How often the policy may change between two questions about the same action.
@@ -22,9 +25,8 @@ impl Judge {
         if let Some(open) = state.open_actions().get(&case.id) {
             return open.credentials.iter().map(|id| self.known(state, *id)).collect();
         }
-        let Some(need) = self.need(case.action) else { return Ok(Vec::new()) };
-        let found = self.vaults.find(state.tenant, &need.name, &state.vaults);
-        let found = found.ok_or_else(|| missing(&need))?;
+        let Some(wanted) = self.wanted(state, case)? else { return Ok(Vec::new()) };
+        let Wanted { need, found } = wanted;
         if !found.reaches(&need.host) {
             return Err(elsewhere(&need, &found));
         }
@@ -35,17 +37,62 @@ impl Judge {
         Ok(vec![found])
     }
 
-    fn need(&self, action: &Action) -> Option<CredentialNeed> {
-        match action {
-            Action::ModelCall(call) => self.cards.as_ref()?.credential(&call.model),
-            _ => None,
+    /// The secret that an action needs, as it is found now.
+    fn wanted(&self, state: &State, case: &Case<'_>) -> Result<Option<Wanted>, Ruling> {
+        if let Action::ModelCall(call) = case.action {
+            let Some(need) = self.cards.as_ref().and_then(|cards| cards.credential(&call.model)) else {
+                return Ok(None);
+            };
+            let found = self.vaults.find(state.tenant, &need.name, &state.vaults).ok_or_else(|| missing(&need))?;
+            return Ok(Some(Wanted { need, found }));
         }
+        let Some(access) = self.access(state, case.action) else { return Ok(None) };
+        self.of_connector(state, case, &access)
+    }
+
+    /// Each person's own secret before one that is shared: the connector is used in that person's name.
+    fn of_connector(&self, state: &State, case: &Case<'_>, access: &Access) -> Result<Option<Wanted>, Ruling> {
+        let host = access.spec.host.clone().unwrap_or_default();
+        let own = case.principal.person().map(|person| self.vaults.vaults_of(state.tenant, person));
+        let vaults: Vec<VaultId> = own.unwrap_or_default().into_iter().chain(state.vaults.iter().copied()).collect();
+        let (name, found) = match &access.spec.credential {
+            CredentialChoice::None => return Ok(None),
+            CredentialChoice::Matching => {
+                let mut all = self.vaults.reaching(state.tenant, &host, &vaults);
+                all.dedup_by_key(|one| one.id);
+                match &all[..] {
+                    [] => return Ok(None),
+                    [one] => (one.name.clone(), Some(Arc::clone(one))),
+                    _ => return Err(several(&access.name, &host)),
+                }
+            }
+            CredentialChoice::Named(name) => (name.clone(), self.vaults.find(state.tenant, name, &vaults)),
+            CredentialChoice::Fixed(id) => (id.to_string(), self.vaults.credential(state.tenant, *id)),
+        };
+        let need = CredentialNeed { name, host };
+        let found = found.ok_or_else(|| missing(&need))?;
+        Ok(Some(Wanted { need, found }))
     }
 
     fn known(&self, state: &State, id: CredentialId) -> Result<Arc<Credential>, Ruling> {
         let reason = || format!("the credential {id}, with which it was begun, was deleted");
         self.vaults.credential(state.tenant, id).ok_or_else(|| denied(reason(), "Give the task again."))
     }
+}
+
+/// A secret that an action needs, and the one that was found.
+struct Wanted {
+    need: CredentialNeed,
+    found: Arc<Credential>,
+}
+
+fn several(connector: &str, host: &str) -> Ruling {
+    denied(
+        format!(
+            "several credentials of this session may be sent to {host}, and the connector `{connector}` names none"
+        ),
+        "Name one as the connector's `credential`, or attach only one of their vaults.",
+    )
 }
 
 fn denied(reason: String, remedy: impl Into<String>) -> Ruling {

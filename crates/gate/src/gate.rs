@@ -1,7 +1,7 @@
 //! The door itself: leases, and the one commit that decides, writes down and only then lets through.
 
 use crate::{
-    GateError, Grants, Mode, Permit, Scope, Settled, Stops,
+    Access, Connectors, GateError, Grants, Mode, Permit, Scope, Settled, Stops,
     budgets::Budgets,
     journal::{Journal, Tip, first_records},
     judge::{Case, Judge, Judgement},
@@ -131,7 +131,8 @@ impl Gate {
         let stops = Arc::new(Stops::new(Arc::clone(&store), Arc::clone(&keys)));
         let grants = Arc::new(Grants::new(Arc::clone(&store), Arc::clone(&keys)));
         let (directory, vaults) = (Arc::new(Strangers), Arc::new(NoVaults));
-        let judge = Judge { policy, directory, cards: None, stops, grants, vaults };
+        let connectors = Arc::new(Connectors::new(Arc::clone(&store), Arc::clone(&keys)));
+        let judge = Judge { policy, directory, cards: None, stops, grants, vaults, connectors };
         let ledger = Arc::new(Ledger::new(Arc::clone(&store)));
         let budgets = Arc::new(Budgets::new(Arc::clone(&store), Arc::clone(&keys)));
         let purse = Purse { ledger, budgets, rules: MoneyRules::default() };
@@ -194,6 +195,16 @@ impl Gate {
     /// The grants that decisions are judged by.
     pub fn grants(&self) -> &Grants {
         &self.judge.grants
+    }
+
+    /// What is known of the connector that performs an action; `None` where there is none, or none any more.
+    pub fn access(&self, state: &State, action: &Action) -> Option<Access> {
+        self.judge.access(state, action)
+    }
+
+    /// The connectors that agents may be given.
+    pub fn connectors(&self) -> &Connectors {
+        &self.judge.connectors
     }
 
     /// In which currency, and what becomes of models without a price.
@@ -280,6 +291,7 @@ impl Gate {
         self.purse.budgets.list(grant.tenant).await?;
         self.judge.stops.list(grant.tenant).await?;
         self.judge.grants.list(grant.tenant).await?;
+        self.judge.connectors.list(grant.tenant).await?;
         let journal = Journal::open(&*self.keys, grant.tenant, stream, &head.key)?;
         let mut folded = match self.store.snapshot(stream).await? {
             Some(snapshot) if snapshot.position <= head.position => journal.open_snapshot(&snapshot),
@@ -531,6 +543,7 @@ impl Gate {
         };
         Decision::Permitted(Permit::new(Grant {
             id,
+            access: self.judge.access(state, &open.action).map(Arc::new),
             action: Arc::clone(&open.action),
             request,
             mode,

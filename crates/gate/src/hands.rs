@@ -2,6 +2,7 @@
 
 use crate::{Permit, Settled};
 use async_trait::async_trait;
+use bailiwick_core::connector::{NoStatements, StatementReader};
 use bailiwick_types::{ItemId, SessionId};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,6 +36,34 @@ pub trait Executor: Send + Sync {
     /// environments that are dialled in to.
     fn is_away(&self, _environment: bailiwick_types::EnvironmentId) -> bool {
         false
+    }
+}
+
+/// Reaches the systems of the company.
+#[async_trait]
+pub trait Tools: Send + Sync {
+    /// Performs every action that has a connector: opens it, calls a tool of it, puts a statement to it. What is known
+    /// of the connector is in [`crate::Opened::access`]. When cancelled, stops waiting, tells the system so where it can
+    /// be told, and settles as what is then true.
+    async fn perform(&self, permit: Permit, live: Live) -> Settled;
+
+    /// Who reads the statements that databases are asked.
+    fn statements(&self) -> &dyn StatementReader {
+        &NoStatements
+    }
+
+    /// The session is over: what was kept open for it may be closed.
+    async fn close(&self, _session: SessionId) {}
+}
+
+/// Reaches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTools;
+
+#[async_trait]
+impl Tools for NoTools {
+    async fn perform(&self, permit: Permit, _live: Live) -> Settled {
+        permit.refuse("this server reaches no systems")
     }
 }
 

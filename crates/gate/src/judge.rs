@@ -2,9 +2,10 @@
 //!
 //! Judging writes nothing and performs nothing. Everything that is not plainly allowed is denied or asked.
 
-use crate::{Grants, Stops, credentials};
+use crate::{Access, Connectors, Grants, Stops, credentials};
 use bailiwick_core::{
-    Action, Answer, Answered, Approver, Question, StopScope, approval::QUESTION_EXPIRES, record::Ruling, session::State,
+    Action, Answer, Answered, Approver, ConnectorSource, ConnectorSpec, Question, StopScope,
+    approval::QUESTION_EXPIRES, connector::CredentialChoice, record::Ruling, session::State,
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Vaults,
@@ -21,6 +22,7 @@ pub(crate) struct Judge {
     pub stops: Arc<Stops>,
     pub grants: Arc<Grants>,
     pub vaults: Arc<dyn Vaults>,
+    pub connectors: Arc<Connectors>,
 }
 
 /// One action that wants to be done.
@@ -59,6 +61,7 @@ struct Facts {
     person: Option<Arc<Person>>,
     model: Option<ModelCard>,
     credentials: Vec<Arc<Credential>>,
+    access: Option<Access>,
 }
 
 impl Judge {
@@ -192,7 +195,29 @@ impl Judge {
             person,
             model,
             credentials: Vec::new(),
+            access: self.access(state, case.action),
         }
+    }
+
+    /// What is known of the connector that performs an action; `None` where there is none, or none any more.
+    pub fn access(&self, state: &State, action: &Action) -> Option<Access> {
+        let used = state.connector(action.connector()?)?;
+        let (spec, pins) = match &used.source {
+            ConnectorSource::Own { spec } => ((**spec).clone(), None),
+            ConnectorSource::Kept { name } => {
+                let kept = self.connectors.known(state.tenant, name)?;
+                (kept.spec, kept.pins)
+            }
+        };
+        let tool = match action {
+            Action::ConnectorCall(call) => state.connector_tool(&call.connector, &call.tool),
+            Action::DataQuery(query) => state.connector_tool(&query.connector, &query.tool),
+            _ => None,
+        };
+        let credential = used.credential.map_or_else(|| spec.credential.clone(), CredentialChoice::Fixed);
+        let spec = ConnectorSpec { credential, ..spec };
+        let kept = matches!(used.source, ConnectorSource::Kept { .. });
+        Some(Access { name: used.name().to_owned(), kept, spec, pins, tool: tool.cloned() })
     }
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {
@@ -207,6 +232,7 @@ impl Judge {
             label: &label,
             said: state.said(),
             model: facts.model.as_ref(),
+            connector: facts.access.as_ref().map(Access::facts),
             environment: Some(&state.environment),
             action: case.action,
             credential: None,
@@ -266,6 +292,13 @@ fn before_policy(state: &State, case: &Case<'_>, facts: &Facts) -> Option<Ruling
             "own-environment",
             "the environment is not this session's".into(),
             "Use the session's own environment.".into(),
+        ));
+    }
+    if let (Some(connector), None) = (case.action.connector(), &facts.access) {
+        return Some(deny(
+            "connector-gone",
+            format!("the organisation keeps no connector for `{connector}` any more"),
+            "An administrator can apply it again.".into(),
         ));
     }
     if facts.person.as_ref().is_some_and(|person| person.disabled) {

@@ -6,6 +6,7 @@
 mod administration;
 mod archive;
 pub mod budgets;
+mod connectors;
 mod credentials;
 mod door;
 mod error;
@@ -30,16 +31,19 @@ mod subjects;
 pub use administration::Administrator;
 pub use archive::{Archive, ArchiveError, PART_BYTES};
 pub use budgets::{BudgetError, Budgets, KnownBudget};
+pub use connectors::{
+    Connector, ConnectorError, Connectors, MAX_CONNECTOR_BYTES, MAX_CONNECTOR_TEXT, MAX_CONNECTORS, NewConnector,
+};
 pub use door::{ExecutorDoor, ExecutorLine};
 pub use error::GateError;
 pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession, Release};
 pub use grants::{GrantError, Grants, MAX_GRANTS, MAX_GRANTS_OF_ONE};
-pub use hands::{Delta, Executor, Live, Model, Stopper};
+pub use hands::{Delta, Executor, Live, Model, NoTools, Stopper, Tools};
 pub use holds::{Deleting, Hold, HoldError, HoldScope, Holds, MAX_HOLD_REASON, MAX_HOLDS};
 pub use journal::Journal;
 pub use ledger::Ledger;
 pub use orphans::ORPHAN_AGE;
-pub use permit::{Mode, Opened, Permit, Scope, Settled};
+pub use permit::{Access, Mode, Opened, Permit, Scope, Settled};
 pub use replay::{Replay, Replayed};
 pub use reveal::{RevealError, Use, Vault};
 pub use spending::{MoneyRules, UNPRICED_WARNING, Unpriced};

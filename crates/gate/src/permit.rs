@@ -5,8 +5,12 @@
 //! be cloned or built elsewhere. One that is dropped on the way settles itself, so that no action is ever forgotten.
 
 use crate::redaction::Redaction;
-use bailiwick_core::{Action, EnvironmentFacts, EnvironmentSpec, Limits, Lost, ModelRequest, Outcome};
-use bailiwick_ports::Clock;
+use bailiwick_core::{
+    Action, ActionResult, ConnectorKind, ConnectorSpec, EnvironmentFacts, EnvironmentSpec, Failure, FailureCode,
+    Limits, Lost, ModelRequest, OpenedConnector, Outcome, ToolDefinition,
+    connector::{Pins, against_pins},
+};
+use bailiwick_ports::{Clock, ConnectorFacts};
 use bailiwick_types::{ActionId, CredentialId, Principal, Secret, SessionId, TenantId, Timestamp, TurnId};
 use std::{fmt, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
@@ -35,9 +39,31 @@ pub struct Scope {
     pub limits: Limits,
 }
 
+/// The connector that performs an action, as it was when the action was let through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Access {
+    /// What policy and receipts call it.
+    pub name: String,
+    /// The organisation keeps it; else it is written into the agent.
+    pub kept: bool,
+    pub spec: ConnectorSpec,
+    /// The tools that were accepted, if any were.
+    pub pins: Option<Pins>,
+    /// The tool that is called, as its system told of it.
+    pub tool: Option<ToolDefinition>,
+}
+
+impl Access {
+    /// As policy is told.
+    pub fn facts(&self) -> ConnectorFacts<'_> {
+        ConnectorFacts { name: &self.name, kept: self.kept, spec: &self.spec, tool: self.tool.as_ref() }
+    }
+}
+
 pub(crate) struct Grant {
     pub(crate) id: ActionId,
     pub(crate) action: Arc<Action>,
+    pub(crate) access: Option<Arc<Access>>,
     pub(crate) request: Option<Arc<ModelRequest>>,
     pub(crate) mode: Mode,
     pub(crate) not_after: Timestamp,
@@ -83,6 +109,11 @@ impl Permit {
 
     pub fn mode(&self) -> Mode {
         self.grant().mode
+    }
+
+    /// The connector that performs it, to choose the hand by.
+    pub fn access(&self) -> Option<&Arc<Access>> {
+        self.grant().access.as_ref()
     }
 
     /// Opens it, unless its time is over: then it settles as `not_sent`.
@@ -139,6 +170,34 @@ impl Opened {
 
     pub fn scope(&self) -> &Scope {
         &self.grant().scope
+    }
+
+    /// What is known of the connector that performs it; `None` for what needs none.
+    pub fn access(&self) -> Option<&Arc<Access>> {
+        self.grant().access.as_ref()
+    }
+
+    /// Settles the opening of a connector with the tools that its system offers. What is not what was accepted is held
+    /// back, and what an administrator says of a tool's effect counts before what the system says.
+    pub fn settle_tools(self, mut offered: Vec<ToolDefinition>) -> Settled {
+        let Some(access) = self.access().cloned() else {
+            let failure = Failure::new(FailureCode::Internal, "no connector is known of this action");
+            return self.settle(Outcome::Failed { failure });
+        };
+        for tool in &mut offered {
+            tool.effect = access.spec.effects.get(&tool.name).copied().unwrap_or(tool.effect);
+        }
+        let (tools, held) = against_pins(offered, access.pins.as_ref());
+        let opened = OpenedConnector {
+            kind: access.spec.kind,
+            tools,
+            held,
+            // Words that nobody accepted are the system's own; those of kinds other than MCP are ours.
+            vouched: access.pins.is_some() || !matches!(access.spec.kind, ConnectorKind::Mcp | ConnectorKind::Openapi),
+            label: access.spec.label.clone(),
+            dialect: access.spec.dialect,
+        };
+        self.settle(Outcome::Confirmed { result: ActionResult::Connector(opened) })
     }
 
     /// Says what became of it. Secrets that were revealed for it are taken out of the outcome.

@@ -232,7 +232,7 @@ impl Driven {
             *seed = seed.wrapping_add(1);
             let mut random = [*seed; 10];
             random[..2].copy_from_slice(&session.to_u128().to_be_bytes()[14..]);
-            plan(state, Bounds { context_tokens: 1000 }, &mut Mint::new(clock.now(), random))
+            plan(state, Bounds::new(1000), &mut Mint::new(clock.now(), random))
         };
         let batch = Batch { settled, take_inputs: true, resume, plan: &mut next, release: Release::WhenIdle };
         self.house.gate.commit(&mut self.lease, batch).await
@@ -247,6 +247,7 @@ fn created(spend_limit: Option<Money>) -> SessionCreated {
         model: "main".into(),
         instructions: None,
         tools: Vec::new(),
+        connectors: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),

@@ -195,7 +195,7 @@ impl House {
                 Plan { asks: vec![Ask::new(id, turn, None, order.action())], ..Plan::default() }
             }
             (Some(_), true) => Plan::default(),
-            _ => plan(state, Bounds { context_tokens: 1000 }, &mut mint),
+            _ => plan(state, Bounds::new(1000), &mut mint),
         };
         let release = Release::WhenIdle;
         let batch = Batch { settled: Vec::new(), take_inputs: true, resume: Vec::new(), plan: &mut next, release };
@@ -204,7 +204,7 @@ impl House {
         let settled = std::iter::from_fn(|| lease.try_dropped()).collect();
         self.tell(session, &journal, &Principal::Operator, Input::Cancel).await;
         let mut mint = Mint::new(self.clock.now(), [number.wrapping_add(200); 10]);
-        let mut end = |state: &State| plan(state, Bounds { context_tokens: 1000 }, &mut mint);
+        let mut end = |state: &State| plan(state, Bounds::new(1000), &mut mint);
         let batch = Batch { settled, take_inputs: true, resume: Vec::new(), plan: &mut end, release };
         self.gate.commit(&mut lease, batch).await.unwrap();
         let mut replay = Replay::new(journal);
@@ -241,6 +241,7 @@ fn created(order: &Order) -> SessionCreated {
         model: "main".into(),
         instructions: None,
         tools: Vec::new(),
+        connectors: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),

@@ -4,7 +4,7 @@ use crate::{
     remit::{covers, validate},
     schema,
 };
-use bailiwick_core::{Action, AgentConfig, FunctionTool, Remit};
+use bailiwick_core::{Action, AgentConfig, ConnectorCall, FunctionTool, Remit};
 use bailiwick_ports::{Policy, PolicyRequest, Verdict};
 use bailiwick_types::{Principal, TenantId};
 use serde_json::Value;
@@ -38,7 +38,7 @@ impl Policy for AllowList {
                 format!("the agent's owner can add `{operation}`, or all of `{kind}.*`, to `remit.allow`"),
             );
         };
-        own_things_only(agent, action).unwrap_or_else(|| Verdict::allow(format!("remit.allow `{entry}`")))
+        own_things_only(request, agent, action).unwrap_or_else(|| Verdict::allow(format!("remit.allow `{entry}`")))
     }
 
     fn check_remit(&self, remit: &Remit) -> Result<(), String> {
@@ -51,7 +51,7 @@ impl Policy for AllowList {
 }
 
 /// The denial of an action that is listed, but reaches for what is not the agent's.
-fn own_things_only(agent: &AgentConfig, action: &Action) -> Option<Verdict> {
+fn own_things_only(request: &PolicyRequest<'_>, agent: &AgentConfig, action: &Action) -> Option<Verdict> {
     match action {
         Action::ModelCall(call) if call.model != agent.model => Some(deny(
             "agent.model",
@@ -59,6 +59,7 @@ fn own_things_only(agent: &AgentConfig, action: &Action) -> Option<Verdict> {
             format!("set the agent's or the session's `model` to `{}`", shown(&call.model)),
         )),
         Action::FunctionCall { name, arguments } => function_only(agent, name, arguments),
+        Action::ConnectorCall(call) => connector_only(request, agent, call),
         _ => None,
     }
 }
@@ -75,6 +76,31 @@ fn function_only(agent: &AgentConfig, name: &str, arguments: &Value) -> Option<V
     Some(deny(
         "agent.tools.parameters",
         format!("the arguments do not fit the schema of `{}`: {complaint}", shown(name)),
+        "call it again with arguments that fit".into(),
+    ))
+}
+
+fn connector_only(request: &PolicyRequest<'_>, agent: &AgentConfig, call: &ConnectorCall) -> Option<Verdict> {
+    let (connector, tool) = (shown(&call.connector), shown(&call.tool));
+    let given = agent.connectors.iter().find(|one| one.label == call.connector);
+    if !given.is_some_and(|one| one.allows(&call.tool)) {
+        return Some(deny(
+            "agent.connectors",
+            format!("the agent was not given the tool `{tool}` of the connector `{connector}`"),
+            format!("add `{tool}` to the `allowed_tools` of `{connector}`, or call a tool that it has"),
+        ));
+    }
+    let Some(definition) = request.connector.and_then(|connector| connector.tool) else {
+        return Some(deny(
+            "agent.connectors",
+            format!("nothing is known of the tool `{tool}` of the connector `{connector}`"),
+            "call a tool that the connector offered when it was opened".into(),
+        ));
+    };
+    let complaint = schema::must_match(&definition.parameters, &call.arguments).err()?;
+    Some(deny(
+        "connector.parameters",
+        format!("the arguments do not fit the schema of `{tool}`: {complaint}"),
         "call it again with arguments that fit".into(),
     ))
 }

@@ -181,6 +181,7 @@ fn on_whose_word(principal: &Principal) -> String {
 fn summed(rule: &Rule, place: &str, action: &Action) -> Result<i64, Verdict> {
     let amount = match action {
         Action::FunctionCall { arguments, .. } => integer(arguments, place),
+        Action::ConnectorCall(call) => integer(&call.arguments, place),
         _ => None,
     };
     amount.filter(|amount| *amount >= 0).ok_or_else(|| Verdict::Deny {

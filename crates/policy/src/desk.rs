@@ -78,7 +78,7 @@ impl Desk {
     }
 
     fn described<T>(&self, described: &Described<'_>, ask: impl Fn(&PolicyRequest<'_>) -> T) -> T {
-        let Described { tenant, session, principal, agent, label, said, action, at, approved } = *described;
+        let Described { tenant, session, principal, agent, label, said, action, connector, at, approved } = *described;
         let colleague = self.parts.directory.colleague(tenant, agent.id);
         let person = principal.person().and_then(|user| self.parts.directory.person(tenant, user));
         let model = match action {
@@ -95,6 +95,7 @@ impl Desk {
             label,
             said,
             model: model.as_ref(),
+            connector,
             environment: None,
             action,
             credential: None,

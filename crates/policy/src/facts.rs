@@ -8,10 +8,11 @@ use crate::{
     rules::{self, KINDS, Rules},
 };
 use bailiwick_core::{
-    Action, ActionKind, Confidentiality, EnvironmentSpec, Integrity, Label, ModelCall, Purpose, canonical, shell::plain,
+    Action, ActionKind, Confidentiality, DataQuery, Effect, EnvironmentSpec, Integrity, Label, ModelCall, Purpose,
+    canonical, connector::StatementKind, shell::plain,
 };
 use bailiwick_ports::{
-    Colleague, ModelCard, Person, PolicyRequest, Residency,
+    Colleague, ConnectorFacts, ModelCard, Person, PolicyRequest, Residency,
     vault::{Credential, VaultOwner},
 };
 use bailiwick_types::{EnvironmentId, Principal, Timestamp};
@@ -43,7 +44,7 @@ macro_rules! types {
 types! {
     ACTION = "Action" ROLE = "Role" TEAM = "Team" USER = "User" AGENT = "Agent" MODEL = "Model"
     ENVIRONMENT = "Environment" FOLDER = "Folder" FILE = "File" COMMAND = "Command" TOOL = "Tool"
-    VAULT = "Vault" CREDENTIAL = "Credential" TEXTS = "Texts" NUMBERS = "Numbers" FLAGS = "Flags" LISTS = "Lists"
+    CONNECTOR = "Connector" VAULT = "Vault" CREDENTIAL = "Credential" TEXTS = "Texts" NUMBERS = "Numbers" FLAGS = "Flags" LISTS = "Lists"
 }
 
 /// Names and values that belong together.
@@ -282,7 +283,7 @@ fn leaves_walls(request: &PolicyRequest<'_>) -> bool {
             None => true,
         },
         // A function is the application's, and may send what it is given anywhere.
-        ActionKind::ToolCall => true,
+        ActionKind::ToolCall | ActionKind::DataQuery => !request.connector.is_some_and(|one| one.spec.inside),
         // Our own sandbox has closed walls; somebody else's machine is outside.
         ActionKind::EnvironmentStart | ActionKind::CommandRun | ActionKind::FileRead | ActionKind::FileWrite => {
             !matches!(request.environment, Some(EnvironmentSpec::Hosted(_)))
@@ -346,6 +347,24 @@ impl Resource {
                 // Where it goes is told in its canonical spelling, whatever letters another system takes for the same.
                 (!folded || read.changed).then(|| tool(name, read, destination(rules, request, name, arguments)))
             }
+            Action::ConnectorOpen { .. } if folded => None,
+            Action::ConnectorOpen { .. } => {
+                let nothing = Arguments::read(&serde_json::json!({}), false)?;
+                Some(connected(request, tool("", nothing, nowhere()), "", Effect::Read)?)
+            }
+            Action::ConnectorCall(call) => {
+                let read = Arguments::read(&call.arguments, folded)?;
+                if folded && !read.changed {
+                    return Ok(None);
+                }
+                let schema = request.connector.and_then(|connector| connector.tool).map(|tool| &tool.parameters);
+                let destination =
+                    schema.map_or_else(nowhere, |schema| goes_to(rules, request, &call.arguments, schema));
+                Some(connected(request, tool("", read, destination), &call.tool, call.effect)?)
+            }
+            // What a parser found is canonical already, and a statement's letters are the statement.
+            Action::DataQuery(_) if folded => None,
+            Action::DataQuery(query) => Some(statement(request, query)?),
             Action::FileRead { environment, path, .. }
             | Action::FileWrite { environment, path, .. }
             | Action::FileAdd { environment, path, .. }
@@ -489,7 +508,22 @@ fn folders(path: &str) -> Result<Vec<EntityUID>, Unclear> {
 /// Where a call goes, by the arguments that its function's schema gives the format of an address, a host or a URL.
 fn destination(rules: &Rules, request: &PolicyRequest<'_>, name: &str, arguments: &serde_json::Value) -> Value {
     let tool = request.agent.tools.iter().find(|tool| tool.name == name);
-    let all = tool.and_then(|tool| canonical::destinations(arguments, &tool.parameters)).unwrap_or_default();
+    tool.map_or_else(nowhere, |tool| goes_to(rules, request, arguments, &tool.parameters))
+}
+
+/// No argument says where.
+fn nowhere() -> Value {
+    let none = || Value::set([], None);
+    record(vec![("places", none()), ("values", none()), ("in_persons_words", Value::from(false)), ("lists", none())])
+}
+
+fn goes_to(
+    rules: &Rules,
+    request: &PolicyRequest<'_>,
+    arguments: &serde_json::Value,
+    schema: &serde_json::Value,
+) -> Value {
+    let all = canonical::destinations(arguments, schema).unwrap_or_default();
     let said = !all.is_empty() && all.iter().all(|one| request.said.contains(&one.value));
     let texts = |all: Vec<&str>| Value::set(all.into_iter().map(Value::from), None);
     record(vec![
@@ -510,6 +544,54 @@ fn tool(name: &str, arguments: Arguments, destination: Value) -> Resource {
     resource.context.push(("arguments", list(arguments.places)));
     resource.context.push(("opaque", list(arguments.opaque)));
     resource
+}
+
+fn connector(facts: &ConnectorFacts<'_>) -> Entity {
+    let attributes = vec![
+        ("kind", Value::from(facts.spec.kind.name())),
+        ("host", Value::from(facts.spec.host.as_deref().unwrap_or_default())),
+        ("inside", Value::from(facts.spec.inside)),
+        ("kept", Value::from(facts.kept)),
+    ];
+    entity(uid(&CONNECTOR, facts.name), attributes, Vec::new())
+}
+
+fn unknown_connector() -> Unclear {
+    "nothing is known of the connector".to_owned()
+}
+
+/// A call of a tool as one of a connector.
+fn connected(request: &PolicyRequest<'_>, call: Resource, name: &str, effect: Effect) -> Result<Resource, Unclear> {
+    let facts = request.connector.ok_or_else(unknown_connector)?;
+    let id = format!("{}/{name}", facts.name);
+    let within = vec![uid(&CONNECTOR, facts.name)];
+    let mut made = Resource::new(&TOOL, &id, Vec::new(), within, call.context);
+    // The first is the tool itself, under the name that it has as a function.
+    made.entities.extend(call.entities.into_iter().skip(1));
+    made.entities.push(connector(&facts));
+    made.context.push(("effect", Value::from(effect.name())));
+    Ok(made)
+}
+
+fn statement(request: &PolicyRequest<'_>, query: &DataQuery) -> Result<Resource, Unclear> {
+    let facts = request.connector.ok_or_else(unknown_connector)?;
+    let tables = &query.reading.tables;
+    let set = |texts: Vec<String>| Value::set(texts.into_iter().map(Value::from), None);
+    let columns = tables.iter().flat_map(|one| match &one.columns {
+        Some(columns) => columns.iter().map(|column| format!("{}.{column}", one.table)).collect(),
+        None => vec![format!("{}.*", one.table)],
+    });
+    let context = vec![
+        ("statement", Value::from(query.statement.as_str())),
+        ("write", Value::from(query.reading.kind == StatementKind::Write)),
+        ("tables", set(tables.iter().map(|one| one.table.clone()).collect())),
+        ("written", set(tables.iter().filter(|one| one.write).map(|one| one.table.clone()).collect())),
+        ("columns", set(columns.collect())),
+        ("functions", texts(&query.reading.functions)),
+    ];
+    let entity = connector(&facts);
+    let own = uid(&CONNECTOR, facts.name);
+    Ok(Resource { ids: ids(facts.name, &[]), uid: own, entities: vec![entity], context })
 }
 
 impl Resource {

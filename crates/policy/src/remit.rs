@@ -3,7 +3,7 @@
 use bailiwick_core::Remit;
 
 /// Every operation there is, as `Action::operation` names it.
-pub const OPERATIONS: [&str; 15] = [
+pub const OPERATIONS: [&str; 18] = [
     "model.call",
     "environment.start",
     "command.run",
@@ -19,6 +19,9 @@ pub const OPERATIONS: [&str; 15] = [
     "file.view_image",
     "artifact.publish",
     "tool.call",
+    "connector.open",
+    "connector.call",
+    "data.query",
 ];
 
 const MAX_ENTRIES: usize = 64;

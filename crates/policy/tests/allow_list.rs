@@ -3,16 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use bailiwick_core::{
-    Action, AgentConfig, CommandRun, Confidentiality, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit,
+    Action, AgentConfig, CommandRun, Confidentiality, ConnectorCall, ConnectorKind, ConnectorSource, ConnectorSpec,
+    ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit, ToolDefinition,
+    connector::{CredentialChoice, Reading, StatementKind},
 };
 use bailiwick_policy::{AllowList, OPERATIONS, RemitError, validate};
-use bailiwick_ports::{Policy, PolicyRequest, Verdict};
+use bailiwick_ports::{ConnectorFacts, Policy, PolicyRequest, Verdict};
 use bailiwick_types::{
     ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TenantId, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 const AGENT: AgentId = AgentId::from_u128(1);
 
@@ -29,7 +34,45 @@ fn agent(allow: &[&str]) -> AgentConfig {
         service_tier: "auto".into(),
         remit: Remit { allow: allow.iter().map(|entry| (*entry).into()).collect() },
         limits: Limits::default(),
+        connectors: vec![given()],
     }
+}
+
+fn given() -> ConnectorUse {
+    ConnectorUse {
+        label: "crm".into(),
+        source: ConnectorSource::Kept { name: "crm".into() },
+        allowed_tools: Some(["find".to_owned(), "query".to_owned()].into()),
+        required: false,
+        credential: None,
+        deferred: false,
+        from_environment: false,
+    }
+}
+
+static SPEC: LazyLock<ConnectorSpec> = LazyLock::new(|| ConnectorSpec {
+    kind: ConnectorKind::Mcp,
+    settings: Value::Null,
+    host: None,
+    credential: CredentialChoice::None,
+    inside: true,
+    label: Label::foreign(),
+    effects: BTreeMap::new(),
+    dialect: None,
+});
+
+static TOOL: LazyLock<ToolDefinition> = LazyLock::new(|| ToolDefinition {
+    name: "find".into(),
+    title: None,
+    description: String::new(),
+    parameters: json!({"type": "object", "properties": {"id": {"type": "integer"}}}),
+    effect: Effect::Read,
+});
+
+fn find(tool: &str, arguments: Value) -> Action {
+    let (connector, tool) = ("crm".to_owned(), tool.to_owned());
+    let (label, effect) = (Label::foreign(), Effect::Read);
+    Action::ConnectorCall(ConnectorCall { connector, tool, arguments, effect, label, environment: None })
 }
 
 /// One of each. A new kind of action does not compile until it is here, and so in `OPERATIONS`.
@@ -63,6 +106,16 @@ fn actions() -> Vec<Action> {
         Action::ImageView { environment, path },
         Action::ArtifactPublish { environment, directory: "/workspace/outputs".into() },
         Action::FunctionCall { name: "lookup".into(), arguments: Value::Null },
+        Action::ConnectorOpen { connector: "crm".into(), environment: None },
+        find("find", json!({})),
+        Action::DataQuery(DataQuery {
+            connector: "crm".into(),
+            tool: "query".into(),
+            statement: "select 1".into(),
+            options: Value::Null,
+            reading: Reading { kind: StatementKind::Read, tables: Vec::new(), functions: Vec::new() },
+            label: Label::foreign(),
+        }),
     ];
     for action in &all {
         match action {
@@ -71,6 +124,7 @@ fn actions() -> Vec<Action> {
             Action::FileRead { .. } | Action::FileWrite { .. } | Action::FileAdd { .. } | Action::FileEdit { .. } => {}
             Action::FileList { .. } | Action::FileSearch { .. } | Action::ImageView { .. } => {}
             Action::ArtifactPublish { .. } | Action::FunctionCall { .. } => {}
+            Action::ConnectorOpen { .. } | Action::ConnectorCall(_) | Action::DataQuery(_) => {}
         }
     }
     all
@@ -102,6 +156,10 @@ fn request<'a>(principal: &'a Principal, agent: &'a AgentConfig, action: &'a Act
         label: &LABEL,
         said: &NOTHING,
         model: None,
+        connector: action.connector().map(|name| {
+            let tool = matches!(action, Action::ConnectorCall(call) if call.tool == TOOL.name).then_some(&*TOOL);
+            ConnectorFacts { name, kept: true, spec: &SPEC, tool }
+        }),
         environment: None,
         action,
         credential: None,

@@ -5,6 +5,7 @@
 mod access;
 mod administration;
 mod around;
+pub mod connector;
 mod directory;
 mod erasure;
 mod keys;
@@ -30,6 +31,7 @@ pub use administration::{Administration, Change, DocumentWrite};
 pub use around::{Around, Fronted};
 pub use bailiwick_core::Approver;
 pub use bailiwick_types::Role;
+pub use connector::{CheckedSettings, ConnectorRooms, NoConnectorRooms, SettingsProblem};
 pub use directory::{Colleague, ColleagueStatus, Directory, Person, Strangers};
 pub use erasure::{ErasedPerson, ErasureList};
 pub use keys::{Keys, KeysError, StreamKey, SubjectKey, WrappedKey};
@@ -41,7 +43,7 @@ pub use log::{AuditError, Auditor, LogStore, SecondPlace, Signer, Signers};
 pub use models::{CredentialNeed, ModelCard, ModelCards, Prices, Residency};
 pub use objects::{ObjectError, Objects};
 pub use people::{Colleagues, People, PeopleError};
-pub use policy::{Policy, PolicyRequest, VAULT_USE, Verdict};
+pub use policy::{ConnectorFacts, Policy, PolicyRequest, VAULT_USE, Verdict};
 pub use policy_desk::{
     Described, Draft, Explains, Explanation, PolicyDesk, PolicyDeskError, PolicyProblem, PolicyVersion, RuleSummary,
     Side,

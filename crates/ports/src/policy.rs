@@ -1,7 +1,10 @@
 //! The decision whether an action may be done.
 
 use crate::{Colleague, Meter, ModelCard, Person, vault::Credential};
-use bailiwick_core::{Action, ActionKind, AgentConfig, Approver, EnvironmentSpec, FunctionTool, Label, Remit};
+use bailiwick_core::{
+    Action, ActionKind, AgentConfig, Approver, ConnectorSpec, EnvironmentSpec, FunctionTool, Label, Remit,
+    ToolDefinition,
+};
 use bailiwick_types::{Principal, SessionId, TenantId, Timestamp};
 use std::collections::BTreeSet;
 
@@ -23,6 +26,8 @@ pub struct PolicyRequest<'a> {
     pub said: &'a BTreeSet<String>,
     /// The card of the model that a `model.call` goes to.
     pub model: Option<&'a ModelCard>,
+    /// What is known of the connector that performs it, where one does.
+    pub connector: Option<ConnectorFacts<'a>>,
     /// Where the session's commands and files live; `None` where that is not known.
     pub environment: Option<&'a EnvironmentSpec>,
     pub action: &'a Action,
@@ -31,6 +36,17 @@ pub struct PolicyRequest<'a> {
     pub now: Timestamp,
     /// A person's answer or grant covers this action: rules that ask are satisfied.
     pub approved: bool,
+}
+
+/// A connector, and the tool of it that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectorFacts<'a> {
+    /// The name that the organisation keeps it under; for one that is written into an agent, its label there.
+    pub name: &'a str,
+    pub kept: bool,
+    pub spec: &'a ConnectorSpec,
+    /// As its system told of it when the session opened the connector.
+    pub tool: Option<&'a ToolDefinition>,
 }
 
 impl PolicyRequest<'_> {

@@ -1,6 +1,6 @@
 //! Where policies are written: versions, drafts, and why a decision is what it is.
 
-use crate::{Policy, StoreError, Verdict};
+use crate::{ConnectorFacts, Policy, StoreError, Verdict};
 use async_trait::async_trait;
 use bailiwick_core::{Action, AgentConfig, Label};
 use bailiwick_types::{Principal, SessionId, TenantId, Timestamp, UserId};
@@ -75,6 +75,8 @@ pub struct Described<'a> {
     /// Where the person's messages point to (`PolicyRequest::said`).
     pub said: &'a BTreeSet<String>,
     pub action: &'a Action,
+    /// Of the connector that performs it, where one does.
+    pub connector: Option<ConnectorFacts<'a>>,
     pub at: Timestamp,
     pub approved: bool,
 }

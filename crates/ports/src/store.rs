@@ -438,6 +438,8 @@ pub enum DocumentKind {
     Vault,
     /// One secret in a vault.
     Credential,
+    /// A way to a system of the company.
+    Connector,
 }
 
 impl DocumentKind {
@@ -464,6 +466,7 @@ impl DocumentKind {
             Self::Erasure => "erasure",
             Self::Vault => "vault",
             Self::Credential => "credential",
+            Self::Connector => "connector",
         };
         [b"bailiwick.document.v1/", kind.as_bytes(), b"/", &id.to_be_bytes()[..], &version.to_be_bytes()[..]].concat()
     }

@@ -213,6 +213,16 @@ pub trait Vaults: Send + Sync {
 
     /// The credential of this name in the first of `vaults` that has one, else in the oldest shared vault that has.
     fn find(&self, tenant: TenantId, name: &str, vaults: &[VaultId]) -> Option<Arc<Credential>>;
+
+    /// The person's own vaults, oldest first.
+    fn vaults_of(&self, _tenant: TenantId, _person: UserId) -> Vec<VaultId> {
+        Vec::new()
+    }
+
+    /// Every credential of these vaults that names `host` as one that its secret may be sent to.
+    fn reaching(&self, _tenant: TenantId, _host: &str, _vaults: &[VaultId]) -> Vec<Arc<Credential>> {
+        Vec::new()
+    }
 }
 
 /// There are no vaults.

@@ -149,6 +149,8 @@ ids! {
     PolicyId = "policy";
     /// A limit on what may be spent.
     BudgetId = "budget";
+    /// A way to a system of the company.
+    ConnectorId = "conn";
     /// A place for secrets.
     VaultId = "vault";
     /// One secret in a vault.

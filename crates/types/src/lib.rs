@@ -13,8 +13,8 @@ mod time;
 mod tokens;
 
 pub use id::{
-    ActionId, AgentId, ArtifactId, BudgetId, CredentialId, EnvironmentId, FileId, GrantId, IdError, ItemId, KeyId,
-    NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
+    ActionId, AgentId, ArtifactId, BudgetId, ConnectorId, CredentialId, EnvironmentId, FileId, GrantId, IdError,
+    ItemId, KeyId, NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
 };
 pub use mark::{Actor, Mark, Subject};
 pub use money::{Money, MoneyError};

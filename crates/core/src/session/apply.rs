@@ -17,6 +17,7 @@ use crate::{
     },
 };
 use bailiwick_types::{ActionId, ItemId, Millis, Money, Principal, SessionId, TenantId, Timestamp, TokenUsage};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -47,6 +48,7 @@ impl State {
             label: created.label.clone(),
             environment_label: Label::of_environment(&created.environment),
             vaults: created.vaults.clone(),
+            connections: BTreeMap::new(),
             deleted: false,
             position: 1,
             inbox_through: 0,
@@ -203,8 +205,17 @@ impl State {
     }
 
     fn patch(&mut self, patch: &SessionPatch) {
-        let SessionPatch { model, reasoning, text, service_tier, tools, metadata, spend_limit, auto_review } =
-            patch.clone();
+        let SessionPatch {
+            model,
+            reasoning,
+            text,
+            service_tier,
+            tools,
+            connectors,
+            metadata,
+            spend_limit,
+            auto_review,
+        } = patch.clone();
         if model.is_some() || tools.is_some() {
             // What was measured says nothing about another model, or other tools.
             self.measured_tokens = 0;
@@ -217,6 +228,15 @@ impl State {
         agent.service_tier = service_tier.unwrap_or_else(|| agent.service_tier.clone());
         if let Some(tools) = tools {
             agent.tools = tools;
+            self.tools = ToolMemo::default();
+        }
+        if let Some(connectors) = connectors {
+            let same = |label: &String| {
+                let old = agent.connectors.iter().find(|one| one.label == *label);
+                old.is_some() && old == connectors.iter().find(|one| one.label == *label)
+            };
+            self.connections.retain(|label, _| same(label));
+            agent.connectors = connectors;
             self.tools = ToolMemo::default();
         }
         self.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
@@ -428,6 +448,9 @@ impl State {
                 if decided.arguments.is_errand() {
                     return self.errand_denied(&message, changes);
                 }
+                if let Action::ConnectorOpen { connector, .. } = &decided.arguments {
+                    return self.connector_denied(decided.turn, connector, denial(rule, message), changes);
+                }
                 let answered = self.turn.as_ref().is_some_and(|turn| turn.answered);
                 let starting = matches!(decided.arguments, Action::EnvironmentStart { .. });
                 if starting {
@@ -497,6 +520,7 @@ impl State {
             }
             Action::ModelCall(_) => self.answered(settled, changes),
             Action::EnvironmentStart { .. } => self.environment_started(settled, changes),
+            Action::ConnectorOpen { connector, .. } => self.connector_opened(&open, connector, settled, changes),
             action if action.is_errand() => self.errand_settled(&open, settled, changes),
             Action::ArtifactPublish { environment, .. } => self.published(at, &open, *environment, settled, changes),
             _ if self.is_for_extraction(&open) => self.set_aside(&open, settled, changes),
@@ -702,13 +726,18 @@ impl State {
 
     fn tool_settled(&mut self, open: &OpenAction, settled: &ActionSettled, changes: &mut Vec<Change>) {
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
-        if open.action.environment().is_some() && !matches!(settled.outcome, Outcome::NotSent { .. }) {
+        let in_environment = open.action.environment().is_some();
+        if in_environment && !matches!(settled.outcome, Outcome::NotSent { .. }) {
             self.touched_environment = true;
         }
         let end = match &settled.outcome {
             Outcome::Confirmed { result: ActionResult::Command(output) } => command_end(settled.action, output),
             Outcome::Confirmed { result: ActionResult::Content { content } } => {
                 CallEnd { content: content.clone(), ..CallEnd::done(String::new()) }
+            }
+            Outcome::Confirmed { result: ActionResult::Tool(answer) } => {
+                let base = if answer.failed { CallEnd::failed(String::new()) } else { CallEnd::done(String::new()) };
+                CallEnd { content: answer.content.clone(), ..base }
             }
             Outcome::Confirmed { .. } => CallEnd::done("Done.".into()),
             Outcome::Failed { failure } => CallEnd::failed(failure.message.clone()),
@@ -917,12 +946,24 @@ pub(super) fn item_body(call: &Call, action: &Action) -> ItemBody {
         Action::FunctionCall { name, arguments } => {
             ItemBody::FunctionCall { call_id: call.call_id.clone(), name: name.clone(), arguments: arguments.clone() }
         }
+        Action::ConnectorCall(made) => tool_body(Some(&made.connector), &made.tool, made.arguments.clone()),
+        Action::DataQuery(query) => tool_body(Some(&query.connector), &query.tool, call.arguments_value()),
         _ => unparsed_body(call),
     }
 }
 
 fn unparsed_body(call: &Call) -> ItemBody {
-    ItemBody::ToolCall { name: call.name.clone(), arguments: call.arguments_value(), output: None, error: None }
+    // The label of a connector ends at the first two underscores.
+    let (connector, name) = match call.name.split_once("__") {
+        Some((label, tool)) => (Some(label), tool),
+        None => (None, call.name.as_str()),
+    };
+    tool_body(connector, name, call.arguments_value())
+}
+
+fn tool_body(connector: Option<&str>, name: &str, arguments: Value) -> ItemBody {
+    let (connector, name) = (connector.map(str::to_owned), name.to_owned());
+    ItemBody::ToolCall { connector, name, arguments, output: None, error: None }
 }
 
 fn error(code: &str, message: &str) -> TurnError {
@@ -935,7 +976,7 @@ fn denial(rule: &str, message: String) -> TurnError {
 }
 
 /// The Agents API's code (`SessionTurnError`) for a failed model call.
-fn turn_error_code(code: FailureCode) -> &'static str {
+pub(super) fn turn_error_code(code: FailureCode) -> &'static str {
     match code {
         FailureCode::RateLimited => "rate_limit_exceeded",
         FailureCode::Overloaded => "server_overloaded",

@@ -43,8 +43,7 @@ fn whole(state: &State) -> u64 {
             PER_ENTRY + entry.body.weight() as u64 + native
         })
         .sum();
-    let tools: u64 =
-        state.tools.get(&state.agent, &state.environment).iter().map(|tool| PER_ENTRY + json_bytes(tool)).sum();
+    let tools: u64 = state.tool_specs().iter().map(|tool| PER_ENTRY + json_bytes(tool)).sum();
     let schema = state.agent.text.schema.as_ref().map_or(0, json_bytes);
     PER_REQUEST + prompt::instructions(state).len() as u64 + entries + tools + schema
 }

@@ -6,7 +6,7 @@
 //! down.
 
 use super::state::{OpenAction, State};
-use crate::{Action, EnvironmentSpec, Label, Outcome, canonical, item::Change, record::UserMessage};
+use crate::{Action, ConnectorCall, EnvironmentSpec, Label, Outcome, canonical, item::Change, record::UserMessage};
 use bailiwick_types::{FileId, Principal};
 use std::collections::BTreeSet;
 
@@ -23,7 +23,11 @@ impl State {
                 let source = call.extract.as_ref().and_then(|extract| self.aside.get(&extract.source));
                 source.iter().for_each(|aside| label.join(&aside.label));
             }
-            Action::EnvironmentStart { .. } | Action::FunctionCall { .. } => {}
+            Action::EnvironmentStart { .. } | Action::FunctionCall { .. } | Action::DataQuery(_) => {}
+            // What runs in the environment may send along what lies there.
+            Action::ConnectorOpen { environment, .. } | Action::ConnectorCall(ConnectorCall { environment, .. }) => {
+                environment.iter().for_each(|_| label.join(&self.environment_label));
+            }
             Action::FileAdd { file, .. } => {
                 label.join(&self.environment_label);
                 self.label_of_file(*file).iter().for_each(|given| label.join(given));
@@ -61,7 +65,10 @@ impl State {
             Action::CommandRun(_)
             | Action::CommandWrite { .. }
             | Action::FileWrite { .. }
-            | Action::FileEdit { .. } => self.environment_label.join(&self.label),
+            | Action::FileEdit { .. }
+            | Action::ConnectorCall(ConnectorCall { environment: Some(_), .. }) => {
+                self.environment_label.join(&self.label);
+            }
             Action::FileAdd { file, .. } => {
                 let given = self.label_of_file(*file);
                 given.iter().for_each(|given| self.environment_label.join(given));
@@ -90,6 +97,18 @@ impl State {
             Action::EnvironmentStart { .. } | Action::ArtifactPublish { .. } if confirmed => {}
             Action::FileRead { .. } if self.is_for_extraction(open) => {}
             Action::FunctionCall { .. } => self.label.join(&Label::foreign()),
+            Action::ConnectorOpen { environment, .. } | Action::ConnectorCall(ConnectorCall { environment, .. }) => {
+                let own = self.label_of_connector(&open.action, outcome);
+                self.label.join(&own);
+                if environment.is_some() {
+                    let there = self.environment_label.clone();
+                    self.label.join(&there);
+                }
+            }
+            Action::DataQuery(_) => {
+                let own = self.label_of_connector(&open.action, outcome);
+                self.label.join(&own);
+            }
             Action::CommandRun(_)
             | Action::CommandPoll { .. }
             | Action::CommandWrite { .. }

@@ -1,9 +1,10 @@
 //! What comes next: a pure function of the state, the time and what the model can take.
 
-use super::extracting;
 use super::state::{CallStatus, Overflow, State, Turn};
+use super::{connecting, extracting};
 use crate::{
     Action, Answer, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
+    connector::{NoStatements, StatementReader},
     environment::OUTPUTS,
     record::{Body, CallRefused, TurnEnd, TurnEnded, TurnError, TurnStarted},
     tools,
@@ -47,11 +48,26 @@ impl Plan {
     }
 }
 
-/// What the model of the session can take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+/// What a plan depends on beside the state: what the model of the session can take, and who reads statements.
+#[derive(Clone, Copy)]
+pub struct Bounds<'a> {
     /// Tokens of prompt and answer together.
     pub context_tokens: u64,
+    statements: &'a dyn StatementReader,
+}
+
+impl Bounds<'static> {
+    pub fn new(context_tokens: u64) -> Self {
+        Self { context_tokens, statements: &NoStatements }
+    }
+}
+
+impl<'a> Bounds<'a> {
+    /// With somebody who can read what databases are asked.
+    #[must_use]
+    pub fn reading(self, statements: &'a dyn StatementReader) -> Self {
+        Self { statements, ..self }
+    }
 }
 
 /// Where ids come from: a time and random bytes that the engine drew for this planning.
@@ -91,7 +107,7 @@ impl Mint {
 const COMPACT_PERCENT: u64 = 80;
 
 /// The next step. Call it again after its records and decisions are applied, until it is empty.
-pub fn plan(state: &State, bounds: Bounds, mint: &mut Mint) -> Plan {
+pub fn plan(state: &State, bounds: Bounds<'_>, mint: &mut Mint) -> Plan {
     match &state.turn {
         None if state.deleted => Plan::default(),
         None => start_turn(state, mint),
@@ -132,7 +148,7 @@ fn fail(turn: &Turn, code: &str, message: String) -> Plan {
     end(turn, TurnEnd::Failed { error: TurnError { code: code.to_owned(), message, denied_by: None } })
 }
 
-fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
+fn go_on(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Plan {
     let running = running(state);
     let deadline = turn.created + state.agent.limits.turn_time_ms + turn.waited;
     let late = state.asked.is_empty() && mint.now() >= deadline;
@@ -149,7 +165,7 @@ fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
             ),
         };
     }
-    let mut plan = calls(state, turn, &running, mint);
+    let mut plan = calls(state, turn, bounds, &running, mint);
     extracting::ask(state, turn, &running, &mut plan, mint);
     errands(state, turn, &running, &mut plan, mint);
     plan.asks.extend(state.answered_questions(mint.now()));
@@ -163,11 +179,13 @@ fn go_on(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
 }
 
 /// Asks for the tool calls that wait, as many as may run at once.
-fn calls(state: &State, turn: &Turn, running: &[ActionId], mint: &mut Mint) -> Plan {
+fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], mint: &mut Mint) -> Plan {
     let mut plan = Plan::default();
     let mut room = usize::from(state.agent.limits.parallel_actions.max(1)).saturating_sub(running.len());
     for call in turn.calls.iter().filter(|call| call.status == CallStatus::Waiting) {
-        let action = match tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment) {
+        let connected = connecting::to_action(state, call, bounds.statements);
+        let own = || tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment);
+        let action = match connected.unwrap_or_else(own) {
             Ok(action) => action,
             Err(message) => {
                 let refused = CallRefused { turn: turn.id, call_id: call.call_id.clone(), message };
@@ -198,7 +216,7 @@ fn errands(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mi
     }
 }
 
-fn start_environment(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
+pub(super) fn start_environment(state: &State, turn: &Turn, running: &[ActionId], plan: &mut Plan, mint: &mut Mint) {
     let starting = |action: &Action| matches!(action, Action::EnvironmentStart { .. });
     let already = state.asks_for_environment()
         || running.iter().any(|id| state.open.get(id).is_some_and(|open| starting(&open.action)))
@@ -212,10 +230,14 @@ fn start_environment(state: &State, turn: &Turn, running: &[ActionId], plan: &mu
 }
 
 /// All results are in: the next model call, or the end.
-fn step(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
+fn step(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Plan {
     let steered = state.queue.iter().any(|queued| queued.orderer == turn.orderer);
     if turn.answered && !steered {
         return finish(state, turn, mint);
+    }
+    let opening = connecting::open(state, turn, mint);
+    if !opening.is_empty() {
+        return opening;
     }
     let limit = state.agent.limits.steps_per_turn;
     if turn.steps >= limit {
@@ -239,7 +261,7 @@ fn step(state: &State, turn: &Turn, bounds: Bounds, mint: &mut Mint) -> Plan {
 
 /// How many of the oldest entries to leave out so that the rest is about half the context, cut where no tool call is
 /// torn from its result.
-fn skip_to_fit(state: &State, bounds: Bounds) -> u32 {
+fn skip_to_fit(state: &State, bounds: Bounds<'_>) -> u32 {
     let budget = usize::try_from(bounds.context_tokens.saturating_mul(2)).unwrap_or(usize::MAX);
     let mut weight = 0_usize;
     let mut keep_from = state.entries.len();

@@ -35,7 +35,7 @@ pub fn request(state: &State, call: &ModelCall) -> ModelRequest {
         model: call.model.clone(),
         instructions: instructions(state),
         input,
-        tools: if compaction { Arc::from([]) } else { state.tools.get(&state.agent, &state.environment) },
+        tools: if compaction { Arc::from([]) } else { state.tool_specs() },
         parallel_tool_calls: true,
         reasoning: if compaction { Reasoning::default() } else { state.agent.reasoning.clone() },
         text: if compaction { TextOptions::default() } else { state.agent.text.clone() },

@@ -1,6 +1,7 @@
 //! The fold of a session's records. Everything in it can be had again from the stream.
 
 use super::approvals::AskedAction;
+use super::connecting::Connection;
 use super::errands::Errand;
 use super::extracting::Aside;
 use crate::{
@@ -25,7 +26,7 @@ use std::{
 };
 
 /// Snapshots of another version are not read. Raise it with every change of [`State`]'s shape or meaning.
-pub const SNAPSHOT_VERSION: u16 = 2;
+pub const SNAPSHOT_VERSION: u16 = 3;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -89,6 +90,9 @@ pub struct State {
     /// Actions that wait for a person's word.
     #[serde(default)]
     pub(crate) asked: BTreeMap<ActionId, AskedAction>,
+    /// What became of opening connectors, by label.
+    #[serde(default)]
+    pub(crate) connections: BTreeMap<String, Connection>,
     /// Actions whose outcome nobody knows.
     pub(crate) unknown: BTreeMap<ActionId, UnknownAction>,
     /// An action that wrote into the environment has happened, so a completed turn may have outputs to publish.
@@ -118,8 +122,8 @@ impl PartialEq for ToolMemo {
 }
 
 impl ToolMemo {
-    pub fn get(&self, agent: &AgentConfig, environment: &EnvironmentSpec) -> Arc<[ToolSpec]> {
-        Arc::clone(self.0.get_or_init(|| tools::specs(agent, environment)))
+    fn get(&self, make: impl FnOnce() -> Arc<[ToolSpec]>) -> Arc<[ToolSpec]> {
+        Arc::clone(self.0.get_or_init(make))
     }
 }
 
@@ -229,6 +233,11 @@ pub(crate) struct UnknownAction {
 }
 
 impl State {
+    /// The tools that the model is told of.
+    pub(crate) fn tool_specs(&self) -> Arc<[ToolSpec]> {
+        self.tools.get(|| tools::specs(&self.agent, &self.environment).chain(self.connected_specs()).collect())
+    }
+
     /// The principal that everything in the running turn is done by.
     pub fn acting(&self) -> Option<Principal> {
         self.turn.as_ref().map(|turn| Principal::Agent {
@@ -382,6 +391,7 @@ impl State {
             label: self.label.clone(),
             environment_label: self.environment_label.clone(),
             vaults: self.vaults.clone(),
+            connections: self.connection_views(),
             turn: self.turn_id(),
             error: None,
         }
@@ -442,6 +452,9 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::ImageView { path, .. } => format!("viewing {path}"),
         Action::ArtifactPublish { directory, .. } => format!("publishing {directory}"),
         Action::FunctionCall { name, .. } => format!("calling {name}"),
+        Action::ConnectorOpen { connector, .. } => format!("opening the connector {connector}"),
+        Action::ConnectorCall(call) => format!("calling {} of {}", call.tool, call.connector),
+        Action::DataQuery(query) => format!("{} on {}", query.statement, query.connector),
     }
 }
 

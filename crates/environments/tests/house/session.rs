@@ -133,7 +133,7 @@ impl Session {
         let mut asks = Some(asks);
         let now = self.durable.clock.now();
         let mut next = |state: &State| match state.turn_id() {
-            None => plan(state, Bounds { context_tokens: 100_000 }, &mut Mint::new(now, id_bytes(9))),
+            None => plan(state, Bounds::new(100_000), &mut Mint::new(now, id_bytes(9))),
             Some(turn) => {
                 let asks = asks.take().unwrap_or_default();
                 let asks = asks.into_iter().map(|(id, action)| Ask::new(id, turn, None, action));

@@ -11,13 +11,14 @@ use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PrincipalConstra
 use cedar_policy_core::ast::{Expr, ExprKind, Literal, Var};
 use std::collections::HashMap;
 
-pub(crate) const KINDS: [(ActionKind, &str); 7] = [
+pub(crate) const KINDS: [(ActionKind, &str); 8] = [
     (ActionKind::ModelCall, "model.call"),
     (ActionKind::EnvironmentStart, "environment.start"),
     (ActionKind::CommandRun, "command.run"),
     (ActionKind::FileRead, "file.read"),
     (ActionKind::FileWrite, "file.write"),
     (ActionKind::ToolCall, "tool.call"),
+    (ActionKind::DataQuery, "data.query"),
     (ActionKind::VaultUse, "vault.use"),
 ];
 

@@ -3,13 +3,16 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use bailiwick_core::{
-    Action, AgentConfig, CommandRun, Confidentiality, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose,
-    Remit, agent, tools,
+    Action, AgentConfig, CommandRun, Confidentiality, ConnectorCall, ConnectorKind, ConnectorSource, ConnectorSpec,
+    ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit, ToolDefinition,
+    agent,
+    connector::{CredentialChoice, Reading, StatementKind, TableUse},
+    tools,
 };
 use bailiwick_policy::{Policies, Rules};
 use bailiwick_ports::{
-    Colleague, ColleagueStatus, Explains, Explanation, ModelCard, Person, Policy, PolicyRequest, Residency, Role,
-    Verdict, vault::Credential,
+    Colleague, ColleagueStatus, ConnectorFacts, Explains, Explanation, ModelCard, Person, Policy, PolicyRequest,
+    Residency, Role, Verdict, vault::Credential,
 };
 use bailiwick_types::{
     ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TeamId, TenantId, Timestamp, UserId,
@@ -35,6 +38,8 @@ pub struct Case {
     pub said: BTreeSet<String>,
     pub model: Option<ModelCard>,
     pub action: Action,
+    /// Of the connector that performs it.
+    pub connector: Option<Connected>,
     /// Whether it may use this secret is what is asked.
     pub credential: Option<Credential>,
     pub approved: bool,
@@ -55,6 +60,7 @@ pub fn of(action: Action) -> Case {
             service_tier: "auto".into(),
             remit: Remit::default(),
             limits: Limits::default(),
+            connectors: vec![given("crm"), given("books")],
         },
         principal: behalf(Some(Principal::User { id: ANNA })),
         colleague: Some(Colleague {
@@ -76,11 +82,91 @@ pub fn of(action: Action) -> Case {
         label: Label::default(),
         said: BTreeSet::new(),
         model: Some(card()),
+        connector: connected(&action),
         action,
         credential: None,
         approved: false,
         now: Timestamp::from_millis(0),
     }
+}
+
+/// A connector, and the tool of it that is called.
+#[derive(Clone)]
+pub struct Connected {
+    pub name: String,
+    pub spec: ConnectorSpec,
+    pub tool: Option<ToolDefinition>,
+}
+
+impl Connected {
+    fn told(&self) -> ConnectorFacts<'_> {
+        ConnectorFacts { name: &self.name, kept: true, spec: &self.spec, tool: self.tool.as_ref() }
+    }
+}
+
+fn given(label: &str) -> ConnectorUse {
+    let source = ConnectorSource::Kept { name: label.into() };
+    let (allowed_tools, credential, label) = (None, None, label.to_owned());
+    ConnectorUse { label, source, allowed_tools, required: false, credential, deferred: false, from_environment: false }
+}
+
+fn spec(kind: ConnectorKind, inside: bool) -> ConnectorSpec {
+    ConnectorSpec {
+        kind,
+        settings: Value::Null,
+        host: Some("crm.example".into()),
+        credential: CredentialChoice::None,
+        inside,
+        label: Label::foreign(),
+        effects: Default::default(),
+        dialect: None,
+    }
+}
+
+fn connected(action: &Action) -> Option<Connected> {
+    let send = ToolDefinition {
+        name: "send".into(),
+        title: None,
+        description: String::new(),
+        parameters: json!({"type": "object", "properties": {
+            "to": {"type": "string", "format": "email"}, "n": {"type": "integer"},
+        }}),
+        effect: Effect::Write,
+    };
+    let name = action.connector()?.to_owned();
+    Some(match action {
+        Action::DataQuery(_) => Connected { name, spec: spec(ConnectorKind::Database, true), tool: None },
+        _ => Connected { name, spec: spec(ConnectorKind::Mcp, false), tool: Some(send) },
+    })
+}
+
+/// A call of a tool that sends something to somebody, of a system outside.
+pub fn sends(arguments: Value) -> Case {
+    of(Action::ConnectorCall(ConnectorCall {
+        connector: "crm".into(),
+        tool: "send".into(),
+        arguments,
+        effect: Effect::Write,
+        label: Label::foreign(),
+        environment: None,
+    }))
+}
+
+/// One statement to a database inside.
+pub fn asks(kind: StatementKind, tables: &[(&str, Option<&[&str]>)]) -> Case {
+    let used = |(table, columns): &(&str, Option<&[&str]>)| TableUse {
+        table: (*table).to_owned(),
+        columns: columns.map(|all| all.iter().map(|one| (*one).to_owned()).collect()),
+        write: kind == StatementKind::Write,
+    };
+    of(Action::DataQuery(DataQuery {
+        connector: "books".into(),
+        tool: "query".into(),
+        statement: "…".into(),
+        options: Value::Null,
+        reading: Reading { kind, tables: tables.iter().map(used).collect(), functions: vec!["sum".into()] },
+        label: Label::default(),
+    }))
 }
 
 pub fn behalf(orderer: Option<Principal>) -> Principal {
@@ -163,6 +249,9 @@ pub fn all() -> Vec<Action> {
         Action::ImageView { environment, path: "/workspace/i.png".into() },
         Action::ArtifactPublish { environment, directory: "/workspace/outputs".into() },
         call("mail", json!({"to": "anna@example.com", "n": 1, "file": "A"})),
+        Action::ConnectorOpen { connector: "crm".into(), environment: None },
+        sends(json!({"to": "anna@example.com", "n": 1})).action,
+        asks(StatementKind::Read, &[("public.invoices", None)]).action,
     ]
 }
 
@@ -183,6 +272,7 @@ impl Case {
             label: &self.label,
             said: &self.said,
             model: self.model.as_ref(),
+            connector: self.connector.as_ref().map(|facts| facts.told()),
             environment: None,
             action: &self.action,
             credential: self.credential.as_ref(),

@@ -60,6 +60,7 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::Erasure => 20,
         DocumentKind::Vault => 16,
         DocumentKind::Credential => 17,
+        DocumentKind::Connector => 21,
     }
 }
 

@@ -1,0 +1,248 @@
+//! Connectors in a session: when they are opened, which tools they bring, and the way from a call of one to an action.
+//!
+//! A connector is opened once in a session, before the first model call of a turn, and again in a later turn where that
+//! failed. What it said of its tools then holds for the session: a system that changes its mind meanwhile changes nothing.
+
+use super::plan::{Mint, Plan};
+use super::state::{Call, OpenAction, State, Turn};
+use super::{Ask, plan::start_environment};
+use crate::{
+    Action, ActionResult, ConnectorCall, ConnectorUse, DataQuery, EnvironmentStatus, Failure, FailureCode, Integrity,
+    Label, OpenedConnector, Outcome, ToolDefinition, ToolSpec, canonical,
+    connector::{ConnectorKind, Pins, StatementReader, visible_name},
+    item::{Change, ConnectionView},
+    record::{ActionSettled, TurnError},
+    tools,
+};
+use bailiwick_types::TurnId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The tools of a database that take a statement. All others of it are calls like any other.
+const STATEMENTS: [&str; 2] = ["query", "execute"];
+
+/// What became of opening a connector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Connection {
+    /// In which turn.
+    turn: TurnId,
+    result: Result<OpenedConnector, TurnError>,
+}
+
+impl State {
+    pub(super) fn connector_use(&self, label: &str) -> Option<&ConnectorUse> {
+        self.agent.connectors.iter().find(|one| one.label == label)
+    }
+
+    /// What the agent was given under this label.
+    pub fn connector(&self, label: &str) -> Option<&ConnectorUse> {
+        self.connector_use(label)
+    }
+
+    fn opened(&self, label: &str) -> Option<&OpenedConnector> {
+        self.connections.get(label).and_then(|connection| connection.result.as_ref().ok())
+    }
+
+    /// What is known of a connector's tool, as it was when the connector was opened.
+    pub fn connector_tool(&self, label: &str, tool: &str) -> Option<&ToolDefinition> {
+        self.opened(label)?.tools.iter().find(|known| known.name == tool)
+    }
+
+    /// Everything that a connector offered when it was opened, by the digest of its definition.
+    pub fn offered(&self, label: &str) -> Option<Pins> {
+        let opened = self.opened(label)?;
+        let kept = opened.tools.iter().map(|tool| (tool.name.clone(), tool.digest()));
+        Some(kept.chain(opened.held.iter().map(|held| (held.name.clone(), held.digest.clone()))).collect())
+    }
+
+    /// The tools that the agent may call, each with the name that the model sees. A name that something else has already
+    /// is not given again.
+    pub(super) fn connected_tools(&self) -> Vec<(String, &ConnectorUse, &OpenedConnector, &ToolDefinition)> {
+        let mut taken: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name.as_str()).collect();
+        taken.extend(tools::BUILT_IN);
+        let mut all: Vec<(String, &ConnectorUse, &OpenedConnector, &ToolDefinition)> = Vec::new();
+        for one in &self.agent.connectors {
+            let Some(opened) = self.opened(&one.label) else { continue };
+            for tool in opened.tools.iter().filter(|tool| one.allows(&tool.name)) {
+                let name = visible_name(&one.label, &tool.name);
+                if !taken.contains(&name.as_str()) && all.iter().all(|(known, ..)| *known != name) {
+                    all.push((name, one, opened, tool));
+                }
+            }
+        }
+        all
+    }
+
+    pub(super) fn connected_specs(&self) -> impl Iterator<Item = ToolSpec> {
+        self.connected_tools().into_iter().map(|(name, _, _, tool)| ToolSpec {
+            name,
+            description: tool.description.clone(),
+            parameters: tool.parameters.clone(),
+        })
+    }
+
+    pub(super) fn connection_views(&self) -> BTreeMap<String, ConnectionView> {
+        let view = |connection: &Connection| match &connection.result {
+            Ok(opened) => ConnectionView {
+                tools: opened.tools.iter().map(|tool| tool.name.clone()).collect(),
+                held: opened.held.clone(),
+                error: None,
+            },
+            Err(error) => ConnectionView { error: Some(error.message.clone()), ..ConnectionView::default() },
+        };
+        self.connections.iter().map(|(label, connection)| (label.clone(), view(connection))).collect()
+    }
+
+    /// A connector was opened, or was not.
+    pub(super) fn connector_opened(
+        &mut self,
+        open: &OpenAction,
+        label: &str,
+        settled: &ActionSettled,
+        changes: &mut Vec<Change>,
+    ) {
+        let result = match &settled.outcome {
+            Outcome::Confirmed { result: ActionResult::Connector(opened) } => Ok(opened.clone()),
+            Outcome::Failed { failure: Failure { code: FailureCode::Cancelled, .. } } => return,
+            Outcome::Failed { failure } => Err(failure_of(label, failure)),
+            Outcome::Confirmed { .. } => {
+                Err(failure_of(label, &Failure::new(FailureCode::MalformedAnswer, "it said nothing of its tools")))
+            }
+            // Opening finds what is there, so it may be tried again.
+            Outcome::Unknown { reason } | Outcome::NotSent { reason } => {
+                self.environment_lost(open, &settled.outcome, changes);
+                return self.model_call_lost(reason);
+            }
+        };
+        self.environment_lost(open, &settled.outcome, changes);
+        self.connection_known(open.turn, label, result, changes);
+    }
+
+    /// It may not be opened.
+    pub(super) fn connector_denied(&mut self, turn: TurnId, label: &str, error: TurnError, changes: &mut Vec<Change>) {
+        self.connection_known(turn, label, Err(error), changes);
+    }
+
+    fn connection_known(
+        &mut self,
+        turn: TurnId,
+        label: &str,
+        result: Result<OpenedConnector, TurnError>,
+        changes: &mut Vec<Change>,
+    ) {
+        let required = self.connector_use(label).is_some_and(|one| one.required);
+        match &result {
+            Ok(opened) if !opened.held.is_empty() => {
+                let held: Vec<&str> = opened.held.iter().map(|held| held.name.as_str()).collect();
+                self.notices.push(format!(
+                    "Tools of the connector `{label}` are held back until somebody accepts what changed about them: {}.",
+                    held.join(", ")
+                ));
+            }
+            Ok(_) => {}
+            Err(error) if required => {
+                if let Some(turn) = &mut self.turn {
+                    turn.failure = Some(error.clone());
+                }
+            }
+            Err(error) => {
+                self.notices.push(format!("Its tools are not there in this turn: {}", error.message));
+            }
+        }
+        self.connections.insert(label.to_owned(), Connection { turn, result });
+        self.tools = super::state::ToolMemo::default();
+        changes.push(Change::SessionUpdated(Box::new(self.view())));
+    }
+
+    /// What an outcome of a connector brings into the history.
+    pub(super) fn label_of_connector(&self, action: &Action, outcome: &Outcome) -> Label {
+        match (action, outcome) {
+            (Action::ConnectorOpen { .. }, Outcome::Confirmed { result: ActionResult::Connector(opened) }) => {
+                let integrity = if opened.vouched { Integrity::Trusted } else { Integrity::Untrusted };
+                Label { integrity, ..Label::nothing() }
+            }
+            (Action::ConnectorOpen { .. }, _) => Label::foreign(),
+            (Action::ConnectorCall(ConnectorCall { label, .. }) | Action::DataQuery(DataQuery { label, .. }), _) => {
+                let mut label = label.clone();
+                if let Outcome::Confirmed { result: ActionResult::Tool(answer) } = outcome {
+                    answer.label.iter().for_each(|own| label.join(own));
+                }
+                label
+            }
+            _ => Label::nothing(),
+        }
+    }
+}
+
+fn failure_of(label: &str, failure: &Failure) -> TurnError {
+    let code = super::apply::turn_error_code(failure.code);
+    let message = format!("The connector `{label}` could not be opened: {}", failure.message);
+    TurnError { code: code.to_owned(), message, denied_by: None }
+}
+
+/// Asks for the connectors that were not opened yet, or not in this turn. Empty when the model may be called.
+pub(super) fn open(state: &State, turn: &Turn, mint: &mut Mint) -> Plan {
+    let mut plan = Plan::default();
+    for one in &state.agent.connectors {
+        let known = state.connections.get(&one.label);
+        if known.is_some_and(|connection| connection.result.is_ok() || connection.turn == turn.id) {
+            continue;
+        }
+        let environment = state.environment.id().filter(|_| one.from_environment);
+        if environment.is_some() && state.environment_status != EnvironmentStatus::Connected {
+            start_environment(state, turn, &[], &mut plan, mint);
+            continue;
+        }
+        let action = Action::ConnectorOpen { connector: one.label.clone(), environment };
+        plan.asks.push(Ask::new(mint.action(), turn.id, None, action));
+    }
+    plan
+}
+
+/// Makes an action of a call, where it is one of a connector's tool. The error is for the model.
+pub(super) fn to_action(
+    state: &State,
+    call: &Call,
+    statements: &dyn StatementReader,
+) -> Option<Result<Action, String>> {
+    let tools = state.connected_tools();
+    let (_, one, opened, tool) = tools.into_iter().find(|(name, ..)| *name == call.name)?;
+    Some(action(state, call, one, opened, tool, statements))
+}
+
+fn action(
+    state: &State,
+    call: &Call,
+    one: &ConnectorUse,
+    opened: &OpenedConnector,
+    tool: &ToolDefinition,
+    statements: &dyn StatementReader,
+) -> Result<Action, String> {
+    let arguments = canonical::arguments(&call.arguments, &tool.parameters)?;
+    let (connector, label) = (one.label.clone(), opened.label.clone());
+    if opened.kind == ConnectorKind::Database && STATEMENTS.contains(&tool.name.as_str()) {
+        let Value::Object(mut options) = arguments else { return Err("The arguments must be a JSON object.".into()) };
+        let Some(Value::String(statement)) = options.remove("statement") else {
+            return Err("`statement` must be the text of one statement.".into());
+        };
+        let dialect = opened.dialect.ok_or("This database does not say which query language it takes.")?;
+        let reading = statements.read(dialect, &statement).map_err(|problem| format!("`statement`: {problem}."))?;
+        let options = rest(options);
+        return Ok(Action::DataQuery(DataQuery {
+            connector,
+            tool: tool.name.clone(),
+            statement,
+            options,
+            reading,
+            label,
+        }));
+    }
+    let environment = state.environment.id().filter(|_| one.from_environment);
+    let (tool, effect) = (tool.name.clone(), tool.effect);
+    Ok(Action::ConnectorCall(ConnectorCall { connector, tool, arguments, effect, label, environment }))
+}
+
+fn rest(options: Map<String, Value>) -> Value {
+    if options.is_empty() { Value::Null } else { Value::Object(options) }
+}
