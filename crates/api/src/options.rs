@@ -6,8 +6,8 @@ use bailiwick_engine::{Eraser, Handle};
 use bailiwick_gate::{Archive, ExecutorDoor};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
-    Administration, Auditor, Authenticator, Caller, Clock, Colleagues, Directory, KeyDesk, Keys, LogStore, ModelCards,
-    People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk, VaultDesk,
+    Administration, Auditor, Authenticator, Caller, Clock, Colleagues, ConnectorRooms, Directory, KeyDesk, Keys,
+    LogStore, ModelCards, People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk, VaultDesk,
 };
 use bailiwick_types::Millis;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct Options {
     pub auditor: Arc<dyn Auditor>,
     /// Takes content away, unless a legal hold forbids it; without one `/bailiwick/v1/holds` answers 501.
     pub eraser: Option<Eraser>,
+    /// What the rooms that reach systems say of a connector's settings.
+    pub connector_rooms: Arc<dyn ConnectorRooms>,
     /// Keeps vaults and their credentials.
     pub vaults: Arc<dyn VaultDesk>,
     /// The index of receipts.

@@ -6,9 +6,9 @@ use crate::{
     auth,
     error::ApiError,
     handlers::{
-        agents, approvals, artifacts, audit, budgets, environment_files, environments, events, executors, files,
-        grants, history, holds, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in, spend,
-        stops, teams, tenants, tokens, unbuilt, vaults,
+        agents, approvals, artifacts, audit, budgets, connectors, environment_files, environments, events, executors,
+        files, grants, history, holds, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in,
+        spend, stops, teams, tenants, tokens, unbuilt, vaults,
     },
 };
 use axum::{
@@ -248,6 +248,11 @@ routes! {
     Bailiwick GET "/approvals" SessionsRead list_approvals approvals::list, "Lists what waits for a person's word: what the caller may answer or see.";
     Bailiwick GET "/approvals/{approval_id}" SessionsRead get_approval approvals::get, "Shows one action that waits for a person's word.";
     Bailiwick POST "/approvals/{approval_id}" SessionsWrite answer_approval approvals::answer, "Approves or denies one exact action.";
+    Bailiwick GET "/connectors" AgentsRead list_connectors connectors::list, "Lists the connectors that the caller may see.";
+    Bailiwick GET "/connectors/{connector}" AgentsRead get_connector connectors::get, "Shows a connector.";
+    Bailiwick POST "/connectors/{connector}" Admin apply_connector connectors::apply, "Makes or changes a connector.";
+    Bailiwick DELETE "/connectors/{connector}" Admin remove_connector connectors::remove, "Removes a connector: no agent reaches its system any more.";
+    Bailiwick POST "/connectors/{connector}/accept" Admin accept_connector_tools connectors::accept, "Accepts the tools that a connector offered in a session; others are held back from then on.";
     Bailiwick POST "/grants" SessionsWrite create_grant grants::create, "Lets a program order work for a person, or pass on what a person answers.";
     Bailiwick GET "/grants" SessionsRead list_grants grants::list, "Lists the grants that the caller gave, is named in, or may see.";
     Bailiwick GET "/grants/{grant_id}" SessionsRead get_grant grants::get, "Shows a grant, also one that has ended.";

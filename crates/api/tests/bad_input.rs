@@ -52,7 +52,12 @@ async fn what_is_not_built_is_named_and_never_ignored() {
         function
     };
     let cases = [
-        (tool(json!({"type": "mcp", "server_label": "x", "transport": {"type": "http"}})), "agent.tools[0].type"),
+        (
+            tool(
+                json!({"type": "mcp", "server_label": "x", "transport": {"type": "stdio", "command": "x", "cwd": "/"}}),
+            ),
+            "agent.tools[0].transport.type",
+        ),
         (tool(json!({"type": "web_search", "mode": "disabled"})), "agent.tools[0].type"),
         (tool(json!({"type": "tool_search"})), "agent.tools[0].type"),
         (tool(json!({"type": "programmatic_tool_calling"})), "agent.tools[0].type"),

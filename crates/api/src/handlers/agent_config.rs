@@ -3,16 +3,23 @@
 use crate::{
     app::App,
     error::ApiError,
-    types::agent::{AgentParam, Metadata, ReasoningParam, TextFormat, TextParam, ToolParam},
-    types::session::RESERVED,
+    handlers::connectors,
+    types::{
+        agent::{AgentParam, Metadata, ReasoningParam, TextFormat, TextParam, ToolParam},
+        connector::ConnectorGrantParam,
+        session::RESERVED,
+    },
 };
 use bailiwick_core::{
-    AgentConfig, FunctionTool, Limits, Remit,
+    AgentConfig, ConnectorSource, ConnectorUse, FunctionTool, Limits, Remit,
     model::{Reasoning, TextOptions},
     tools,
 };
+use bailiwick_gate::Connector;
+use bailiwick_ports::Caller;
 use bailiwick_types::AgentId;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Bytes of all tools as compact JSON.
 const MAX_TOOLS_BYTES: usize = 3 * 1024 * 1024;
@@ -29,6 +36,24 @@ pub(crate) fn at(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
+/// Who builds an agent, and what they may give it.
+pub(crate) struct Builder<'a> {
+    pub app: &'a App,
+    caller: &'a Caller,
+    connectors: Arc<[Connector]>,
+}
+
+impl<'a> Builder<'a> {
+    pub async fn new(app: &'a App, caller: &'a Caller) -> Result<Self, ApiError> {
+        let connectors = app.options.handle.gate().connectors().list(caller.tenant).await?;
+        Ok(Self { app, caller, connectors })
+    }
+
+    fn kept(&self, param: ConnectorGrantParam, path: &str) -> Result<ConnectorUse, ApiError> {
+        connectors::kept_of(self.caller, &self.connectors, param, path)
+    }
+}
+
 /// An agent with nothing but its name for a model, before a client's words are put in.
 pub(crate) fn blank(id: AgentId) -> AgentConfig {
     AgentConfig {
@@ -38,6 +63,7 @@ pub(crate) fn blank(id: AgentId) -> AgentConfig {
         model: String::new(),
         instructions: None,
         tools: Vec::new(),
+        connectors: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),
@@ -47,7 +73,13 @@ pub(crate) fn blank(id: AgentId) -> AgentConfig {
 }
 
 /// Puts what was said into `config`; what was left out stays.
-pub(crate) fn apply(app: &App, param: AgentParam, path: &str, config: &mut AgentConfig) -> Result<(), ApiError> {
+pub(crate) fn apply(
+    builder: &Builder<'_>,
+    param: AgentParam,
+    path: &str,
+    config: &mut AgentConfig,
+) -> Result<(), ApiError> {
+    let app = builder.app;
     refuse_unbuilt(&param, path)?;
     if let Some(model) = param.model {
         check_model(app, &model, &at(path, "model"))?;
@@ -74,7 +106,9 @@ pub(crate) fn apply(app: &App, param: AgentParam, path: &str, config: &mut Agent
         config.text = text.map(text_of).unwrap_or_default();
     }
     if let Some(given) = param.tools {
-        config.tools = tools_of(given.unwrap_or_default(), &at(path, "tools"))?;
+        let given = tools_of(app, given.unwrap_or_default(), &at(path, "tools"))?;
+        config.tools = given.functions;
+        config.connectors = with_own(&config.connectors, given.servers);
         for (index, tool) in config.tools.iter().enumerate() {
             app.options.policy.check_tool(tool).map_err(|reason| {
                 let path = at(path, &format!("tools[{index}].parameters"));
@@ -82,7 +116,15 @@ pub(crate) fn apply(app: &App, param: AgentParam, path: &str, config: &mut Agent
             })?;
         }
     }
-    let Some(extras) = param.bailiwick else { return Ok(()) };
+    let extras = param.bailiwick.unwrap_or_default();
+    if let Some(given) = extras.connectors {
+        let path = at(path, "bailiwick.connectors");
+        let one = |(index, one): (usize, ConnectorGrantParam)| builder.kept(one, &format!("{path}[{index}]"));
+        let kept: Vec<ConnectorUse> = given.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
+        let own = config.connectors.iter().filter(|one| is_own(one)).cloned();
+        config.connectors = kept.into_iter().chain(own).collect();
+    }
+    connectors::check_names(config, &at(path, "tools"))?;
     if let Some(remit) = extras.remit {
         let remit = Remit { allow: remit.allow };
         app.options
@@ -151,14 +193,37 @@ fn text_of(param: TextParam) -> TextOptions {
     TextOptions { schema, verbosity: verbosity.to_owned() }
 }
 
-pub(crate) fn tools_of(params: Vec<ToolParam>, path: &str) -> Result<Vec<FunctionTool>, ApiError> {
+fn is_own(one: &ConnectorUse) -> bool {
+    matches!(one.source, ConnectorSource::Own { .. })
+}
+
+/// The same connectors, but for those that are written into the agent.
+pub(crate) fn with_own(before: &[ConnectorUse], own: Vec<ConnectorUse>) -> Vec<ConnectorUse> {
+    before.iter().filter(|one| !is_own(one)).cloned().chain(own).collect()
+}
+
+/// Tools of an agent, by who answers them.
+pub(crate) struct Given {
+    pub functions: Vec<FunctionTool>,
+    pub servers: Vec<ConnectorUse>,
+}
+
+pub(crate) fn tools_of(app: &App, params: Vec<ToolParam>, path: &str) -> Result<Given, ApiError> {
     if params.len() > MAX_TOOLS {
         return Err(ApiError::invalid(path, format!("`{path}` has more than {MAX_TOOLS} entries.")));
     }
     let mut tools: Vec<FunctionTool> = Vec::with_capacity(params.len());
+    let mut servers = Vec::new();
     let mut bytes = 0;
     for (index, param) in params.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
+        let param = match param {
+            ToolParam::Mcp(server) => {
+                servers.push(connectors::mcp_of(app, server, &path)?);
+                continue;
+            }
+            other => other,
+        };
         let tool = function_of(param, &path)?;
         if tools.iter().any(|earlier| earlier.name == tool.name) {
             let path = format!("{path}.name");
@@ -170,7 +235,7 @@ pub(crate) fn tools_of(params: Vec<ToolParam>, path: &str) -> Result<Vec<Functio
     if bytes > MAX_TOOLS_BYTES {
         return Err(ApiError::invalid(path, format!("`{path}` is longer than {MAX_TOOLS_BYTES} bytes of JSON.")));
     }
-    Ok(tools)
+    Ok(Given { functions: tools, servers })
 }
 
 fn function_of(param: ToolParam, path: &str) -> Result<FunctionTool, ApiError> {
@@ -186,6 +251,7 @@ fn function_of(param: ToolParam, path: &str) -> Result<FunctionTool, ApiError> {
             let parameters = Value::Object(function.parameters);
             return Ok(FunctionTool { name: function.name, description: function.description, parameters });
         }
+        // It is a connector, and no function.
         ToolParam::Mcp(_) => "mcp",
         ToolParam::WebSearch(_) => "web_search",
         ToolParam::ToolSearch(_) => "tool_search",

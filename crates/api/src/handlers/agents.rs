@@ -3,7 +3,11 @@
 //! A version is never changed. Which one is live, who owns the agent and whether it may work is its charge, which
 //! changes without a new version; both are written in one transaction.
 
-use super::{agent_config, ok, people::page_of};
+use super::{
+    agent_config::{self, Builder},
+    ok,
+    people::page_of,
+};
 use crate::{
     app::{App, Call},
     documents::Opened,
@@ -59,7 +63,8 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         note: checked_note(&extras)?,
         draft: extras.draft == Some(true),
     };
-    apply(app, &mut body, param, name, metadata)?;
+    let builder = Builder::new(app, &call.caller).await?;
+    apply(&builder, &mut body, param, name, metadata)?;
     body.config.version = 1;
     let mut patch = patch_of(&extras)?;
     if patch.owner.is_none() {
@@ -162,7 +167,8 @@ async fn write(
         found = app.tenant_keys.open(tenant, &newest).await?;
     }
     let before = found.body.clone();
-    apply(app, &mut found.body, param, name, metadata)?;
+    let builder = Builder::new(app, &call.caller).await?;
+    apply(&builder, &mut found.body, param, name, metadata)?;
     let same = before.config == found.body.config && before.metadata == found.body.metadata;
     // Another owner is no other agent: only what it is and does makes a version.
     if same && *patch != ChargePatch::default() && !draft {
@@ -278,13 +284,13 @@ fn charge(app: &App, tenant: TenantId, id: AgentId) -> Result<Charge, ApiError> 
 }
 
 fn apply(
-    app: &App,
+    builder: &Builder<'_>,
     body: &mut SavedAgent,
     param: AgentParam,
     name: Option<Option<String>>,
     metadata: Option<Option<Metadata>>,
 ) -> Result<(), ApiError> {
-    agent_config::apply(app, param, "", &mut body.config)?;
+    agent_config::apply(builder, param, "", &mut body.config)?;
     if let Some(name) = name {
         agent_config::check_name(&name, "name")?;
         body.config.name = name;

@@ -148,6 +148,7 @@ pub(crate) async fn explain(mut call: Call) -> Answer {
         label: &label,
         said: &said,
         action: &action,
+        connector: None,
         at: app.now(),
         approved: param.approved,
     };
@@ -186,6 +187,7 @@ async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Re
         service_tier: "auto".into(),
         remit: Default::default(),
         limits: Default::default(),
+        connectors: Vec::new(),
     })
 }
 

@@ -12,7 +12,7 @@ use bailiwick_core::{
     record::{ActionDecided, Body, Record, Ruling},
     session::State,
 };
-use bailiwick_gate::Journal;
+use bailiwick_gate::{Access, Journal};
 use bailiwick_ports::{
     Caller, Described, Explains, PolicyDesk,
     store::{Page, RowKind, RowQuery},
@@ -126,6 +126,7 @@ impl Simulation<'_> {
     fn compare(&mut self, session: SessionId, state: &State, record: &Record, decided: &ActionDecided) {
         self.found.actions += 1;
         let label = state.label_of(&decided.arguments);
+        let access = self.app.options.handle.gate().access(state, &decided.arguments);
         let described = Described {
             tenant: self.caller.tenant,
             session,
@@ -134,6 +135,7 @@ impl Simulation<'_> {
             label: &label,
             said: state.said(),
             action: &decided.arguments,
+            connector: access.as_ref().map(Access::facts),
             at: record.time,
             approved: false,
         };

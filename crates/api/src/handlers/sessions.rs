@@ -1,7 +1,8 @@
 //! Sessions: begin, show, change, delete, resolve.
 
 use super::{
-    agent_config, agents, environment_config, environments, events as event_routes, grants, inputs, labels, ok, vaults,
+    agent_config::{self, Builder},
+    agents, connectors, environment_config, environments, events as event_routes, grants, inputs, labels, ok, vaults,
 };
 use crate::{
     app::{App, Call, key_reused},
@@ -19,6 +20,7 @@ use crate::{
     },
 };
 use bailiwick_core::{
+    AgentConfig,
     approval::MAX_REASON,
     item::{SessionStatus, SessionView},
     record::{Input, InputEnvelope, Resolution, SessionCreated, SessionPatch, SpendLimit},
@@ -227,7 +229,8 @@ async fn new_session(
         Some(id) => agents::config(app, caller.tenant, id, "agent_id").await?,
         None => agent_config::blank(AgentId::new(app.now(), app.random())),
     };
-    agent_config::apply(app, param.agent.unwrap_or_default(), "agent", &mut agent)?;
+    let builder = Builder::new(app, caller).await?;
+    agent_config::apply(&builder, param.agent.unwrap_or_default(), "agent", &mut agent)?;
     let input = inputs::first(app, param.input)?;
     let spend_limit = spend_limit(app, param.spend_control.as_ref())?;
     let auto_review = param.review == Some(Review::AutoReview);
@@ -356,7 +359,12 @@ fn patch_of(app: &App, param: SessionUpdate, view: &SessionView) -> Result<Sessi
     }
     patch.service_tier = service_tier.map(|tier| tier.map_or("auto", |tier| tier.as_str()).to_owned());
     if let Some(tools) = tools {
-        patch.tools = Some(agent_config::tools_of(tools.unwrap_or_default(), "agent.tools")?);
+        let given = agent_config::tools_of(app, tools.unwrap_or_default(), "agent.tools")?;
+        let all = agent_config::with_own(&view.agent.connectors, given.servers);
+        let changed = AgentConfig { tools: given.functions, connectors: all, ..view.agent.clone() };
+        connectors::check_names(&changed, "agent.tools")?;
+        patch.connectors = (changed.connectors != view.agent.connectors).then_some(changed.connectors);
+        patch.tools = Some(changed.tools);
     }
     if let Some(metadata) = &param.metadata {
         agent_config::check_metadata(metadata.as_ref().unwrap_or(&BTreeMap::new()))?;

@@ -1,7 +1,11 @@
 //! Agents: saved colleagues and the agent of one session.
 
-use super::extra::{AgentExtras, SavedAgentExtras, SavedExtrasView};
+use super::{
+    connector::{ConnectionOrigin, ConnectorGrantParam, McpTool, McpToolParam, McpTransport},
+    extra::{AgentExtras, SavedAgentExtras, SavedExtrasView},
+};
 use crate::body::{nested, nullable, tagged};
+use bailiwick_core::{ConnectorSource, ConnectorUse};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -145,7 +149,11 @@ impl SavedAgentParam {
             bailiwick,
         } = self;
         let extras = bailiwick.unwrap_or_default();
-        let bailiwick = Some(AgentExtras { remit: extras.remit.clone(), limits: extras.limits.clone() });
+        let bailiwick = Some(AgentExtras {
+            remit: extras.remit.clone(),
+            limits: extras.limits.clone(),
+            connectors: extras.connectors.clone(),
+        });
         let shared = AgentParam {
             compaction,
             experimental,
@@ -231,12 +239,12 @@ impl<'de> Deserialize<'de> for TextFormat {
     }
 }
 
-/// A tool of an agent. Only `function` is built; the others answer 501.
+/// A tool of an agent. Only `function` and `mcp` are built; the others answer 501.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolParam {
     Function(FunctionParam),
-    Mcp(UnbuiltTool),
+    Mcp(McpToolParam),
     WebSearch(UnbuiltTool),
     ToolSearch(UnbuiltTool),
     ProgrammaticToolCalling(UnbuiltTool),
@@ -273,7 +281,7 @@ impl<'de> Deserialize<'de> for ToolParam {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         tagged(deserializer, &TOOLS, |tag, rest| match tag {
             "function" => Some(nested(rest).map(Self::Function)),
-            "mcp" => Some(Ok(Self::Mcp(UnbuiltTool {}))),
+            "mcp" => Some(nested(rest).map(Self::Mcp)),
             "web_search" => Some(Ok(Self::WebSearch(UnbuiltTool {}))),
             "tool_search" => Some(Ok(Self::ToolSearch(UnbuiltTool {}))),
             "programmatic_tool_calling" => Some(Ok(Self::ProgrammaticToolCalling(UnbuiltTool {}))),
@@ -358,6 +366,7 @@ pub struct Experimental {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Tool {
     Function(FunctionTool),
+    Mcp(McpTool),
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -377,6 +386,8 @@ pub struct AgentExtrasView {
     pub version: u32,
     pub remit: super::extra::Remit,
     pub limits: super::extra::Limits,
+    /// What it was given of the connectors that the organisation keeps.
+    pub connectors: Vec<ConnectorGrantParam>,
     /// Only on saved agents.
     #[serde(flatten)]
     pub saved: Option<SavedExtrasView>,
@@ -388,6 +399,31 @@ pub struct Deleted {
     pub id: String,
     pub object: &'static str,
     pub deleted: bool,
+}
+
+/// An MCP server that is written into the agent.
+fn mcp(one: &ConnectorUse) -> Option<Tool> {
+    let ConnectorSource::Own { spec } = &one.source else { return None };
+    let (server_url, headers) = crate::handlers::connectors::http_of(&spec.settings);
+    Some(Tool::Mcp(McpTool {
+        server_label: one.label.clone(),
+        transport: McpTransport::Http { server_url, headers },
+        allowed_tools: one.allowed_tools.as_ref().map(|tools| tools.iter().cloned().collect()),
+        connection_origin: ConnectionOrigin::Service,
+        credential_id: one.credential.map(|id| id.to_string()),
+        request_metadata: None,
+        required: one.required,
+    }))
+}
+
+fn kept(one: &ConnectorUse) -> Option<ConnectorGrantParam> {
+    let ConnectorSource::Kept { name } = &one.source else { return None };
+    Some(ConnectorGrantParam {
+        name: name.clone(),
+        label: Some(one.label.clone()),
+        tools: one.allowed_tools.as_ref().map(|tools| tools.iter().cloned().collect()),
+        required: one.required,
+    })
 }
 
 impl AgentSettings {
@@ -413,13 +449,14 @@ impl AgentSettings {
             reasoning: Reasoning { effort: agent.reasoning.effort.clone(), summary: agent.reasoning.summary.clone() },
             service_tier: ServiceTier::read(&agent.service_tier),
             text: Text { format, verbosity: Verbosity::read(&agent.text.verbosity) },
-            tools: tools.collect(),
+            tools: tools.chain(agent.connectors.iter().filter_map(mcp)).collect(),
             compaction: Compaction { r#async: false },
             experimental: Experimental { time_awareness: false },
             bailiwick: AgentExtrasView {
                 version: agent.version,
                 remit: (&agent.remit).into(),
                 limits: (&agent.limits).into(),
+                connectors: agent.connectors.iter().filter_map(kept).collect(),
                 saved: None,
             },
         }

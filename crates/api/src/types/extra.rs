@@ -1,6 +1,9 @@
 //! The contents of the objects named `bailiwick`: what we add to the API.
 
-use super::approval::Approval;
+use super::{
+    approval::Approval,
+    connector::{ConnectorGrantParam, SessionConnector},
+};
 use crate::body::nullable;
 use bailiwick_core as core;
 use bailiwick_core::Label;
@@ -14,6 +17,8 @@ use utoipa::ToSchema;
 pub struct AgentExtras {
     pub remit: Option<Remit>,
     pub limits: Option<LimitsParam>,
+    /// What it is given of the connectors that the organisation keeps.
+    pub connectors: Option<Vec<ConnectorGrantParam>>,
 }
 
 /// What a saved agent may be given beyond the API. What is left out stays.
@@ -22,6 +27,8 @@ pub struct AgentExtras {
 pub struct SavedAgentExtras {
     pub remit: Option<Remit>,
     pub limits: Option<LimitsParam>,
+    /// What it is given of the connectors that the organisation keeps.
+    pub connectors: Option<Vec<ConnectorGrantParam>>,
     /// Id of the user who answers for it; the person who saves it when it is left out.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
@@ -179,6 +186,9 @@ pub struct SessionExtras {
     pub label: Label,
     /// Actions that wait for a person's word (`POST /bailiwick/v1/approvals/{approval_id}`).
     pub approvals: Vec<Approval>,
+    /// What became of opening the agent's connectors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connectors: Vec<SessionConnector>,
 }
 
 /// Who does something, for whom, and on whose order.

@@ -121,7 +121,8 @@ pub struct CommandItem {
 pub struct McpCallItem {
     pub id: String,
     pub turn_id: String,
-    pub server_label: &'static str,
+    /// Of the connector; `environment` for what is built into it.
+    pub server_label: String,
     pub name: String,
     #[schema(value_type = Object)]
     pub arguments: Value,
@@ -201,12 +202,13 @@ impl Item {
                     bailiwick,
                 })
             }
-            ItemBody::ToolCall { name, arguments, output, error } => Self::McpCall(McpCallItem {
+            ItemBody::ToolCall { connector, name, arguments, output, error } => Self::McpCall(McpCallItem {
                 id,
                 turn_id,
-                server_label: match tools::BUILT_IN.contains(&name.as_str()) {
-                    true => ENVIRONMENT_LABEL,
-                    false => UNKNOWN_LABEL,
+                server_label: match connector {
+                    Some(label) => label.clone(),
+                    None if tools::BUILT_IN.contains(&name.as_str()) => ENVIRONMENT_LABEL.to_owned(),
+                    None => UNKNOWN_LABEL.to_owned(),
                 },
                 name: name.clone(),
                 arguments: arguments.clone(),

@@ -221,7 +221,7 @@ pub struct McpApproval {
     /// `mcp_tool_call`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    pub server_label: &'static str,
+    pub server_label: String,
     pub name: String,
     #[schema(value_type = Object)]
     pub arguments: Value,
@@ -284,8 +284,8 @@ fn required(action: &CoreRequired) -> Option<RequiredAction> {
                 request_id: view.action.to_string(),
                 request: McpApproval {
                     kind: "mcp_tool_call",
-                    server_label: ENVIRONMENT_LABEL,
-                    name: view.operation.clone(),
+                    server_label: view.arguments.connector().unwrap_or(ENVIRONMENT_LABEL).to_owned(),
+                    name: mcp_name(view),
                     arguments: approval::arguments(view),
                     message: format!(
                         "{} (rule `{}`): {}",
@@ -300,9 +300,21 @@ fn required(action: &CoreRequired) -> Option<RequiredAction> {
     }
 }
 
+/// The tool's own name where a connector performs it.
+fn mcp_name(view: &bailiwick_core::item::ApprovalView) -> String {
+    match &view.arguments {
+        Action::ConnectorCall(call) => call.tool.clone(),
+        Action::DataQuery(query) => query.tool.clone(),
+        _ => view.operation.clone(),
+    }
+}
+
 /// Whether the item that shows an action is an `mcp_call` (see `types::item`).
 fn shown_as_mcp_call(action: &Action) -> bool {
     use bailiwick_core::ActionKind::{CommandRun, FileRead, FileWrite};
+    if action.connector().is_some() {
+        return true;
+    }
     matches!(action.kind(), FileRead | FileWrite | CommandRun)
         && !matches!(action, Action::CommandRun(_) | Action::ArtifactPublish { .. } | Action::FileAdd { .. })
 }
@@ -328,6 +340,11 @@ fn extras(view: &SessionView) -> SessionExtras {
         label: view.label.clone(),
         held_by: held.collect(),
         approvals: approvals(view),
+        connectors: view
+            .connections
+            .iter()
+            .map(|(label, one)| super::connector::SessionConnector::of(label, one))
+            .collect(),
     }
 }
 

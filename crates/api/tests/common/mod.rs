@@ -9,6 +9,8 @@
     reason = "tests own the clock and tasks"
 )]
 
+pub mod systems;
+
 use async_trait::async_trait;
 use axum::{
     Router,
@@ -113,6 +115,13 @@ pub fn calls(entries: Vec<EntryBody>) -> Say {
 pub struct ScriptedModel {
     pub script: Arc<Mutex<VecDeque<Say>>>,
     pub seen: Arc<Mutex<Vec<Arc<ModelRequest>>>>,
+}
+
+impl ScriptedModel {
+    /// What it was asked so far.
+    pub fn requests(&self) -> Vec<Arc<ModelRequest>> {
+        self.seen.lock().unwrap().clone()
+    }
 }
 
 #[async_trait]
@@ -296,6 +305,7 @@ pub struct House {
     pub issuer: Arc<Issuer>,
     pub model: ScriptedModel,
     pub executor: FakeExecutor,
+    pub systems: systems::FakeSystems,
     pub tenant: TenantId,
     pub key: String,
     pub door: tokio::sync::Mutex<mpsc::UnboundedReceiver<(SessionId, EnvironmentId, ExecutorLine)>>,
@@ -304,6 +314,8 @@ pub struct House {
     pub list: Erased,
     pub holds: Arc<Holds>,
     pub vaults: Arc<dyn VaultDesk>,
+    /// From which secrets are revealed.
+    pub secrets: Arc<dyn bailiwick_gate::Vault>,
     pub administration: Arc<dyn Administration>,
     erasing: tokio::task::AbortHandle,
 }
@@ -390,6 +402,7 @@ impl House {
         let archive = Archive::new(ports.clone(), keys.clone(), Arc::new(objects.clone()));
         let model = ScriptedModel::default();
         let (closed, was_closed) = mpsc::unbounded_channel();
+        let systems = systems::FakeSystems::default();
         let executor = FakeExecutor {
             archive: archive.clone(),
             texts: Arc::default(),
@@ -416,6 +429,7 @@ impl House {
             archive: archive.clone(),
             model: Arc::new(model.clone()),
             executor: Arc::new(executor.clone()),
+            tools: Arc::new(systems.clone()),
             cards: cards.clone(),
             clock: clock.clone(),
             random: random.clone(),
@@ -453,6 +467,7 @@ impl House {
         let erasing = tokio::spawn(async move { erases.run().await }).abort_handle();
         let administers: Arc<dyn Administration> = administration.clone();
         let vaults: Arc<dyn VaultDesk> = strongroom.clone();
+        let secrets: Arc<dyn bailiwick_gate::Vault> = strongroom.clone();
         let api = Options {
             eraser: Some(eraser),
             handle: handle.clone(),
@@ -467,6 +482,7 @@ impl House {
             administration,
             auditor: Arc::new(audit.clone()),
             receipts: Arc::new(store.clone()),
+            connector_rooms: Arc::new(systems.clone()),
             vaults: strongroom,
             directory: roster.clone(),
             people: roster.clone(),
@@ -498,6 +514,7 @@ impl House {
             issuer,
             model,
             executor,
+            systems,
             tenant,
             key,
             door,
@@ -506,6 +523,7 @@ impl House {
             list,
             holds,
             vaults,
+            secrets,
             administration: administers,
             erasing,
         })
@@ -630,6 +648,14 @@ impl House {
     }
 
     /// A stream of events.
+    /// Another message to a session.
+    pub async fn say(&self, session: &str, text: &str) {
+        let content = json!([{"type": "input_text", "text": text}]);
+        let input = json!([{"role": "user", "content": content}]);
+        let message = json!({"type": "agent.session.input.message", "input": input});
+        self.post(&format!("/v1/agents/sessions/{session}/events"), json!({"events": [message]})).await;
+    }
+
     pub async fn stream(&self, request: Request<Body>) -> Events {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

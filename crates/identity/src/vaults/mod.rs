@@ -19,9 +19,9 @@ use bailiwick_gate::{RevealError, Use, Vault as Reveals};
 use bailiwick_ports::{
     Administration, Clock, Keys, Random, Store, Vaults,
     store::{Document, DocumentKind},
-    vault::{Auth, Credential, VaultError},
+    vault::{Auth, Credential, VaultError, VaultOwner},
 };
-use bailiwick_types::{CredentialId, Secret, TenantId, VaultId};
+use bailiwick_types::{CredentialId, Secret, TenantId, UserId, VaultId};
 use bodies::{CredentialBody, Place};
 use shelf::Shelf;
 use std::sync::Arc;
@@ -101,6 +101,18 @@ impl Vaults for Strongroom {
     fn find(&self, tenant: TenantId, name: &str, vaults: &[VaultId]) -> Option<Arc<Credential>> {
         self.read(tenant, |shelf| {
             vaults.iter().find_map(|vault| shelf.named(*vault, name)).or_else(|| shelf.shared_named(name))
+        })
+    }
+
+    fn vaults_of(&self, tenant: TenantId, person: UserId) -> Vec<VaultId> {
+        self.read(tenant, |shelf| shelf.ids_owned_by(VaultOwner::User { id: person }))
+    }
+
+    fn reaching(&self, tenant: TenantId, host: &str, vaults: &[VaultId]) -> Vec<Arc<Credential>> {
+        let names = |one: &&Arc<Credential>| one.hosts().is_some() && one.reaches(host);
+        self.read(tenant, |shelf| {
+            let all = vaults.iter().flat_map(|vault| shelf.inside(*vault));
+            all.filter(names).cloned().collect()
         })
     }
 }

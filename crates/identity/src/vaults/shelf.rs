@@ -84,6 +84,10 @@ impl Shelf {
         self.vaults.values().filter(|entry| entry.body.owner == owner).count()
     }
 
+    pub fn ids_owned_by(&self, owner: VaultOwner) -> Vec<VaultId> {
+        self.vaults.iter().filter(|(_, entry)| entry.body.owner == owner).map(|(id, _)| *id).collect()
+    }
+
     pub fn credential_count(&self) -> usize {
         self.credentials.len()
     }
