@@ -759,6 +759,10 @@ impl State {
                     turn.calls[index].status = CallStatus::Waiting;
                 }
                 self.environment_lost(open, &settled.outcome, changes);
+                if let (Some(_), Outcome::NotSent { reason }) = (open.action.connector(), &settled.outcome) {
+                    // Nothing else ends it where no permit is ever opened in time.
+                    self.model_call_lost(reason);
+                }
                 return;
             }
         };

@@ -1,12 +1,14 @@
 //! The command line, as data. What the commands do is in `commands`, `serve` and `demo`.
 
 mod audit;
+mod connector;
 mod grant;
 mod money;
 mod people;
 mod policy;
 
 pub use audit::{About, Audit, Hold};
+pub use connector::Connector;
 pub use grant::{Approve, Grant, GrantKind, Shape};
 pub use money::{Budget, Format, Part, Payer, Per, Spend};
 pub use people::{Login, Logout, RoleName, Team, User, Who};
@@ -46,6 +48,9 @@ pub enum Command {
     /// Save agents and look at them
     #[command(subcommand)]
     Agent(Agent),
+    /// Keep the ways to the company's systems that agents may be given
+    #[command(subcommand)]
+    Connector(Connector),
     /// Look at what waits for a person's word
     #[command(subcommand)]
     Approval(Approval),

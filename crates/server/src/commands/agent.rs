@@ -57,7 +57,7 @@ async fn apply(client: &Client, file: &Path, terminal: Terminal) -> Outcome {
     Ok(())
 }
 
-fn read(file: &Path) -> Outcome<serde_json::Map<String, Value>> {
+pub(super) fn read(file: &Path) -> Outcome<serde_json::Map<String, Value>> {
     let place = file.display();
     let bytes = files::read_bounded(file, MAX_FILE).map_err(|error| Failure::usage(format!("{place}: {error}")))?;
     let content = String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{place}: this is not UTF-8 text")))?;
@@ -74,7 +74,7 @@ fn read(file: &Path) -> Outcome<serde_json::Map<String, Value>> {
     };
     match value {
         Value::Object(map) => Ok(map),
-        _ => Err(Failure::usage(format!("{place}: an agent is a table of keys such as `name` and `model`"))),
+        _ => Err(Failure::usage(format!("{place}: it must be a table of keys"))),
     }
 }
 

@@ -5,6 +5,7 @@ mod approval;
 mod artifacts;
 mod audit;
 mod budget;
+mod connector;
 mod doctor;
 mod grant;
 mod key;
@@ -44,6 +45,7 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
         Command::Tenant(command) => tenant::perform(command, terminal).await,
         Command::Approve(options) => approval::approve(&options, terminal).await,
         Command::Deny(options) => approval::deny(&options, terminal).await,
+        Command::Connector(command) => connector::perform(command, terminal).await,
         Command::Grant(command) => grant::perform(command, terminal).await,
         Command::Login(options) => login::login(options, terminal).await,
         Command::Logout(options) => login::logout(options, terminal).await,
@@ -120,6 +122,7 @@ pub fn is_json(command: &Command) -> bool {
         Command::Session(Session::Tail { .. }) | Command::Spend(Spend::Export { .. }) => false,
         Command::Approve(options) => options.answer.form.json,
         Command::Deny(options) => options.form.json,
+        Command::Connector(command) => command.form().json,
         Command::Grant(command) => command.form().json,
         Command::Login(options) => options.form.json,
         Command::Logout(options) => options.form.json,

@@ -9,6 +9,7 @@ use super::{
     metrics::Metrics,
     node,
     secrets::{BOOTSTRAP_KEY, Secrets},
+    systems::Systems,
 };
 use crate::{
     config::{self, ConfigError, Loaded},
@@ -20,7 +21,7 @@ use bailiwick_api::{Api, Limits};
 use bailiwick_audit::Audit;
 use bailiwick_engine::{Engine, Eraser, EraserOptions, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
-use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Unpriced};
+use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced};
 use bailiwick_identity::{Bootstrapped, Credentials, LogKeys, OsRandom, Reception, Sealing, Strongroom};
 use bailiwick_models::Models;
 use bailiwick_policy::{Desk, DeskParts, Policies};
@@ -140,6 +141,7 @@ impl House {
         let gate = Arc::new(gate);
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
         let environments = environments(loaded, &folder, &archive, &world)?;
+        let systems = Arc::new(systems(&world));
         let audit = audit(loaded, &folder, &store, &metered, &keys, &cards, &world);
         let engine = bailiwick_engine::Options {
             store: Arc::clone(&metered),
@@ -148,7 +150,7 @@ impl House {
             archive: archive.clone(),
             model: models as Arc<dyn Model>,
             executor: Arc::new(environments.clone()),
-            tools: Arc::new(bailiwick_gate::NoTools),
+            tools: Arc::clone(&systems) as Arc<dyn Tools>,
             cards: Arc::clone(&cards),
             clock: Arc::clone(&world.clock),
             random: Arc::clone(&world.random),
@@ -182,7 +184,7 @@ impl House {
             tokens: issuer.map(|issuer| issuer as Arc<dyn Tokens>),
             administration,
             auditor: Arc::new(audit.clone()),
-            connector_rooms: Arc::new(bailiwick_ports::NoConnectorRooms),
+            connector_rooms: systems,
             vaults: strongroom,
             receipts: Arc::new(store.clone()),
             policy_desk: Some(desk),
@@ -209,6 +211,11 @@ impl House {
     pub fn metered(&self) -> Arc<dyn Store> {
         Arc::clone(&self.metered)
     }
+}
+
+/// The rooms that reach a company's systems.
+fn systems(world: &World) -> Systems {
+    Systems::new(Arc::clone(&world.clock))
 }
 
 /// The vaults, as far as they are known without opening a secret.

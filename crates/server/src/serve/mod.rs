@@ -15,6 +15,7 @@ mod metrics;
 mod node;
 mod rotate;
 mod secrets;
+mod systems;
 mod web;
 
 pub use announcement::Announcement;

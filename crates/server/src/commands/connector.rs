@@ -1,0 +1,156 @@
+//! `bailiwick connector …`: the ways to the company's systems, kept as files.
+
+use super::{agent, text};
+use crate::{
+    cli::Connector,
+    client::{Client, encode},
+    failure::{Failure, Outcome},
+    terminal::{Table, Terminal, escape},
+};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+const CONNECTORS: &str = "/bailiwick/v1/connectors";
+/// Most connectors that a list shows; what one organisation can have.
+const MOST: usize = 1000;
+
+pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
+    match command {
+        Connector::Apply { file, reason, target, .. } => {
+            let wanted = described(&file)?;
+            apply(&Client::of(&target)?, wanted, reason, terminal).await
+        }
+        Connector::Import { file, reason, target, .. } => {
+            let wanted = imported(&file)?;
+            apply(&Client::of(&target)?, wanted, reason, terminal).await
+        }
+        Connector::List { target, .. } => list(&Client::of(&target)?, terminal).await,
+        Connector::Show { name, target, .. } => {
+            let connector = Client::of(&target)?.get(&path(&name)).await?;
+            terminal.result(&connector, || about(&connector));
+            Ok(())
+        }
+        Connector::Accept { name, session, target, .. } => {
+            let client = Client::of(&target)?;
+            let path = format!("{}/accept", path(&name));
+            let connector = client.post(&path, &json!({"session_id": session})).await?;
+            terminal.result(&connector, || {
+                let tools = connector["accepted_tools"].as_object().map_or(0, Map::len);
+                format!("Accepted {tools} tools of {}; others are held back.\n", escape::line(&name))
+            });
+            Ok(())
+        }
+        Connector::Remove { name, reason, target, .. } => {
+            let removed = Client::of(&target)?.delete_because(&path(&name), &reason).await?;
+            terminal.result(&removed, || format!("Removed: {}. No agent reaches it any more.\n", escape::line(&name)));
+            Ok(())
+        }
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("{CONNECTORS}/{}", encode(name))
+}
+
+/// The connectors of a file, each under its name.
+fn described(file: &Path) -> Outcome<Vec<(String, Value)>> {
+    let all = agent::read(file)?;
+    if let Some((name, _)) = all.iter().find(|(_, one)| !one.is_object()) {
+        return Err(Failure::usage(format!("{}: `{name}` is no table", file.display()))
+            .help("a connector is a table under its name, such as `[crm]`"));
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// Connectors of the `mcpServers` that other programs keep.
+fn imported(file: &Path) -> Outcome<Vec<(String, Value)>> {
+    let place = file.display();
+    let mut all = agent::read(file)?;
+    let Some(Value::Object(servers)) = all.remove("mcpServers") else {
+        return Err(Failure::usage(format!("{place}: there is no object `mcpServers`")));
+    };
+    servers.into_iter().map(|(name, server)| Ok((slug(&name), server_of(&name, &server, file)?))).collect()
+}
+
+/// A name as connectors have them.
+fn slug(name: &str) -> String {
+    let plain = |char: char| if char.is_ascii_alphanumeric() { char.to_ascii_lowercase() } else { '-' };
+    let spelt: String = name.chars().map(plain).take(32).collect();
+    spelt.trim_matches('-').to_owned()
+}
+
+fn server_of(name: &str, server: &Value, file: &Path) -> Outcome<Value> {
+    let place = file.display();
+    if server.get("command").is_some() {
+        return Err(Failure::usage(format!(
+            "{place}: `{name}` is a program to start, and this version reaches MCP servers by their address only"
+        ))
+        .help("leave it out, or run it behind an address of its own"));
+    }
+    let url = server["url"].as_str().or_else(|| server["serverUrl"].as_str());
+    let url = url.ok_or_else(|| Failure::usage(format!("{place}: `{name}` has no `url`")))?;
+    let headers = server["headers"].as_object().cloned().unwrap_or_default();
+    if headers.keys().any(|header| header.eq_ignore_ascii_case("authorization")) {
+        return Err(Failure::usage(format!("{place}: `{name}` holds a secret in `headers.Authorization`"))
+            .help("take it out, and put it into a vault as a `static_bearer` credential for this server"));
+    }
+    let transport = json!({"type": "http", "url": url, "headers": headers});
+    Ok(json!({"kind": "mcp", "settings": {"transport": transport}, "credential": {"matching": true}}))
+}
+
+async fn apply(client: &Client, wanted: Vec<(String, Value)>, reason: Option<String>, terminal: Terminal) -> Outcome {
+    let mut applied = Vec::new();
+    for (name, mut one) in wanted {
+        if let (Some(reason), Some(fields)) = (&reason, one.as_object_mut()) {
+            fields.insert("reason".into(), json!(reason));
+        }
+        applied.push(client.post(&path(&name), &one).await?);
+    }
+    terminal.result(&json!({"connectors": applied}), || {
+        let line = |one: &Value| format!("{} version {}\n", escape::line(text(one, "name")), one["version"]);
+        applied.iter().map(line).collect()
+    });
+    Ok(())
+}
+
+async fn list(client: &Client, terminal: Terminal) -> Outcome {
+    let connectors = client.list(CONNECTORS, MOST).await?;
+    terminal.result(&json!({"connectors": connectors}), || {
+        if connectors.is_empty() {
+            return "There are no connectors. Make some with `bailiwick connector apply -f FILE`.\n".to_owned();
+        }
+        let mut table = Table::new(&["NAME", "KIND", "HOST", "WALLS", "VERSION", "FOR"]);
+        for one in &connectors {
+            let walls = if one["inside"] == json!(true) { "inside" } else { "outside" };
+            let (version, words) = (one["version"].to_string(), escape::brief(text(one, "description"), 60));
+            table.row([text(one, "name"), text(one, "kind"), text(one, "host"), walls, &version, &words]);
+        }
+        table.render()
+    });
+    Ok(())
+}
+
+fn about(connector: &Value) -> String {
+    let accepted = match connector["accepted_tools"].as_object() {
+        Some(tools) => tools.keys().map(|tool| escape::line(tool)).collect::<Vec<_>>().join(", "),
+        None => "whatever it offers".to_owned(),
+    };
+    let credential = match &connector["credential"] {
+        Value::Null => "none".to_owned(),
+        choice => choice.to_string(),
+    };
+    let lines = [
+        ("name", escape::line(text(connector, "name"))),
+        ("kind", text(connector, "kind").to_owned()),
+        ("for", escape::line(text(connector, "description"))),
+        ("host", escape::line(text(connector, "host"))),
+        ("walls", if connector["inside"] == json!(true) { "inside".into() } else { "outside".to_owned() }),
+        ("credential", escape::line(&credential)),
+        ("tools", accepted),
+        ("version", connector["version"].to_string()),
+        ("by", escape::line(text(connector, "by"))),
+        ("reason", escape::line(text(connector, "reason"))),
+    ];
+    let shown = lines.into_iter().filter(|(_, value)| !value.is_empty());
+    shown.map(|(name, value)| format!("{name:<12} {value}\n")).collect()
+}
