@@ -25,6 +25,7 @@ pub(super) const FILE: Known = Table(&[
     ("audit", AUDIT),
     ("keys", super::keys::KEYS),
     ("retention", RETENTION),
+    ("outbound", super::outbound::OUTBOUND),
     ("models", Named(&MODEL)),
     ("tools", Named(&TOOL)),
     ("executors", Named(&EXECUTOR)),

@@ -5,12 +5,14 @@
 mod identity;
 mod keys;
 mod known;
+mod outbound;
 #[cfg(test)]
 mod tests;
 
 pub use identity::{Identity, OpenId};
 pub use keys::Keys;
 pub use known::nearest;
+pub use outbound::Outbound;
 
 use crate::logs::LogFormat;
 use bailiwick_core::budget::MAX_PRICE;
@@ -40,6 +42,7 @@ pub struct Config {
     pub audit: Audit,
     pub keys: Keys,
     pub retention: Retention,
+    pub outbound: Outbound,
     pub models: BTreeMap<String, ModelOptions>,
     /// What is known of functions, by name.
     pub tools: BTreeMap<String, Tool>,
@@ -243,7 +246,12 @@ impl Loaded {
         for model in config.models.values_mut() {
             model.scenario = model.scenario.take().map(|path| folder.join(path));
         }
-        for path in [&mut config.audit.checkpoints, &mut config.audit.erasures, &mut config.audit.stream.file] {
+        for path in [
+            &mut config.audit.checkpoints,
+            &mut config.audit.erasures,
+            &mut config.audit.stream.file,
+            &mut config.outbound.extra_roots,
+        ] {
             *path = path.take().map(|path| folder.join(path));
         }
         config.keys.old_variable = config.keys.variable.as_ref().map(|name| format!("{name}_OLD"));

@@ -21,9 +21,10 @@ use bailiwick_api::{Api, Limits};
 use bailiwick_audit::Audit;
 use bailiwick_engine::{Engine, Eraser, EraserOptions, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
-use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced};
+use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
 use bailiwick_identity::{Bootstrapped, Credentials, LogKeys, OsRandom, Reception, Sealing, Strongroom};
 use bailiwick_models::Models;
+use bailiwick_outbound::Outbound;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
@@ -141,7 +142,7 @@ impl House {
         let gate = Arc::new(gate);
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
         let environments = environments(loaded, &folder, &archive, &world)?;
-        let systems = Arc::new(systems(&world));
+        let systems = Arc::new(systems(loaded, &world, strongroom.clone())?);
         let audit = audit(loaded, &folder, &store, &metered, &keys, &cards, &world);
         let engine = bailiwick_engine::Options {
             store: Arc::clone(&metered),
@@ -214,8 +215,16 @@ impl House {
 }
 
 /// The rooms that reach a company's systems.
-fn systems(world: &World) -> Systems {
-    Systems::new(Arc::clone(&world.clock))
+fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>) -> Outcome<Systems> {
+    let settings = &loaded.config.outbound;
+    let extra_roots_pem = match &settings.extra_roots {
+        None => None,
+        Some(file) => Some(std::fs::read(file).doing(|| format!("read `[outbound] extra_roots`, {}", file.display()))?),
+    };
+    let options = bailiwick_outbound::Options { open: settings.open.clone(), extra_roots_pem, ..Default::default() };
+    let outbound = Outbound::new(options);
+    let _ = (outbound, vault);
+    Ok(Systems::new(Arc::clone(&world.clock)))
 }
 
 /// The vaults, as far as they are known without opening a secret.
