@@ -1,0 +1,38 @@
+//! The Model Context Protocol: a client of servers that nobody vouches for, and the protocol's half of a server of ours.
+//!
+//! A server may hang, flood, lie about lengths, send what is no JSON, change its tools, ask for our model or our files,
+//! and dress orders up as errors. So everything that it says is bounded (`limits`), read strictly, shown as its own words
+//! and never believed; what it claims about a tool's effect decides nothing unless somebody here says that it may. The
+//! protocol is written out here rather than taken from a library because each of its waits and buffers has to end.
+//!
+//! Nothing here opens a socket or starts a process: requests go through [`Http`], servers on standard streams come as a
+//! pair of streams. Nothing here decides whether a call may be made.
+
+mod client;
+mod configuration;
+mod content;
+mod definition;
+mod difference;
+mod events;
+mod http;
+pub mod limits;
+mod link;
+mod message;
+mod mirror;
+pub mod oauth;
+mod question;
+mod revision;
+mod transport;
+mod trouble;
+
+pub use client::{
+    Access, Agreed, Called, Client, LeftOut, Listed, NeedsPerson, Progress, Resume, ToolCall,
+};
+pub use configuration::{McpServer, TransportConfig};
+pub use definition::{Annotations, Definition, Digest, Effect};
+pub use difference::{Drift, difference, drift};
+pub use http::{Body, Http, HttpError, HttpRequest, HttpResponse, Method};
+pub use message::RpcError;
+pub use question::{Choice, Field, Kind, Question, Reply, Wants};
+pub use revision::Revision;
+pub use trouble::Trouble;
