@@ -22,6 +22,7 @@ mod mirror;
 pub mod oauth;
 mod question;
 mod revision;
+pub mod server;
 mod transport;
 mod trouble;
 

@@ -57,6 +57,18 @@ fn marks(schema: &Value) -> usize {
     }
 }
 
+/// The schema without any mark.
+pub(crate) fn without_marks(schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(without_marks).collect(),
+        Value::Object(object) => {
+            let kept = object.iter().filter(|(key, _)| *key != KEY);
+            Value::Object(kept.map(|(key, value)| (key.clone(), without_marks(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 fn header(mark: &Value, property: &Value) -> Result<String, String> {
     let name = mark.as_str().unwrap_or_default();
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

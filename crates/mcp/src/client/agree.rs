@@ -11,7 +11,7 @@ use crate::{
     message::{RpcError, quoted, visible},
     mirror,
     revision::Revision,
-    transport::{Marks, Transport},
+    transport::Marks,
     trouble::Trouble,
 };
 use bailiwick_core::{Failure, FailureCode};
@@ -71,7 +71,7 @@ impl Client {
 
     /// Whether a server that knows `server/discover` would not have said this.
     fn is_of_an_older_server(&self, trouble: &Trouble, live: &Live) -> bool {
-        let over_lines = matches!(self.transport, Transport::Lines(_));
+        let over_lines = !self.transport.is_http();
         match trouble {
             Trouble::Rpc(error) => !error.is_modern() || is_older_only(error),
             Trouble::Status { error: Some(error), .. } if error.is_modern() => is_older_only(error),
@@ -85,7 +85,7 @@ impl Client {
 
     async fn discover(&self, access: &Access, live: &Live, revision: Revision) -> Result<Agreed, Trouble> {
         let silence = if self.server.revision.is_some() { HANDSHAKE_TIME } else { PROBE_TIME };
-        let silence = if matches!(self.transport, Transport::Http(_)) { HANDSHAKE_TIME } else { silence };
+        let silence = if self.transport.is_http() { HANDSHAKE_TIME } else { silence };
         let mirrored = mirrored(DISCOVER, None);
         let marks = Marks { revision: Some(revision), mirrored: &mirrored, ..self.marks(access, None) };
         let watch = |_| ();

@@ -13,7 +13,7 @@ use crate::{
     mirror,
     oauth::Challenge,
     question::{Question, Reply, Wants},
-    transport::{Marks, Transport},
+    transport::Marks,
     trouble::Trouble,
 };
 use bailiwick_core::{ActionResult, Content, Failure, FailureCode, Outcome};
@@ -149,7 +149,7 @@ impl Client {
         let mut headers = Vec::new();
         if modern {
             headers = mirrored(CALL, Some(&call.tool.name));
-            if matches!(self.transport, Transport::Http(_)) {
+            if self.transport.is_http() {
                 let more = mirror::headers(&call.tool.mirrors(), call.arguments).map_err(Trouble::unsendable)?;
                 headers.extend(more);
             }

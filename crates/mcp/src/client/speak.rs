@@ -68,14 +68,14 @@ impl Client {
         let opened = self.race(self.transport.open(message, ask.marks, &sent), silence.min(end), ask.live).await;
         let mut exchange = match opened {
             Raced::Done(opened) => opened?,
-            Raced::Late => return Err(given_up(timed_out(&ask), sent.is())),
-            Raced::Cancelled => return Err(given_up(cancelled(), sent.is())),
+            Raced::Late => return Err(self.farewell(None, id, &ask, timed_out(&ask), sent.is()).await),
+            Raced::Cancelled => return Err(self.farewell(None, id, &ask, cancelled(), sent.is()).await),
         };
         for _ in 0..MAX_MESSAGES_BEFORE_ANSWER {
             let incoming = match self.race(exchange.next(), silence.min(end), ask.live).await {
                 Raced::Done(incoming) => incoming?,
-                Raced::Late => return Err(self.farewell(exchange, id, &ask, timed_out(&ask)).await),
-                Raced::Cancelled => return Err(self.farewell(exchange, id, &ask, cancelled()).await),
+                Raced::Late => return Err(self.farewell(Some(exchange), id, &ask, timed_out(&ask), true).await),
+                Raced::Cancelled => return Err(self.farewell(Some(exchange), id, &ask, cancelled(), true).await),
             };
             match incoming {
                 Incoming::Answer { id: of, result } if is_ours(&of, id, &result) => {
@@ -162,19 +162,34 @@ impl Client {
         })
     }
 
-    /// Tells the server that nobody waits any more. What became of the request is not known.
-    async fn farewell(&self, mut exchange: Exchange<'_>, id: u64, ask: &Ask<'_>, why: String) -> Trouble {
-        let modern = ask.marks.revision.is_some_and(|revision| !revision.has_handshake());
-        // Revision 2026-07-28 takes the end of the stream for it, and `initialize` must not be cancelled.
-        let told = matches!(exchange, Exchange::Lines(_)) || !modern;
-        if told && ask.method != "initialize" {
-            let params = json!({ "requestId": id, "reason": why });
-            if let Ok(text) = encode(&message::notice("notifications/cancelled", params)) {
-                let until = self.clock.now() + FAREWELL_TIME;
-                self.race(exchange.say(text), until, &Live::unwatched()).await;
+    /// Tells the server that nobody waits any more. What became of a request that was sent is not known.
+    async fn farewell(
+        &self,
+        exchange: Option<Exchange<'_>>,
+        id: u64,
+        ask: &Ask<'_>,
+        why: String,
+        sent: bool,
+    ) -> Trouble {
+        const METHOD: &str = "notifications/cancelled";
+        let params = json!({ "requestId": id, "reason": why });
+        let has_session = ask.marks.revision.is_some_and(Revision::has_handshake);
+        match exchange {
+            // The handshake must not be cancelled.
+            _ if !sent || matches!(ask.method, "initialize" | "server/discover") => {}
+            Some(Exchange::Lines(mut exchange)) => {
+                if let Ok(text) = encode(&message::notice(METHOD, params)) {
+                    let until = self.clock.now() + FAREWELL_TIME;
+                    self.race(exchange.say(text), until, &Live::unwatched()).await;
+                }
             }
+            // Without a session, the end of the stream says it.
+            Some(Exchange::Http(_)) | None if has_session && self.transport.is_http() => {
+                let _ = self.tell(METHOD, params, Marks { mirrored: &[], ..ask.marks }).await;
+            }
+            Some(Exchange::Http(_)) | None => {}
         }
-        given_up(why, true)
+        given_up(why, sent)
     }
 }
 

@@ -70,7 +70,7 @@ impl fmt::Display for Challenge {
 }
 
 /// Scopes are words of visible characters (RFC 6749, section 3.3).
-pub(crate) fn is_scope(text: &str) -> bool {
+pub(super) fn is_scope(text: &str) -> bool {
     let visible = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
     !text.is_empty() && text.len() <= MAX_SCOPE_BYTES && text.bytes().all(visible)
 }

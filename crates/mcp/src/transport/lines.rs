@@ -61,7 +61,7 @@ impl LineChannel {
 }
 
 impl LineExchange<'_> {
-    pub(super) async fn say(&mut self, message: Vec<u8>) -> Result<(), Trouble> {
+    pub(crate) async fn say(&mut self, message: Vec<u8>) -> Result<(), Trouble> {
         self.pipes.write(message).await
     }
 

@@ -8,8 +8,8 @@ use crate::{message::Incoming, revision::Revision, trouble::Trouble};
 use bailiwick_types::Secret;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(crate) use http::HttpChannel;
-pub(crate) use lines::LineChannel;
+pub(crate) use http::{HttpChannel, HttpExchange};
+pub(crate) use lines::{LineChannel, LineExchange};
 
 pub(crate) enum Transport {
     Http(HttpChannel),
@@ -44,11 +44,15 @@ impl Sent {
 }
 
 pub(crate) enum Exchange<'a> {
-    Http(http::HttpExchange<'a>),
-    Lines(lines::LineExchange<'a>),
+    Http(HttpExchange<'a>),
+    Lines(LineExchange<'a>),
 }
 
 impl Transport {
+    pub(crate) fn is_http(&self) -> bool {
+        matches!(self, Self::Http(_))
+    }
+
     /// Sends a request. Dropping the future leaves it to `sent` whether it may have left.
     pub(crate) async fn open<'a>(
         &'a self,
