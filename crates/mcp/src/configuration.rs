@@ -22,9 +22,6 @@ pub struct McpServer {
     /// tool is a write.
     #[serde(default)]
     pub trust_annotations: bool,
-    /// What somebody here knows better than the server: the effect of a tool, by its name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub effects: BTreeMap<String, Effect>,
     /// How long a call may go without a sign of life, in milliseconds; progress is one. 60,000 by default.
     #[serde(default = "default_timeout")]
     pub timeout_ms: Millis,
@@ -95,7 +92,6 @@ impl McpServer {
             transport,
             allowed_tools: None,
             trust_annotations: false,
-            effects: BTreeMap::new(),
             timeout_ms: default_timeout(),
             max_timeout_ms: default_longest(),
             revision: None,
@@ -103,17 +99,15 @@ impl McpServer {
     }
 
     /// Whether this can be kept. The error names the field.
-    pub fn check(&self) -> Result<(), String> {
-        let names = self.allowed_tools.iter().flatten().chain(self.effects.keys());
-        if let Some(name) = names.clone().find(|name| name.is_empty() || name.len() > MAX_NAME_BYTES) {
-            return Err(format!("`allowed_tools` and `effects`: `{name}` is not the name of a tool"));
-        }
-        if names.count() > 2 * MAX_TOOLS {
-            return Err(format!("`allowed_tools` and `effects` have more than {MAX_TOOLS} names"));
+    pub fn check(&self) -> Result<(), SettingsProblem> {
+        let names = self.allowed_tools.iter().flatten();
+        if names.clone().any(|name| name.is_empty() || name.len() > MAX_NAME_BYTES) || names.count() > MAX_TOOLS {
+            let text = format!("must have at most {MAX_TOOLS} names of 1 to {MAX_NAME_BYTES} bytes");
+            return wrong("allowed_tools", text);
         }
         for (field, span) in [("timeout_ms", self.timeout_ms), ("max_timeout_ms", self.max_timeout_ms)] {
             if span < Millis(100) || span > LONGEST_TIMEOUT {
-                return Err(format!("`{field}` must be 100 to {} milliseconds", LONGEST_TIMEOUT.0));
+                return wrong(field, format!("must be 100 to {} milliseconds", LONGEST_TIMEOUT.0));
             }
         }
         match &self.transport {
@@ -122,13 +116,9 @@ impl McpServer {
         }
     }
 
-    /// What a call of this tool may do to the world.
-    pub(crate) fn effect(&self, name: &str, hinted: Effect) -> Effect {
-        match self.effects.get(name) {
-            Some(effect) => *effect,
-            None if self.trust_annotations => hinted,
-            None => Effect::Write,
-        }
+    /// What a call may do to the world, where the server says this.
+    pub(crate) fn effect(&self, hinted: Effect) -> Effect {
+        if self.trust_annotations { hinted } else { Effect::Write }
     }
 
     pub(crate) fn allows(&self, name: &str) -> bool {
@@ -136,46 +126,54 @@ impl McpServer {
     }
 }
 
-fn check_http(url: &Url, headers: &BTreeMap<String, String>) -> Result<(), String> {
+fn check_http(url: &Url, headers: &BTreeMap<String, String>) -> Result<(), SettingsProblem> {
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
-        return Err("`transport.url` must begin with `https://` or `http://` and name a host".into());
+        return wrong("transport.url", "must begin with `https://` or `http://` and name a host");
     }
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        return Err("`transport.url` must have no user, password or fragment; secrets belong into a vault".into());
+        let text = "must have no user, password or fragment: a secret belongs into a vault";
+        return wrong("transport.url", text);
     }
     if headers.len() > MAX_HEADERS {
-        return Err(format!("`transport.headers` has more than {MAX_HEADERS} headers"));
+        return wrong("transport.headers", format!("must have at most {MAX_HEADERS} headers"));
     }
     for (name, value) in headers {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let visible = value.len() <= MAX_WORD_BYTES && value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         let lower = name.to_ascii_lowercase();
         if name.is_empty() || name.len() > 64 || !name.bytes().all(token) || !visible {
-            return Err(format!("`transport.headers`: `{name}` is not a header of visible characters"));
+            return wrong("transport.headers", "must have names and values of visible characters");
         }
         if OURS.contains(&lower.as_str()) || lower.starts_with("mcp-param-") {
-            return Err(format!("`transport.headers`: `{name}` is written by the protocol, or belongs into a vault"));
+            let text = format!("must not have `{name}`: the protocol writes it, or it belongs into a vault");
+            return wrong("transport.headers", text);
         }
     }
     Ok(())
 }
 
-fn check_stdio(command: &str, args: &[String], env: &BTreeMap<String, String>) -> Result<(), String> {
+fn check_stdio(command: &str, args: &[String], env: &BTreeMap<String, String>) -> Result<(), SettingsProblem> {
     let word = |word: &str| word.len() <= MAX_WORD_BYTES && !word.contains('\0');
     if command.is_empty() || !word(command) {
-        return Err("`transport.command` is missing, too long, or has a zero byte".into());
+        return wrong("transport.command", format!("must be a program's name of at most {MAX_WORD_BYTES} bytes"));
     }
     if args.len() > MAX_WORDS || !args.iter().all(|arg| word(arg)) {
-        return Err(format!("`transport.args` has more than {MAX_WORDS} words, or one that is too long"));
+        let text = format!("must have at most {MAX_WORDS} words of at most {MAX_WORD_BYTES} bytes");
+        return wrong("transport.args", text);
     }
     let name = |name: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         !name.is_empty() && name.bytes().all(inner) && !name.as_bytes()[0].is_ascii_digit()
     };
     if env.len() > MAX_WORDS || !env.iter().all(|(key, value)| name(key) && word(key) && word(value)) {
-        return Err(format!("`transport.env` has more than {MAX_WORDS} variables, or one with a wrong name or value"));
+        let text = format!("must have at most {MAX_WORDS} variables, with names and values that a program can have");
+        return wrong("transport.env", text);
     }
     Ok(())
+}
+
+fn wrong<T>(field: &str, problem: impl Into<String>) -> Result<T, SettingsProblem> {
+    Err(SettingsProblem::new(field, problem))
 }
 
 #[cfg(test)]
@@ -185,19 +183,17 @@ mod tests {
 
     fn read(value: Value) -> Result<McpServer, String> {
         let server: McpServer = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        server.check().map(|()| server)
+        server.check().map(|()| server).map_err(|error| error.to_string())
     }
 
     #[test]
     fn defaults_are_careful() {
         let server = read(json!({ "transport": { "type": "http", "url": "https://mcp.example.com/mcp" } })).unwrap();
-        assert_eq!(server.effect("x", Effect::Read), Effect::Write);
+        assert_eq!(server.effect(Effect::Read), Effect::Write);
         assert!(server.allows("x"));
         assert_eq!((server.timeout_ms, server.max_timeout_ms), (Millis(60_000), Millis(600_000)));
-        let trusted = McpServer { trust_annotations: true, ..server.clone() };
-        assert_eq!(trusted.effect("x", Effect::Read), Effect::Read);
-        let known = McpServer { effects: [("x".to_owned(), Effect::Idempotent)].into(), ..trusted };
-        assert_eq!(known.effect("x", Effect::Read), Effect::Idempotent);
+        let trusted = McpServer { trust_annotations: true, ..server };
+        assert_eq!(trusted.effect(Effect::Read), Effect::Read);
     }
 
     #[test]

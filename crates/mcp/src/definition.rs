@@ -141,7 +141,6 @@ impl Definition {
             said["outputSchema"] = output.clone();
         }
         // INVARIANT: a value has a canonical form unless a number in it is not finite, which JSON cannot write.
-        #[allow(clippy::expect_used, reason = "see the invariant")]
         let canonical = serde_jcs::to_vec(&said).expect("a value is JSON");
         Digest(Sha256::digest(&canonical).into())
     }

@@ -15,6 +15,7 @@ mod definition;
 mod difference;
 mod events;
 mod http;
+mod import;
 pub mod limits;
 mod link;
 mod message;
@@ -25,6 +26,7 @@ mod revision;
 pub mod server;
 mod transport;
 mod trouble;
+mod way_out;
 
 pub use client::{
     Access, Agreed, Called, Client, LeftOut, Listed, NeedsPerson, Progress, Resume, ToolCall,
@@ -33,7 +35,9 @@ pub use configuration::{McpServer, TransportConfig};
 pub use definition::{Annotations, Definition, Digest, Effect};
 pub use difference::{Drift, difference, drift};
 pub use http::{Body, Http, HttpError, HttpRequest, HttpResponse, Method};
+pub use import::{Imported, import};
 pub use message::RpcError;
 pub use question::{Choice, Field, Kind, Question, Reply, Wants};
 pub use revision::Revision;
 pub use trouble::Trouble;
+pub use way_out::WayOut;

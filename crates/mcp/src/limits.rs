@@ -10,6 +10,8 @@ pub const MAX_MESSAGE_VALUES: usize = 200_000;
 pub const MAX_BATCH: usize = 100;
 /// Messages that a server may send before it answers one request.
 pub const MAX_MESSAGES_BEFORE_ANSWER: usize = 10_000;
+/// Requests among them: each is answered.
+pub const MAX_REQUESTS_BEFORE_ANSWER: usize = 64;
 /// Bytes that a server may send before it has answered one request.
 pub const MAX_BYTES_BEFORE_ANSWER: usize = 16 << 20;
 /// Body of an answer with an error status.

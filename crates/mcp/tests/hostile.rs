@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, future::Future, sync::Arc};
 use support::{
     RealClock, access, call, client, over,
     peer::{Peer, Say, error, legacy, modern, plain_tool, result},
-    text, tool,
+    text,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},

@@ -7,7 +7,7 @@ mod support;
 use bailiwick_gate::Live;
 use bailiwick_mcp::{
     Trouble,
-    oauth::{Authorizer, Challenge, ClientIdentity, Discovery, OauthError, OurClient, Returned, Tokens},
+    oauth::{Authorizer, Challenge, ClientIdentity, Discovery, IdentityProvider, OauthError, OurClient, Returned, Tokens},
 };
 use bailiwick_ports::{Clock, Random, vault::ClientAuth};
 use bailiwick_testkit::clock::ManualClock;
@@ -417,4 +417,46 @@ async fn token_answers_that_break_the_rules_are_refused() {
     assert!(sent["code_verifier"].len() >= 43);
     let missing = authorizer.finish(&pending, &returned, None).await.unwrap_err();
     assert!(matches!(missing, OauthError::Misconfigured(_)));
+}
+
+#[tokio::test]
+async fn an_identity_provider_vouches_for_a_person() {
+    let answers = |seen: &Seen| {
+        let form: BTreeMap<String, String> = url::form_urlencoded::parse(seen.text.as_bytes()).into_owned().collect();
+        let own = format!("http://{}", seen.headers["host"]);
+        let json = |status: u16, body: Value| {
+            Say::Status(status, vec![("content-type", "application/json".into())], body.to_string())
+        };
+        match (form["grant_type"].rsplit(':').next().unwrap(), form.get("subject_token").map(String::as_str)) {
+            ("token-exchange", Some("ada")) => {
+                assert_eq!((form["audience"].as_str(), form["resource"].clone()), (own.as_str(), format!("{own}/mcp")));
+                assert!(seen.headers["authorization"].starts_with("Basic "));
+                let kind = "urn:ietf:params:oauth:token-type:id-jag";
+                json(200, json!({ "issued_token_type": kind, "access_token": "assertion", "token_type": "N_A" }))
+            }
+            ("token-exchange", Some("other kind")) => json(200, json!({ "access_token": "x", "token_type": "Bearer" })),
+            ("token-exchange", Some("old")) => json(400, json!({ "error": "invalid_grant" })),
+            ("token-exchange", _) => json(400, json!({ "error": "access_denied" })),
+            _ => {
+                assert_eq!((form["assertion"].as_str(), form["client_id"].as_str()), ("assertion", "c"));
+                assert!(!seen.text.contains("ada"), "what signs somebody in here goes to nobody else");
+                json(200, json!({ "access_token": "token", "token_type": "Bearer", "expires_in": 60 }))
+            }
+        }
+    };
+    let peer = scripted(json!({}), json!({}), answers).await;
+    let at = discovered(&peer).await.unwrap();
+    let authorizer = authorizer(Arc::new(RealClock), None);
+    let provider = IdentityProvider {
+        token_endpoint: at.token_endpoint.clone(),
+        client_id: "us".into(),
+        auth: ClientAuth::ClientSecretBasic,
+        secret: Some(Secret::new("s")),
+    };
+    let who = ClientIdentity { issuer: at.issuer.clone(), client_id: "c".into(), auth: ClientAuth::None, secret: None };
+    let asked = async |person: &str| authorizer.by_identity(&provider, &Secret::new(person), &at, &who).await;
+    assert_eq!(asked("ada").await.unwrap().access.expose(), "token");
+    assert!(matches!(asked("old").await, Err(OauthError::NeedsPerson(_))));
+    assert!(matches!(asked("mallory").await, Err(OauthError::Misconfigured(_))));
+    assert!(matches!(asked("other kind").await, Err(OauthError::Refused(_))));
 }

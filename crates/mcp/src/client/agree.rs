@@ -39,7 +39,13 @@ pub struct Agreed {
 impl Client {
     /// What was agreed, or is now.
     pub async fn agree(&self, access: &Access, live: &Live) -> Result<Arc<Agreed>, Trouble> {
-        let mut known = self.agreed.lock().await;
+        let mut known = tokio::select! {
+            biased;
+            () = live.cancelled() => {
+                return Err(Trouble::NeverSent(Failure::new(FailureCode::Cancelled, "it was cancelled")));
+            }
+            known = self.agreed.lock() => known,
+        };
         if let Some(agreed) = &*known {
             return Ok(Arc::clone(agreed));
         }

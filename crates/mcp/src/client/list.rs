@@ -119,7 +119,7 @@ impl Client {
             match read {
                 _ if !self.server.allows(&name) => {}
                 Ok(mut tool) => {
-                    tool.effect = self.server.effect(&tool.name, tool.annotations.effect());
+                    tool.effect = self.server.effect(tool.annotations.effect());
                     listed.tools.push(tool);
                 }
                 Err(reason) => listed.left_out.push(LeftOut { name, reason }),

@@ -2,7 +2,9 @@
 
 use super::Client;
 use crate::{
-    limits::{FAREWELL_TIME, MAX_MESSAGES_BEFORE_ANSWER, MAX_QUESTIONS, MAX_REQUEST_BYTES},
+    limits::{
+        FAREWELL_TIME, MAX_MESSAGES_BEFORE_ANSWER, MAX_QUESTIONS, MAX_REQUEST_BYTES, MAX_REQUESTS_BEFORE_ANSWER,
+    },
     message::{self, Incoming, RpcError, quoted},
     question::{Question, Reply},
     revision::Revision,
@@ -71,6 +73,7 @@ impl Client {
             Raced::Late => return Err(self.farewell(None, id, &ask, timed_out(&ask), sent.is()).await),
             Raced::Cancelled => return Err(self.farewell(None, id, &ask, cancelled(), sent.is()).await),
         };
+        let mut requests = 0;
         for _ in 0..MAX_MESSAGES_BEFORE_ANSWER {
             let incoming = match self.race(exchange.next(), silence.min(end), ask.live).await {
                 Raced::Done(incoming) => incoming?,
@@ -90,6 +93,11 @@ impl Client {
                     }
                 }
                 Incoming::Request { id, method, params } => {
+                    requests += 1;
+                    if requests > MAX_REQUESTS_BEFORE_ANSWER {
+                        let text = format!("it asks more than {MAX_REQUESTS_BEFORE_ANSWER} questions back");
+                        return Err(Trouble::malformed(text));
+                    }
                     let Some(reply) = self.reply(&ask, desk, &method, &params) else { continue };
                     let text = encode(&message::answer(&id, reply.as_ref().map(Clone::clone)))?;
                     match self.race(exchange.say(text), silence.min(end), ask.live).await {

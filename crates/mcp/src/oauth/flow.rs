@@ -53,6 +53,14 @@ pub struct Returned {
     pub error_description: Option<String>,
 }
 
+/// A token endpoint, and who we are there.
+pub(super) struct Asked<'a> {
+    pub place: Url,
+    pub client_id: &'a str,
+    pub auth: ClientAuth,
+    pub secret: Option<&'a Secret>,
+}
+
 impl Returned {
     /// Reads a query. A name that comes twice is taken once, as the first.
     pub fn read(query: &str) -> Self {
@@ -193,34 +201,46 @@ impl Authorizer {
         }
     }
 
-    async fn tokens(
+    /// Asks a token endpoint, and reads what it gives.
+    pub(super) async fn tokens(
         &self,
-        mut form: form_urlencoded::Serializer<'_, String>,
+        form: form_urlencoded::Serializer<'_, String>,
         renewal: OauthRefresh,
         secret: Option<&Secret>,
     ) -> Result<Tokens, OauthError> {
         let place = Url::parse(&renewal.token_endpoint)
             .map_err(|_| OauthError::Misconfigured("the account's token endpoint is not a URL".into()))?;
+        let asked = Asked { place, client_id: &renewal.client_id, auth: renewal.client_auth, secret };
+        let now = self.clock.now();
+        let fetched = self.form(asked, form).await?;
+        read(fetched, renewal, now)
+    }
+
+    /// Sends a form, and says who we are in the way that was agreed there.
+    pub(super) async fn form(
+        &self,
+        asked: Asked<'_>,
+        mut form: form_urlencoded::Serializer<'_, String>,
+    ) -> Result<Fetched, OauthError> {
         let mut request =
-            HttpRequest::new(Method::Post, place).header("content-type", "application/x-www-form-urlencoded");
-        match (renewal.client_auth, secret) {
+            HttpRequest::new(Method::Post, asked.place).header("content-type", "application/x-www-form-urlencoded");
+        match (asked.auth, asked.secret) {
             (ClientAuth::ClientSecretBasic, Some(secret)) => {
-                let pair = format!("{}:{}", encoded(&renewal.client_id), encoded(secret.expose()));
+                let pair = format!("{}:{}", encoded(asked.client_id), encoded(secret.expose()));
                 request.authorization = Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))));
             }
             (ClientAuth::ClientSecretPost, Some(secret)) => {
-                form.append_pair("client_id", &renewal.client_id).append_pair("client_secret", secret.expose());
+                form.append_pair("client_id", asked.client_id).append_pair("client_secret", secret.expose());
             }
             (ClientAuth::None, _) => {
-                form.append_pair("client_id", &renewal.client_id);
+                form.append_pair("client_id", asked.client_id);
             }
             (ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost, None) => {
                 return Err(OauthError::Misconfigured("the secret of the client is missing: give it again".into()));
             }
         }
         request.body = form.finish().into_bytes();
-        let now = self.clock.now();
-        read(self.post(request).await?, renewal, now)
+        self.post(request).await
     }
 }
 
@@ -269,7 +289,7 @@ fn scope(at: &Discovery, granted: Option<&str>) -> Option<String> {
 }
 
 /// What may stand behind `Bearer` (RFC 6750, section 2.1), and in a header without breaking it.
-fn is_token(token: &str) -> bool {
+pub(super) fn is_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
 }
 

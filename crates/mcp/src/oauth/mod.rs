@@ -9,17 +9,22 @@
 //! 5. [`Authorizer::finish`] turns what they bring back into [`Tokens`], which a vault keeps; [`Authorizer::refresh`]
 //!    renews them.
 //!
+//! Where the company's identity provider vouches for its people at other servers, [`Authorizer::by_identity`] takes the
+//! place of 4 and 5.
+//!
 //! Tokens are asked for with the server as their audience, and are never shown to another. A token that somebody sent to
 //! us is never a part of this. Each state is data of the caller's: nothing is remembered here.
 
 mod challenge;
 mod discovery;
+mod enterprise;
 mod fetch;
 mod flow;
 mod registration;
 
 pub use challenge::Challenge;
 pub use discovery::Discovery;
+pub use enterprise::IdentityProvider;
 pub use flow::{Pending, Returned, Tokens, ends_soon};
 pub use registration::{ClientIdentity, OurClient};
 
