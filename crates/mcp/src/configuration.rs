@@ -1,10 +1,11 @@
 //! How one MCP server is configured: plain data that a connector keeps.
 
 use crate::{
-    definition::Effect,
     limits::{MAX_NAME_BYTES, MAX_TOOLS},
     revision::Revision,
 };
+use bailiwick_core::connector::Effect;
+use bailiwick_ports::SettingsProblem;
 use bailiwick_types::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,23 +9,11 @@ use crate::{
     message::visible,
     mirror::{self, Mirror},
 };
+use bailiwick_core::connector::Effect;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-
-/// What a call may do to the world, and so what a lost answer means.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// It changes nothing: it may be repeated freely.
-    Read,
-    /// Doing it twice is as good as doing it once.
-    Idempotent,
-    /// A lost answer leaves it unknown.
-    #[default]
-    Write,
-}
 
 /// The hints of revision 2025-03-26 and later. They are a server's own word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +63,6 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
     /// What the configuration makes of it; not a part of the digest.
-    #[serde(default)]
     pub effect: Effect,
 }
 

@@ -16,7 +16,7 @@ use bailiwick_core::{
 use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault};
 use bailiwick_outbound::Outbound;
 use bailiwick_ports::Clock;
-use bailiwick_types::{CredentialId, SessionId, mark::Mark};
+use bailiwick_types::{CredentialId, Mark, SessionId};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, VecDeque},

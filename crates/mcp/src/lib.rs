@@ -14,6 +14,7 @@ mod content;
 mod definition;
 mod difference;
 mod events;
+mod hand;
 mod http;
 mod import;
 pub mod limits;
@@ -32,8 +33,10 @@ pub use client::{
     Access, Agreed, Called, Client, LeftOut, Listed, NeedsPerson, Progress, Resume, ToolCall,
 };
 pub use configuration::{McpServer, TransportConfig};
-pub use definition::{Annotations, Definition, Digest, Effect};
+pub use bailiwick_core::connector::Effect;
+pub use definition::{Annotations, Definition, Digest};
 pub use difference::{Drift, difference, drift};
+pub use hand::McpHand;
 pub use http::{Body, Http, HttpError, HttpRequest, HttpResponse, Method};
 pub use import::{Imported, import};
 pub use message::RpcError;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     content,
-    definition::{Definition, Effect},
+    definition::Definition,
     limits::{MAX_QUESTIONS, MAX_REQUEST_STATE_BYTES},
     message::RpcError,
     mirror,
@@ -16,7 +16,7 @@ use crate::{
     transport::Marks,
     trouble::Trouble,
 };
-use bailiwick_core::{ActionResult, Content, Failure, FailureCode, Outcome};
+use bailiwick_core::{connector::Effect, ActionResult, Content, Failure, FailureCode, Outcome};
 use bailiwick_gate::Live;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -90,6 +90,11 @@ impl Client {
         self.changed.swap(false, Ordering::Relaxed)
     }
 
+    /// What was said then is not dealt with yet.
+    pub(crate) fn set_changed(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
     /// Says goodbye, where the server has a session of ours. Never fails; does not wait long.
     pub async fn close(&self, access: &Access) {
         let Some(agreed) = self.agreed.lock().await.take() else { return };

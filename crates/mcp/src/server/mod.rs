@@ -9,14 +9,14 @@ mod wire;
 pub use wire::MessageHeaders;
 
 use crate::{
-    definition::{Definition, Effect},
+    definition::Definition,
     limits::{MAX_BATCH, MAX_CURSOR_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_STATE_BYTES},
     message::{self, Incoming, RpcError},
     mirror,
     revision::Revision,
 };
 use async_trait::async_trait;
-use bailiwick_core::{ActionResult, Content, Failure, Outcome};
+use bailiwick_core::{connector::Effect, ActionResult, Content, Failure, Outcome};
 use serde_json::{Map, Value, json};
 use url::Url;
 use wire::Context;
