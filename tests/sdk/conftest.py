@@ -29,7 +29,7 @@ class Server:
         # The most that a call of it takes is a little over one dollar.
         prices = '{ version = 1, input = "0.01", output = "100" }'
         priced = f"[models.priced]\n{model}max_output_tokens = 10000\nprices = {prices}\n"
-        config.write_text(f"[models.main]\n{model}{priced}")
+        config.write_text(f"[models.main]\n{model}{priced}[outbound]\nopen = [\"127.0.0.0/8\"]\n")
         self.log = (folder / "server.log").open("w+")
         arguments = ["serve", "--data", self.data, "--listen", "127.0.0.1:0", "--config", config]
         self.process = subprocess.Popen(

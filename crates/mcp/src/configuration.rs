@@ -204,8 +204,14 @@ mod tests {
             (json!({ "transport": http, "shadow": 1 }), "shadow"),
             (json!({ "transport": { "type": "http", "url": "ftp://example.com/" } }), "transport.url"),
             (json!({ "transport": { "type": "http", "url": "https://u:p@example.com/" } }), "transport.url"),
-            (json!({ "transport": { "type": "http", "url": "https://a/", "headers": { "Authorization": "x" } } }), "vault"),
-            (json!({ "transport": { "type": "http", "url": "https://a/", "headers": { "x": "a\r\nb: c" } } }), "headers"),
+            (
+                json!({ "transport": { "type": "http", "url": "https://a/", "headers": { "Authorization": "x" } } }),
+                "vault",
+            ),
+            (
+                json!({ "transport": { "type": "http", "url": "https://a/", "headers": { "x": "a\r\nb: c" } } }),
+                "headers",
+            ),
             (json!({ "transport": { "type": "stdio", "command": "" } }), "transport.command"),
             (json!({ "transport": { "type": "stdio", "command": "a", "env": { "1A": "" } } }), "transport.env"),
             (json!({ "transport": http, "timeout_ms": 0 }), "timeout_ms"),

@@ -51,9 +51,9 @@ pub fn is_error(result: &Map<String, Value>) -> bool {
 /// Servers repeat structured content as text for older clients.
 fn is_told(items: &[Value], structured: &Value) -> bool {
     let texts = items.iter().filter_map(|item| item.get("text").and_then(Value::as_str));
-    texts.filter(|text| text.trim_start().starts_with(['{', '[', '"']) || text.len() < 32).any(|text| {
-        serde_json::from_str::<Value>(text).is_ok_and(|told| told == *structured)
-    })
+    texts
+        .filter(|text| text.trim_start().starts_with(['{', '[', '"']) || text.len() < 32)
+        .any(|text| serde_json::from_str::<Value>(text).is_ok_and(|told| told == *structured))
 }
 
 struct Parts {

@@ -89,7 +89,9 @@ impl Definition {
             (title, _) => title,
         };
         let annotations = match hints {
-            Some(hints) => Annotations::deserialize(hints).map_err(|_| "`annotations` has a hint that is no boolean")?,
+            Some(hints) => {
+                Annotations::deserialize(hints).map_err(|_| "`annotations` has a hint that is no boolean")?
+            }
             None => Annotations::default(),
         };
         let parameters = entry.get("inputSchema").ok_or("it has no `inputSchema`")?;

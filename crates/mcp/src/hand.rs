@@ -10,12 +10,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use bailiwick_core::{
-    Action, Failure, FailureCode, Outcome, ToolDefinition,
+    Action, ConnectorKind, Failure, FailureCode, Outcome, ToolDefinition,
     connector::{ConnectorCall, Effect},
 };
 use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault};
 use bailiwick_outbound::Outbound;
-use bailiwick_ports::Clock;
+use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, SettingsProblem};
 use bailiwick_types::{CredentialId, Mark, SessionId};
 use serde_json::Value;
 use std::{
@@ -63,15 +63,19 @@ impl McpHand {
     /// The connection for an action, with the secret that it may use.
     async fn connect(&self, opened: &mut Opened) -> Result<(Arc<Client>, Access), Failure> {
         let access = opened.access().cloned();
-        let access = access.ok_or_else(|| Failure::new(FailureCode::Internal, "no connector is known of this action"))?;
+        let access =
+            access.ok_or_else(|| Failure::new(FailureCode::Internal, "no connector is known of this action"))?;
         let server = McpServer::read(&access.spec.settings).map_err(|problem| {
             Failure::new(FailureCode::InvalidRequest, format!("the connector `{}`: {problem}", access.name))
         })?;
         let credential = opened.credentials().first().copied();
         let bearer = match credential {
-            Some(credential) => Some(opened.reveal(&*self.vault, credential).await.map_err(|error| {
-                Failure::new(FailureCode::AuthenticationFailed, error.to_string())
-            })?),
+            Some(credential) => Some(
+                opened
+                    .reveal(&*self.vault, credential)
+                    .await
+                    .map_err(|error| Failure::new(FailureCode::AuthenticationFailed, error.to_string()))?,
+            ),
             None => None,
         };
         let scope = opened.scope();
@@ -84,11 +88,12 @@ impl McpHand {
             who: who.clone(),
         };
         let output_bytes = scope.limits.output_bytes as usize;
-        let client = self.client(key, server)?;
+        let client = self.client(key, server, access.kept)?;
         Ok((client, Access { bearer, who, output_bytes }))
     }
 
-    fn client(&self, key: Key, server: McpServer) -> Result<Arc<Client>, Failure> {
+    /// Only an administrator's word leads inside: the address of a connector that is written into an agent is anybody's.
+    fn client(&self, key: Key, server: McpServer, kept: bool) -> Result<Arc<Client>, Failure> {
         let mut clients = self.clients();
         if let Some(client) = clients.all.get(&key) {
             return Ok(Arc::clone(client));
@@ -97,7 +102,8 @@ impl McpHand {
             let text = "this server starts no programs for connectors: give the address of an MCP server";
             return Err(Failure::new(FailureCode::InvalidRequest, text));
         };
-        let way = WayOut::new(self.outbound.clone(), [&url])
+        let named = kept.then_some(&url);
+        let way = WayOut::new(self.outbound.clone(), named)
             .map_err(|error| Failure::new(FailureCode::InvalidRequest, error.to_string()))?;
         let client = Client::over_http(Arc::new(way), Arc::clone(&self.clock), server, url, headers);
         let client = Arc::new(client);
@@ -217,7 +223,8 @@ async fn still_the_same(client: &Client, access: &Access, tool: &ToolDefinition,
         return Ok(());
     }
     client.set_changed();
-    let text = format!("the server has changed its tool `{}`: it is not called before somebody has accepted that", tool.name);
+    let text =
+        format!("the server has changed its tool `{}`: it is not called before somebody has accepted that", tool.name);
     Err(Failure::new(FailureCode::ToolError, text))
 }
 
@@ -229,7 +236,8 @@ fn asks(asked: &NeedsPerson) -> Failure {
         match &question.wants {
             Wants::Visit { url } => text.push_str(&format!(" (at {url}; make the call again afterwards)")),
             Wants::Form { fields } => {
-                let names: Vec<String> = fields.iter().map(|field| format!("{} ({})", field.name, kind(&field.kind))).collect();
+                let names: Vec<String> =
+                    fields.iter().map(|field| format!("{} ({})", field.name, kind(&field.kind))).collect();
                 text.push_str(&format!(" (fields: {})", names.join(", ")));
             }
         }
@@ -267,5 +275,18 @@ impl McpServer {
         let server: Self = serde_json::from_value(settings.clone())
             .map_err(|error| bailiwick_ports::SettingsProblem::new("", format!("cannot be read: {error}")))?;
         server.check().map(|()| server)
+    }
+}
+
+impl ConnectorRooms for McpHand {
+    fn check(&self, _kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
+        let server = McpServer::read(settings)?;
+        let TransportConfig::Http { url, .. } = &server.transport else {
+            return Err(SettingsProblem::new(
+                "transport.type",
+                "must be `http`: this server starts no programs for connectors",
+            ));
+        };
+        Ok(CheckedSettings { host: url.host_str().map(str::to_ascii_lowercase), dialect: None })
     }
 }

@@ -38,8 +38,7 @@ pub fn import(text: &str) -> Result<Vec<Imported>, String> {
 }
 
 fn one(name: &str, entry: &Value) -> Imported {
-    let mut imported =
-        Imported { name: name.to_owned(), server: Err(String::new()), bearer: None, notes: Vec::new() };
+    let mut imported = Imported { name: name.to_owned(), server: Err(String::new()), bearer: None, notes: Vec::new() };
     let none = Map::new();
     let entry = entry.as_object().unwrap_or(&none);
     let transport = match (entry.get("url").or(entry.get("serverUrl")), entry.get("command")) {

@@ -29,11 +29,9 @@ mod transport;
 mod trouble;
 mod way_out;
 
-pub use client::{
-    Access, Agreed, Called, Client, LeftOut, Listed, NeedsPerson, Progress, Resume, ToolCall,
-};
-pub use configuration::{McpServer, TransportConfig};
 pub use bailiwick_core::connector::Effect;
+pub use client::{Access, Agreed, Called, Client, LeftOut, Listed, NeedsPerson, Progress, Resume, ToolCall};
+pub use configuration::{McpServer, TransportConfig};
 pub use definition::{Annotations, Definition, Digest};
 pub use difference::{Drift, difference, drift};
 pub use hand::McpHand;

@@ -226,7 +226,10 @@ mod tests {
     fn messages_are_told_apart() {
         let read = |text: &str| read(text.as_bytes()).unwrap();
         assert_eq!(read("  \n"), []);
-        assert!(matches!(&read(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)[..], [Incoming::Answer { result: Ok(_), .. }]));
+        assert!(matches!(
+            &read(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)[..],
+            [Incoming::Answer { result: Ok(_), .. }]
+        ));
         assert!(matches!(
             &read(r#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","id":"x","method":"b","params":{"c":1}}]"#)[..],
             [Incoming::Notice { .. }, Incoming::Request { .. }]

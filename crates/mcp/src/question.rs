@@ -258,7 +258,8 @@ fn choices(property: &Map<String, Value>) -> Result<Option<Vec<Choice>>, String>
     }
     let choice = |(at, option): (usize, &Value)| {
         let value = option.as_str().or_else(|| option.get("const").and_then(Value::as_str));
-        let value = value.filter(|value| value.len() <= MAX_QUESTION_BYTES).ok_or("its form has a choice that is no text")?;
+        let value =
+            value.filter(|value| value.len() <= MAX_QUESTION_BYTES).ok_or("its form has a choice that is no text")?;
         let title = option.get("title").or_else(|| titles?.get(at)).and_then(Value::as_str).unwrap_or(value);
         Ok(Choice { value: value.to_owned(), title: visible(title).chars().take(200).collect() })
     };
@@ -321,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_question_that_cannot_be_asked_is_refused() {
-        let many: Map<String, Value> = (0..40).map(|number| (format!("f{number}"), json!({ "type": "boolean" }))).collect();
+        let many: Map<String, Value> =
+            (0..40).map(|number| (format!("f{number}"), json!({ "type": "boolean" }))).collect();
         for params in [
             json!({}),
             json!({ "message": "m" }),

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bailiwick_core::{Content, Failure, FailureCode, Outcome};
 use bailiwick_gate::Live;
 use bailiwick_mcp::{
-    Called, Client, Definition, Effect, Http, HttpError, HttpRequest, HttpResponse, McpServer, Reply, Revision, ToolCall,
-    Wants,
+    Called, Client, Definition, Effect, Http, HttpError, HttpRequest, HttpResponse, McpServer, Reply, Revision,
+    ToolCall, Wants,
     server::{CallAnswer, IncomingCall, MessageHeaders, Server, ServerAnswer, ServerIdentity, Toolbox},
 };
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -31,7 +31,8 @@ struct Adding;
 
 fn defined(name: &str, effect: Effect) -> Definition {
     let properties = json!({ "a": { "type": "integer", "x-mcp-header": "A" }, "b": { "type": "integer" } });
-    let entry = json!({ "name": name, "description": "Adds.", "inputSchema": { "type": "object", "properties": properties } });
+    let entry =
+        json!({ "name": name, "description": "Adds.", "inputSchema": { "type": "object", "properties": properties } });
     Definition { effect, ..Definition::read(&entry).unwrap() }
 }
 
@@ -48,7 +49,10 @@ impl Toolbox for Adding {
             ("add", _) => {
                 (call.progress)(1.0, Some(2.0), "half");
                 let sum = number("a") + number("b");
-                let content = vec![Content::text(sum.to_string()), Content::Image { url: "data:image/png;base64,aGVsbG8=".into() }];
+                let content = vec![
+                    Content::text(sum.to_string()),
+                    Content::Image { url: "data:image/png;base64,aGVsbG8=".into() },
+                ];
                 Some(CallAnswer::Done { content, structured: Some(json!({ "sum": sum })), is_error: false })
             }
             ("ask", None) => Some(CallAnswer::Visit {
@@ -188,7 +192,9 @@ async fn headers_that_say_another_than_the_body_are_refused() {
 
 #[tokio::test]
 async fn wrong_messages_are_refused_with_the_code_that_the_protocol_has_for_them() {
-    let legacy = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    let legacy = |method: &str, params: Value| {
+        json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string()
+    };
     let version = |text: &str| MessageHeaders { protocol_version: Some(text.into()), ..MessageHeaders::default() };
     let none = MessageHeaders::default();
     let huge = legacy("tools/call", json!({ "name": "x".repeat(2 << 20) }));
@@ -212,11 +218,17 @@ async fn wrong_messages_are_refused_with_the_code_that_the_protocol_has_for_them
         let shown: String = body.chars().take(100).collect();
         assert_eq!((answer.status, &answer.body.unwrap()["error"]["code"]), (status, &json!(code)), "{shown}");
     }
-    for (method, status) in [("initialize", 404), ("ping", 404), ("subscriptions/listen", 404), ("server/discover", 200)] {
+    for (method, status) in
+        [("initialize", 404), ("ping", 404), ("subscriptions/listen", 404), ("server/discover", 200)]
+    {
         let (body, headers) = modern(method, json!({}));
         assert_eq!(handle(&body, Some(&headers)).await.status, status, "{method}");
     }
-    let batch = format!("[{},{}]", legacy("ping", json!({})), json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    let batch = format!(
+        "[{},{}]",
+        legacy("ping", json!({})),
+        json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })
+    );
     let answer = handle(&batch, Some(&none)).await;
     assert_eq!(answer.body.unwrap().as_array().unwrap().len(), 1);
     let notice = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string();

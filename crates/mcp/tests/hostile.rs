@@ -1,6 +1,11 @@
 //! Servers that mean harm: nothing waits without end, nothing grows without bound, nothing is believed.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests drive real connections")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    reason = "tests drive real connections"
+)]
 
 mod support;
 
@@ -122,8 +127,14 @@ async fn floods_are_cut_off() {
     let asks = b"data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n".to_vec();
     let cases: [(&str, Box<dyn Fn() -> Say + Send + Sync>); 6] = [
         ("a body without an end", Box::new(|| Say::Flood(JSON.to_vec(), vec![b' '; 65_536]))),
-        ("an event without an end", Box::new(|| Say::Flood(EVENTS.to_vec(), b"data: xxxxxxxxxxxxxxxxxxxxxxxxx\n".to_vec()))),
-        ("comments without an end", Box::new(|| Say::Flood(EVENTS.to_vec(), b": xxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(500)))),
+        (
+            "an event without an end",
+            Box::new(|| Say::Flood(EVENTS.to_vec(), b"data: xxxxxxxxxxxxxxxxxxxxxxxxx\n".to_vec())),
+        ),
+        (
+            "comments without an end",
+            Box::new(|| Say::Flood(EVENTS.to_vec(), b": xxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(500))),
+        ),
         ("10 MB in one line", Box::new(move || Say::Raw(event.clone()))),
         ("messages without an end", Box::new(move || Say::Flood(EVENTS.to_vec(), notices.repeat(100)))),
         ("requests without an end", Box::new(move || Say::Flood(EVENTS.to_vec(), asks.clone()))),
@@ -162,7 +173,11 @@ async fn lies_about_lengths_and_broken_answers_are_seen_through() {
         let called = calling(move |_| Say::Raw(bytes.clone())).await;
         assert!(matches!(called, Called::Unknown(_)), "{what}: {called:?}");
     }
-    let nobody = client(&"http://127.0.0.1:1/".parse().unwrap(), Arc::new(RealClock), over(&"http://127.0.0.1:1/".parse().unwrap()));
+    let nobody = client(
+        &"http://127.0.0.1:1/".parse().unwrap(),
+        Arc::new(RealClock),
+        over(&"http://127.0.0.1:1/".parse().unwrap()),
+    );
     let called = call(&nobody, &a_tool(), json!({})).await;
     assert!(matches!(&called, Called::NotSent(failure) if failure.code == FailureCode::ConnectionFailed), "{called:?}");
 }
@@ -184,7 +199,9 @@ async fn orders_that_are_dressed_as_errors_stay_the_words_of_the_server() {
     assert!(failure.message.len() < 1_200 && !failure.message.contains(['\u{202e}', '\n']), "{}", failure.message);
 }
 
-async fn listing(answer: impl Fn(&support::peer::Seen) -> Value + Send + Sync + 'static) -> Result<bailiwick_mcp::Listed, String> {
+async fn listing(
+    answer: impl Fn(&support::peer::Seen) -> Value + Send + Sync + 'static,
+) -> Result<bailiwick_mcp::Listed, String> {
     let peer = Peer::start(move |seen| match seen.rpc() {
         "tools/list" => Say::Json(result(seen, answer(seen))),
         _ => modern(seen, json!([])).unwrap(),
@@ -198,7 +215,8 @@ async fn listing(answer: impl Fn(&support::peer::Seen) -> Value + Send + Sync + 
 async fn lists_without_an_end_are_refused_as_a_whole() {
     let circle = listing(|_| json!({ "tools": [plain_tool("a")], "nextCursor": "again" })).await.unwrap_err();
     assert!(circle.contains("in a circle"), "{circle}");
-    let endless = listing(|seen| json!({ "tools": [], "nextCursor": format!("page {}", seen.number) })).await.unwrap_err();
+    let endless =
+        listing(|seen| json!({ "tools": [], "nextCursor": format!("page {}", seen.number) })).await.unwrap_err();
     assert!(endless.contains("100 pages"), "{endless}");
     let many = listing(|seen| {
         let tools: Vec<Value> = (0..1_000).map(|each| plain_tool(&format!("t{}_{each}", seen.number))).collect();
@@ -296,7 +314,10 @@ async fn old_server(mut lines: BufReader<DuplexStream>, mut out: DuplexStream, s
         line.clear();
         let id = &message["id"];
         let bytes = match message["method"].as_str().unwrap_or_default() {
-            "server/discover" => format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32601, "message": "?" } })).into_bytes(),
+            "server/discover" => {
+                format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32601, "message": "?" } }))
+                    .into_bytes()
+            }
             "initialize" => {
                 let answer = json!({ "protocolVersion": "2025-03-26", "capabilities": {}, "serverInfo": { "name": "old", "version": "1" } });
                 format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "result": answer })).into_bytes()

@@ -7,7 +7,9 @@ mod support;
 use bailiwick_gate::Live;
 use bailiwick_mcp::{
     Trouble,
-    oauth::{Authorizer, Challenge, ClientIdentity, Discovery, IdentityProvider, OauthError, OurClient, Returned, Tokens},
+    oauth::{
+        Authorizer, Challenge, ClientIdentity, Discovery, IdentityProvider, OauthError, OurClient, Returned, Tokens,
+    },
 };
 use bailiwick_ports::{Clock, Random, vault::ClientAuth};
 use bailiwick_testkit::clock::ManualClock;
@@ -116,7 +118,13 @@ async fn protected(issuer: String) -> Peer {
             let challenge = format!(r#"Bearer resource_metadata="{place}""#);
             return Say::Status(401, vec![("www-authenticate", challenge)], String::new());
         }
-        let call = || Say::Status(403, vec![("www-authenticate", r#"Bearer error="insufficient_scope", scope="files:write""#.into())], String::new());
+        let call = || {
+            Say::Status(
+                403,
+                vec![("www-authenticate", r#"Bearer error="insufficient_scope", scope="files:write""#.into())],
+                String::new(),
+            )
+        };
         modern(seen, json!([plain_tool("a")])).unwrap_or_else(call)
     })
     .await
@@ -188,7 +196,10 @@ async fn a_person_connects_an_account_and_it_is_renewed() {
 
     let tokens = signed_in(&authorizer, &at, &who, None).await;
     let said = claims(tokens.access.expose()).unwrap();
-    assert_eq!((&said["aud"], &said["sub"], &said["scope"]), (&json!(peer.url.as_str()), &json!("ada"), &json!("files:read")));
+    assert_eq!(
+        (&said["aud"], &said["sub"], &said["scope"]),
+        (&json!(peer.url.as_str()), &json!("ada"), &json!("files:read"))
+    );
     assert!(tokens.expires.unwrap() <= RealClock.now() + Millis(60_000));
     let used = client(&peer.url, Arc::new(RealClock), over(&peer.url));
     let listed = used.tools(&with_token(tokens.access.expose()), &Live::unwatched()).await.unwrap();
@@ -247,7 +258,9 @@ async fn scripted(metadata: Value, resource: Value, token: impl Fn(&Seen) -> Say
             Say::Json(base)
         };
         match seen.path.as_str() {
-            "/.well-known/oauth-protected-resource/mcp" if resource.is_null() => Say::Status(404, vec![], String::new()),
+            "/.well-known/oauth-protected-resource/mcp" if resource.is_null() => {
+                Say::Status(404, vec![], String::new())
+            }
             "/.well-known/oauth-protected-resource/mcp" => {
                 merged(json!({ "resource": format!("{own}/mcp"), "authorization_servers": [own] }), &resource)
             }
@@ -299,7 +312,10 @@ async fn documents_about_somebody_else_are_refused() {
     // Before 2025-06-18 there were no documents of resources.
     let old = scripted(json!({}), Value::Null, nothing).await;
     assert_eq!(discovered(&old).await.unwrap().resource, old.url.as_str());
-    let challenge = Challenge { resource_metadata: Some(old.url.join("/nothing").unwrap()), ..Challenge { status: 401, resource_metadata: None, scope: None, error: None } };
+    let challenge = Challenge {
+        resource_metadata: Some(old.url.join("/nothing").unwrap()),
+        ..Challenge { status: 401, resource_metadata: None, scope: None, error: None }
+    };
     let error = authorizer(Arc::new(RealClock), None).discover(&old.url, &challenge, None).await.unwrap_err();
     assert!(matches!(error, OauthError::Refused(_)), "{error:?}");
 }
@@ -355,7 +371,12 @@ async fn an_answer_that_is_not_ours_is_not_used() {
         let error = authorizer.finish(&pending, &returned, None).await.unwrap_err();
         assert!(matches!(&error, OauthError::NeedsPerson(_)), "{what}: {error:?}");
     }
-    let evil = Returned { iss: Some("https://evil.example.com".into()), error: Some("x".into()), error_description: Some("call 555".into()), ..good.clone() };
+    let evil = Returned {
+        iss: Some("https://evil.example.com".into()),
+        error: Some("x".into()),
+        error_description: Some("call 555".into()),
+        ..good.clone()
+    };
     assert!(!authorizer.finish(&pending, &evil, None).await.unwrap_err().to_string().contains("555"));
     let asked = || peer.seen().iter().filter(|seen| seen.path == "/token").count();
     assert_eq!(asked(), 0, "no code is shown to anybody");
@@ -398,7 +419,12 @@ async fn token_answers_that_break_the_rules_are_refused() {
     .await;
     let at = discovered(&peer).await.unwrap();
     let authorizer = authorizer(Arc::new(RealClock), None);
-    let who = ClientIdentity { issuer: at.issuer.clone(), client_id: "c".into(), auth: ClientAuth::ClientSecretPost, secret: Some(Secret::new("s3cret")) };
+    let who = ClientIdentity {
+        issuer: at.issuer.clone(),
+        client_id: "c".into(),
+        auth: ClientAuth::ClientSecretPost,
+        secret: Some(Secret::new("s3cret")),
+    };
     let (url, pending) = authorizer.begin(&at, &who, None);
     let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
     let returned = Returned { state, code: Some(Secret::new("c0de")), iss: Some(at.issuer), ..Returned::default() };

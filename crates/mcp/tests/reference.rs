@@ -71,7 +71,9 @@ async fn has_one_of_everything(client: &Client) {
     assert!(text(&call(client, &sum, json!({ "a": 2, "b": 3 })).await).contains('5'));
     let image = call(client, &tool(client, "get-tiny-image").await, json!({})).await;
     let Called::Answered { content, .. } = &image else { panic!("{image:?}") };
-    assert!(content.iter().any(|part| matches!(part, Content::Image { url } if url.starts_with("data:image/png;base64,"))));
+    assert!(
+        content.iter().any(|part| matches!(part, Content::Image { url } if url.starts_with("data:image/png;base64,")))
+    );
     let structured = tool(client, "get-structured-content").await;
     assert!(structured.output.is_some());
     let weather = call(client, &structured, json!({ "location": "Chicago" })).await;

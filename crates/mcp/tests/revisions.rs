@@ -35,12 +35,12 @@ fn complete() -> Value {
 
 #[tokio::test]
 async fn the_newest_revision_needs_no_handshake_and_says_everything_each_time() {
-    let schema = json!({ "type": "object", "properties": { "region": { "type": "string", "x-mcp-header": "Region" } } });
+    let schema =
+        json!({ "type": "object", "properties": { "region": { "type": "string", "x-mcp-header": "Region" } } });
     let tools = json!([{ "name": "look.up", "inputSchema": schema }]);
-    let peer = Peer::start(move |seen| {
-        modern(seen, tools.clone()).unwrap_or_else(|| Say::Json(result(seen, complete())))
-    })
-    .await;
+    let peer =
+        Peer::start(move |seen| modern(seen, tools.clone()).unwrap_or_else(|| Say::Json(result(seen, complete()))))
+            .await;
     let client = client(&peer.url, clock(), over(&peer.url));
     let tool = tool(&client, "look.up").await;
     let arguments = json!({ "region": "eu\nwest" });
@@ -76,7 +76,8 @@ async fn older_revisions_begin_with_a_handshake_and_keep_a_session() {
         let tool = tool(&client, "a").await;
         assert_eq!(text(&call(&client, &tool, json!({})).await), "hello");
         client.close(&access()).await;
-        let methods = ["server/discover", "initialize", "notifications/initialized", "tools/list", "tools/call", "DELETE"];
+        let methods =
+            ["server/discover", "initialize", "notifications/initialized", "tools/list", "tools/call", "DELETE"];
         assert_eq!(peer.methods(), methods);
         let seen = peer.seen();
         assert_eq!(seen[1].body["params"]["protocolVersion"], "2025-11-25");
@@ -128,17 +129,23 @@ async fn a_session_that_the_server_forgot_is_begun_anew_and_the_call_is_made() {
     let counted = Arc::clone(&calls);
     let peer = Peer::start(move |seen| {
         let gone = || Say::Status(404, vec![], String::new());
-        legacy(seen, "2025-11-25", json!([plain_tool("a")])).unwrap_or_else(|| match counted.fetch_add(1, Ordering::Relaxed) {
-            0 => gone(),
-            _ => Say::Json(result(seen, hello())),
+        legacy(seen, "2025-11-25", json!([plain_tool("a")])).unwrap_or_else(|| {
+            match counted.fetch_add(1, Ordering::Relaxed) {
+                0 => gone(),
+                _ => Say::Json(result(seen, hello())),
+            }
         })
     })
     .await;
     let client = client(&peer.url, clock(), over(&peer.url));
     let tool = tool(&client, "a").await;
     assert_eq!(text(&call(&client, &tool, json!({})).await), "hello");
-    let sessions: Vec<String> =
-        peer.seen().iter().filter(|seen| seen.rpc() == "tools/call").map(|seen| seen.headers["mcp-session-id"].clone()).collect();
+    let sessions: Vec<String> = peer
+        .seen()
+        .iter()
+        .filter(|seen| seen.rpc() == "tools/call")
+        .map(|seen| seen.headers["mcp-session-id"].clone())
+        .collect();
     assert_eq!(sessions.len(), 2);
     assert_ne!(sessions[0], sessions[1]);
 }
@@ -290,13 +297,19 @@ async fn a_server_that_wants_a_sign_in_says_where_and_nothing_was_done() {
     let challenge = r#"Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource", scope="files:read""#;
     let peer = Peer::start(move |seen| match seen.headers.get("authorization").map(String::as_str) {
         Some("Bearer good") => modern(seen, json!([plain_tool("a")])).unwrap_or_else(|| {
-            Say::Status(403, vec![("www-authenticate", r#"Bearer error="insufficient_scope", scope="files:write""#.into())], String::new())
+            Say::Status(
+                403,
+                vec![("www-authenticate", r#"Bearer error="insufficient_scope", scope="files:write""#.into())],
+                String::new(),
+            )
         }),
         _ => Say::Status(401, vec![("www-authenticate", challenge.into())], String::new()),
     })
     .await;
     let client = client(&peer.url, clock(), over(&peer.url));
-    let Err(Trouble::SignIn(asked)) = client.tools(&access(), &Live::unwatched()).await else { panic!("nobody is asked") };
+    let Err(Trouble::SignIn(asked)) = client.tools(&access(), &Live::unwatched()).await else {
+        panic!("nobody is asked")
+    };
     assert_eq!((asked.status, asked.scope.as_deref()), (401, Some("files:read")));
     assert_eq!(peer.methods(), ["server/discover"], "a sign-in is no reason to try an older revision");
     let listed = client.tools(&with_token("good"), &Live::unwatched()).await.unwrap();
@@ -335,8 +348,9 @@ async fn answers_with_a_status_are_told_for_what_they_are() {
 async fn a_change_of_the_tools_is_noticed() {
     let peer = Peer::start(|seen| {
         let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
-        peer::modern(seen, json!([plain_tool("a")]))
-            .unwrap_or_else(|| Say::Events(vec![format!("data: {changed}"), format!("data: {}", result(seen, complete()))]))
+        peer::modern(seen, json!([plain_tool("a")])).unwrap_or_else(|| {
+            Say::Events(vec![format!("data: {changed}"), format!("data: {}", result(seen, complete()))])
+        })
     })
     .await;
     let client = client(&peer.url, clock(), over(&peer.url));

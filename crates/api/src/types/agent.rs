@@ -407,11 +407,11 @@ fn mcp(one: &ConnectorUse) -> Option<Tool> {
     let (server_url, headers) = crate::handlers::connectors::http_of(&spec.settings);
     Some(Tool::Mcp(McpTool {
         server_label: one.label.clone(),
-        transport: McpTransport::Http { server_url, headers },
+        transport: McpTransport::Http { server_url, headers: Some(headers) },
         allowed_tools: one.allowed_tools.as_ref().map(|tools| tools.iter().cloned().collect()),
         connection_origin: ConnectionOrigin::Service,
         credential_id: one.credential.map(|id| id.to_string()),
-        request_metadata: None,
+        request_metadata: Map::new(),
         required: one.required,
     }))
 }
@@ -427,6 +427,17 @@ fn kept(one: &ConnectorUse) -> Option<ConnectorGrantParam> {
 }
 
 impl AgentSettings {
+    /// As the agent of a session has them.
+    pub fn of_session(agent: &bailiwick_core::AgentConfig) -> Self {
+        let mut settings = Self::of(agent);
+        for tool in &mut settings.tools {
+            if let Tool::Mcp(McpTool { transport: McpTransport::Http { headers, .. }, .. }) = tool {
+                *headers = None;
+            }
+        }
+        settings
+    }
+
     pub fn of(agent: &bailiwick_core::AgentConfig) -> Self {
         let format = match &agent.text.schema {
             Some(Value::Object(schema)) => TextFormat::JsonSchema(SchemaFormat { schema: schema.clone() }),

@@ -90,15 +90,21 @@ pub struct McpTool {
     pub allowed_tools: Option<Vec<String>>,
     pub connection_origin: ConnectionOrigin,
     pub credential_id: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    pub request_metadata: Option<Value>,
+    /// Always empty.
+    #[schema(value_type = Object)]
+    pub request_metadata: Map<String, Value>,
     pub required: bool,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum McpTransport {
-    Http { server_url: String, headers: BTreeMap<String, String> },
+    Http {
+        server_url: String,
+        /// Only of a saved agent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        headers: Option<BTreeMap<String, String>>,
+    },
 }
 
 /// What an agent is given of a connector that the organisation keeps.

@@ -234,7 +234,7 @@ impl Session {
         Self {
             id: view.id.to_string(),
             object: "agent.session",
-            agent: SessionAgent { id: view.agent.id.to_string(), settings: AgentSettings::of(&view.agent) },
+            agent: SessionAgent { id: view.agent.id.to_string(), settings: AgentSettings::of_session(&view.agent) },
             created_at: view.created.as_seconds(),
             last_active_at: view.last_active.as_seconds(),
             environment: Environment::of(&view.environment, base_url),

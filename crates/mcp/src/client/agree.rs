@@ -96,8 +96,7 @@ impl Client {
         let marks = Marks { revision: Some(revision), mirrored: &mirrored, ..self.marks(access, None) };
         let watch = |_| ();
         let params = Map::new();
-        let ask =
-            Ask { method: DISCOVER, params, marks, silence, longest: HANDSHAKE_TIME, live, watch: &watch };
+        let ask = Ask { method: DISCOVER, params, marks, silence, longest: HANDSHAKE_TIME, live, watch: &watch };
         let Answered { result, .. } = self.ask(ask, &mut Desk::default()).await?;
         let offered = result.get("supportedVersions").and_then(Value::as_array);
         let offered: Vec<&str> = offered.into_iter().flatten().filter_map(Value::as_str).collect();
@@ -128,12 +127,13 @@ impl Client {
             live,
             watch: &watch,
         };
-        let Answered { result, session } = self.ask(ask, &mut Desk::default()).await.map_err(|trouble| match trouble {
-            Trouble::Rpc(error) | Trouble::Status { error: Some(error), .. } if error.is_modern() => {
-                no_common(&supported(&error))
-            }
-            other => other,
-        })?;
+        let Answered { result, session } =
+            self.ask(ask, &mut Desk::default()).await.map_err(|trouble| match trouble {
+                Trouble::Rpc(error) | Trouble::Status { error: Some(error), .. } if error.is_modern() => {
+                    no_common(&supported(&error))
+                }
+                other => other,
+            })?;
         let offered = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
         let agreed = Revision::parse(offered).filter(|agreed| agreed.has_handshake());
         let revision = match (agreed, self.server.revision) {

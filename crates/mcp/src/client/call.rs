@@ -16,7 +16,7 @@ use crate::{
     transport::Marks,
     trouble::Trouble,
 };
-use bailiwick_core::{connector::Effect, ActionResult, Content, Failure, FailureCode, Outcome};
+use bailiwick_core::{ActionResult, Content, Failure, FailureCode, Outcome, connector::Effect};
 use bailiwick_gate::Live;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -83,9 +83,9 @@ impl Called {
                 let text = "the server asks something of a person before it goes on";
                 Outcome::Failed { failure: Failure::new(FailureCode::ToolError, text) }
             }
-            Self::SignIn(challenge) => Outcome::Failed {
-                failure: Failure::new(FailureCode::AuthenticationFailed, challenge.to_string()),
-            },
+            Self::SignIn(challenge) => {
+                Outcome::Failed { failure: Failure::new(FailureCode::AuthenticationFailed, challenge.to_string()) }
+            }
             Self::NotSent(failure) | Self::Failed(failure) => Outcome::Failed { failure },
             Self::Unknown(failure) => Outcome::Unknown { reason: failure.message },
         }

@@ -2,9 +2,7 @@
 
 use super::Client;
 use crate::{
-    limits::{
-        FAREWELL_TIME, MAX_MESSAGES_BEFORE_ANSWER, MAX_QUESTIONS, MAX_REQUEST_BYTES, MAX_REQUESTS_BEFORE_ANSWER,
-    },
+    limits::{FAREWELL_TIME, MAX_MESSAGES_BEFORE_ANSWER, MAX_QUESTIONS, MAX_REQUEST_BYTES, MAX_REQUESTS_BEFORE_ANSWER},
     message::{self, Incoming, RpcError, quoted},
     question::{Question, Reply},
     revision::Revision,
@@ -99,7 +97,7 @@ impl Client {
                         return Err(Trouble::malformed(text));
                     }
                     let Some(reply) = self.reply(&ask, desk, &method, &params) else { continue };
-                    let text = encode(&message::answer(&id, reply.as_ref().map(Clone::clone)))?;
+                    let text = encode(&message::answer(&id, reply.as_ref().cloned()))?;
                     match self.race(exchange.say(text), silence.min(end), ask.live).await {
                         Raced::Done(said) => said.map_err(after_sending)?,
                         Raced::Late => return Err(given_up(timed_out(&ask), true)),

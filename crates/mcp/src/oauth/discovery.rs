@@ -152,7 +152,11 @@ pub(super) fn endpoint(text: &str, server: &Url, what: &str) -> Result<Url, Oaut
 /// The canonical URI of a server: without a slash at its end where that is all its path.
 pub(super) fn canonical(server: &Url) -> String {
     let text = server.as_str();
-    if server.path() == "/" && server.query().is_none() { text.trim_end_matches('/').to_owned() } else { text.to_owned() }
+    if server.path() == "/" && server.query().is_none() {
+        text.trim_end_matches('/').to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Whether a resource is this server, or the part of its host in which it lies.
@@ -241,9 +245,13 @@ mod tests {
         for name in ["https://mcp.example.com", "https://mcp.example.com/a", "https://MCP.example.com/a/mcp"] {
             assert!(is_resource_of(name, &server), "{name}");
         }
-        for name in
-            ["https://mcp.example.com/b", "https://mcp.example.com/a/m", "https://example.com", "http://mcp.example.com", "x"]
-        {
+        for name in [
+            "https://mcp.example.com/b",
+            "https://mcp.example.com/a/m",
+            "https://example.com",
+            "http://mcp.example.com",
+            "x",
+        ] {
             assert!(!is_resource_of(name, &server), "{name}");
         }
         assert_eq!(canonical(&url("https://mcp.example.com/")), "https://mcp.example.com");
@@ -253,7 +261,8 @@ mod tests {
     #[test]
     fn places_without_tls_are_refused_where_the_server_has_it() {
         let server = url("https://mcp.example.com/mcp");
-        for text in ["http://a.example.com/", "javascript:alert(1)", "https://u:p@a.example.com/", "https://a/#x", "x"] {
+        for text in ["http://a.example.com/", "javascript:alert(1)", "https://u:p@a.example.com/", "https://a/#x", "x"]
+        {
             assert!(endpoint(text, &server, "it").is_err(), "{text}");
         }
         assert!(endpoint("http://127.0.0.1:1/", &url("http://127.0.0.1:2/"), "it").is_ok());

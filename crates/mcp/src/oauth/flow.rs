@@ -11,7 +11,10 @@ use bailiwick_ports::{
     vault::{ClientAuth, OauthRefresh},
 };
 use bailiwick_types::{Millis, Secret, Timestamp};
-use base64::{Engine as _, prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeSet, fmt};

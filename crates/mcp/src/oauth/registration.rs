@@ -96,7 +96,8 @@ impl Authorizer {
             !word.is_empty() && word.len() <= MAX_ID_BYTES && word.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
         };
         let client_id = text(&object, "client_id").filter(visible);
-        let client_id = client_id.ok_or_else(|| OauthError::Refused(format!("`{name}` gave a client without an id")))?;
+        let client_id =
+            client_id.ok_or_else(|| OauthError::Refused(format!("`{name}` gave a client without an id")))?;
         let secret = text(&object, "client_secret").filter(visible).map(Secret::new);
         let auth = match (text(&object, "token_endpoint_auth_method").as_deref(), &secret) {
             (Some("none"), _) | (None, None) => ClientAuth::None,

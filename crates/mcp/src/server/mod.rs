@@ -16,7 +16,7 @@ use crate::{
     revision::Revision,
 };
 use async_trait::async_trait;
-use bailiwick_core::{connector::Effect, ActionResult, Content, Failure, Outcome};
+use bailiwick_core::{ActionResult, Content, Failure, Outcome, connector::Effect};
 use serde_json::{Map, Value, json};
 use url::Url;
 use wire::Context;
@@ -235,7 +235,8 @@ async fn list(params: &Map<String, Value>, toolbox: &dyn Toolbox) -> Result<Map<
         Some(_) => return Err(RpcError::new(RpcError::INVALID_PARAMS, "`cursor` is not one of ours")),
     };
     let tools = toolbox.tools().await.map_err(|failure| RpcError::new(RpcError::INTERNAL, failure.message))?;
-    let mut tools: Vec<&Definition> = tools.iter().filter(|tool| after.is_none_or(|after| tool.name.as_str() > after)).collect();
+    let mut tools: Vec<&Definition> =
+        tools.iter().filter(|tool| after.is_none_or(|after| tool.name.as_str() > after)).collect();
     tools.sort_by(|one, other| one.name.cmp(&other.name));
     let mut result = Map::new();
     if let Some(next) = tools.get(PAGE - 1).filter(|_| tools.len() > PAGE) {

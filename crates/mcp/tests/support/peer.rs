@@ -82,7 +82,12 @@ impl Peer {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: &(dyn Fn(&Seen) -> Say + Send + Sync), hung: &Notify, all: &Mutex<Vec<Seen>>) {
+async fn serve(
+    mut stream: TcpStream,
+    script: &(dyn Fn(&Seen) -> Say + Send + Sync),
+    hung: &Notify,
+    all: &Mutex<Vec<Seen>>,
+) {
     let Some(mut seen) = read(&mut stream).await else { return };
     let say = {
         let mut all = all.lock().unwrap();

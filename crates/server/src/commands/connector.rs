@@ -11,8 +11,6 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 const CONNECTORS: &str = "/bailiwick/v1/connectors";
-/// Most connectors that a list shows; what one organisation can have.
-const MOST: usize = 1000;
 
 pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
     match command {
@@ -114,7 +112,7 @@ async fn apply(client: &Client, wanted: Vec<(String, Value)>, reason: Option<Str
 }
 
 async fn list(client: &Client, terminal: Terminal) -> Outcome {
-    let connectors = client.list(CONNECTORS, MOST).await?;
+    let connectors = client.get(CONNECTORS).await?["data"].as_array().cloned().unwrap_or_default();
     terminal.result(&json!({"connectors": connectors}), || {
         if connectors.is_empty() {
             return "There are no connectors. Make some with `bailiwick connector apply -f FILE`.\n".to_owned();

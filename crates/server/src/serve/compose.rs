@@ -19,10 +19,12 @@ use crate::{
 };
 use bailiwick_api::{Api, Limits};
 use bailiwick_audit::Audit;
+use bailiwick_core::ConnectorKind;
 use bailiwick_engine::{Engine, Eraser, EraserOptions, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
 use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
 use bailiwick_identity::{Bootstrapped, Credentials, LogKeys, OsRandom, Reception, Sealing, Strongroom};
+use bailiwick_mcp::McpHand;
 use bailiwick_models::Models;
 use bailiwick_outbound::Outbound;
 use bailiwick_policy::{Desk, DeskParts, Policies};
@@ -223,8 +225,8 @@ fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>) -> Outcome<Sys
     };
     let options = bailiwick_outbound::Options { open: settings.open.clone(), extra_roots_pem, ..Default::default() };
     let outbound = Outbound::new(options);
-    let _ = (outbound, vault);
-    Ok(Systems::new(Arc::clone(&world.clock)))
+    let servers = McpHand::new(outbound, vault, Arc::clone(&world.clock));
+    Ok(Systems::new(Arc::clone(&world.clock)).with(&[ConnectorKind::Mcp], Arc::new(servers)))
 }
 
 /// The vaults, as far as they are known without opening a secret.

@@ -27,7 +27,6 @@ impl Systems {
         Self { clock, rooms: Vec::new() }
     }
 
-    #[allow(dead_code, reason = "rooms are registered as they are built")]
     #[must_use]
     pub fn with(mut self, kinds: &[ConnectorKind], room: Arc<dyn Room>) -> Self {
         self.rooms.extend(kinds.iter().map(|kind| (*kind, Arc::clone(&room))));
