@@ -21,6 +21,7 @@ pub mod record;
 pub mod session;
 pub mod shell;
 pub mod stop;
+pub mod tool_search;
 pub mod tools;
 pub mod tree;
 
