@@ -1,5 +1,7 @@
 //! A peer that answers with exactly the bytes that a test wants, and writes down what it was sent.
 
+#![allow(dead_code, reason = "each test file uses its part of it")]
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
