@@ -10,8 +10,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use bailiwick_core::{
-    Action, ConnectorKind, Failure, FailureCode, Outcome, ToolDefinition,
-    connector::{ConnectorCall, Effect},
+    Action, Failure, FailureCode, Outcome, ToolDefinition,
+    connector::{ConnectorCall, ConnectorKind, Effect},
 };
 use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault};
 use bailiwick_outbound::Outbound;
@@ -39,6 +39,7 @@ pub struct McpHand {
 struct Key {
     session: SessionId,
     connector: String,
+    kept: bool,
     credential: Option<CredentialId>,
     settings: String,
     /// Who is spoken for: what a server remembers of one person is never shown to another.
@@ -83,6 +84,7 @@ impl McpHand {
         let key = Key {
             session: scope.session,
             connector: access.name.clone(),
+            kept: access.kept,
             credential,
             settings: access.spec.settings.to_string(),
             who: who.clone(),
@@ -92,7 +94,8 @@ impl McpHand {
         Ok((client, Access { bearer, who, output_bytes }))
     }
 
-    /// Only an administrator's word leads inside: the address of a connector that is written into an agent is anybody's.
+    /// The connection of this key. What an administrator keeps is reached wherever it is; what somebody wrote into an
+    /// agent only where everybody is.
     fn client(&self, key: Key, server: McpServer, kept: bool) -> Result<Arc<Client>, Failure> {
         let mut clients = self.clients();
         if let Some(client) = clients.all.get(&key) {
@@ -102,8 +105,7 @@ impl McpHand {
             let text = "this server starts no programs for connectors: give the address of an MCP server";
             return Err(Failure::new(FailureCode::InvalidRequest, text));
         };
-        let named = kept.then_some(&url);
-        let way = WayOut::new(self.outbound.clone(), named)
+        let way = WayOut::new(self.outbound.clone(), Some(&url).filter(|_| kept))
             .map_err(|error| Failure::new(FailureCode::InvalidRequest, error.to_string()))?;
         let client = Client::over_http(Arc::new(way), Arc::clone(&self.clock), server, url, headers);
         let client = Arc::new(client);
@@ -193,6 +195,12 @@ impl Tools for McpHand {
     }
 }
 
+impl ConnectorRooms for McpHand {
+    fn check(&self, _kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
+        McpServer::checked(settings)
+    }
+}
+
 /// A definition as it is told to the agent.
 fn told(tool: &Definition) -> ToolDefinition {
     ToolDefinition {
@@ -207,22 +215,18 @@ fn told(tool: &Definition) -> ToolDefinition {
 /// A server that said that its tools have changed is asked again before it gets a call: what it offers under the old
 /// name may be another tool.
 async fn still_the_same(client: &Client, access: &Access, tool: &ToolDefinition, live: &Live) -> Result<(), Failure> {
-    if !client.take_changed() {
-        return Ok(());
+    if client.take_changed()
+        && let Err(trouble) = client.tools(access, live).await
+    {
+        client.set_changed();
+        return Err(trouble.failure());
     }
-    let listed = match client.tools(access, live).await {
-        Ok(listed) => listed,
-        Err(trouble) => {
-            client.set_changed();
-            return Err(trouble.failure());
-        }
-    };
+    let Some(listed) = client.listed() else { return Ok(()) };
     let now = listed.tools.iter().find(|now| now.name == tool.name).map(told);
     let same = now.is_some_and(|now| ToolDefinition { effect: tool.effect, ..now } == *tool);
     if same {
         return Ok(());
     }
-    client.set_changed();
     let text =
         format!("the server has changed its tool `{}`: it is not called before somebody has accepted that", tool.name);
     Err(Failure::new(FailureCode::ToolError, text))
@@ -270,23 +274,24 @@ impl Definition {
 }
 
 impl McpServer {
-    /// What a connector keeps. The error names the field.
-    pub fn read(settings: &Value) -> Result<Self, bailiwick_ports::SettingsProblem> {
-        let server: Self = serde_json::from_value(settings.clone())
-            .map_err(|error| bailiwick_ports::SettingsProblem::new("", format!("cannot be read: {error}")))?;
-        server.check().map(|()| server)
+    /// What settings say that others go by, once they have been found to be usable by [`McpHand`].
+    pub fn checked(settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
+        match Self::read(settings)?.transport {
+            TransportConfig::Http { url, .. } => {
+                let host = url.host_str().map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+                Ok(CheckedSettings { host, dialect: None })
+            }
+            TransportConfig::Stdio { .. } => {
+                let text = "must be `http`: this server starts no programs for connectors";
+                Err(SettingsProblem::new("transport.type", text))
+            }
+        }
     }
-}
 
-impl ConnectorRooms for McpHand {
-    fn check(&self, _kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
-        let server = McpServer::read(settings)?;
-        let TransportConfig::Http { url, .. } = &server.transport else {
-            return Err(SettingsProblem::new(
-                "transport.type",
-                "must be `http`: this server starts no programs for connectors",
-            ));
-        };
-        Ok(CheckedSettings { host: url.host_str().map(str::to_ascii_lowercase), dialect: None })
+    /// What a connector keeps. The error names the field.
+    pub fn read(settings: &Value) -> Result<Self, SettingsProblem> {
+        let server: Self = serde_json::from_value(settings.clone())
+            .map_err(|error| SettingsProblem::new("", format!("cannot be read: {error}")))?;
+        server.check().map(|()| server)
     }
 }

@@ -16,7 +16,7 @@ use bailiwick_gate::Live;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, PoisonError},
 };
 
 const LIST: &str = "tools/list";
@@ -44,14 +44,16 @@ impl Client {
     /// like all there is.
     pub async fn tools(&self, access: &Access, live: &Live) -> Result<Listed, Trouble> {
         let agreed = self.agree(access, live).await?;
-        match self.pages(access, live, &agreed).await {
+        let listed = match self.pages(access, live, &agreed).await {
             Err(Trouble::SessionGone) => {
                 self.forget(&agreed).await;
                 let agreed = self.agree(access, live).await?;
                 self.pages(access, live, &agreed).await
             }
             listed => listed,
-        }
+        }?;
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(listed.clone()));
+        Ok(listed)
     }
 
     async fn pages(&self, access: &Access, live: &Live, agreed: &Arc<Agreed>) -> Result<Listed, Trouble> {

@@ -24,7 +24,7 @@ use bailiwick_types::Secret;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -53,6 +53,8 @@ pub struct Client {
     agreed: Mutex<Option<Arc<Agreed>>>,
     next_id: AtomicU64,
     changed: AtomicBool,
+    /// What the server offered when it was last asked.
+    listed: std::sync::Mutex<Option<Arc<Listed>>>,
 }
 
 impl Client {
@@ -80,8 +82,15 @@ impl Client {
     }
 
     fn new(transport: Transport, clock: Arc<dyn Clock>, server: McpServer) -> Self {
-        let (agreed, next_id, changed) = (Mutex::new(None), AtomicU64::new(1), AtomicBool::new(false));
-        Self { transport, clock, server, agreed, next_id, changed }
+        Self {
+            transport,
+            clock,
+            server,
+            agreed: Mutex::new(None),
+            next_id: AtomicU64::new(1),
+            changed: AtomicBool::new(false),
+            listed: std::sync::Mutex::new(None),
+        }
     }
 
     /// Whether the server has said, since this was last asked, that its tools have changed. Then they are listed and
@@ -93,6 +102,11 @@ impl Client {
     /// What was said then is not dealt with yet.
     pub(crate) fn set_changed(&self) {
         self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// What the server offered when it was last asked; nothing before.
+    pub(crate) fn listed(&self) -> Option<Arc<Listed>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says goodbye, where the server has a session of ours. Never fails; does not wait long.
