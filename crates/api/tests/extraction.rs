@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{House, call, calls, form, request, say};
+use common::{House, call, calls, form, handles_in, request, say};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -231,4 +231,74 @@ async fn a_policy_lets_a_sink_through_that_the_person_named_or_a_list_holds() {
     // Without a saved agent nobody knows which argument is an address, so that nothing is pinned.
     let explained = house.post("/bailiwick/v1/policy/explain", explain("to boss@example.com")).await.ok();
     assert_eq!(explained["verdict"]["decision"], "deny");
+}
+
+/// A clerk that must not read the mail passes it on: the application gets it, the model never, a rule sees it, and
+/// whoever is asked is shown it.
+#[tokio::test]
+async fn a_held_value_reaches_the_function_and_not_the_model_and_rules_see_it() {
+    let house = House::new().await;
+    let rules = r#"@id("all") permit (principal, action, resource);
+        @id("secret-mail") @reason("salaries stay")
+        forbid (principal, action == Action::"tool.call", resource == Tool::"send_mail")
+        when { context.text.hasTag("body") && context.text.getTag("body") like "*salaries*" };
+        @id("hr-mail") @ask("person") @reason("it is of hr")
+        forbid (principal, action == Action::"tool.call", resource == Tool::"send_mail")
+        when { context.label.groups.contains("hr") };"#;
+    house.post("/bailiwick/v1/policy", json!({"text": rules, "reason": "Salaries stay here"})).await.ok();
+    let fine = "STRANGER says: hello";
+    house.executor.texts.lock().unwrap().insert("/workspace/mail.txt".into(), STRANGER.into());
+    house.executor.texts.lock().unwrap().insert("/workspace/fine.txt".into(), fine.into());
+    let label = [("bailiwick[label][confidentiality][groups][]", None, &b"hr"[..])];
+    let file = uploaded(&house, &label).await;
+    let parameters = json!({"type": "object", "properties": {"body": {"type": "string"}}});
+    let more = json!({
+        "agent": {"model": "main", "tools": [
+            {"type": "function", "name": "send_mail", "description": "Sends.", "parameters": parameters}]},
+        "environment": {"type": "openai_hosted", "files": [
+            {"type": "file_id", "file_id": file["id"], "path": "/workspace/mail.txt"}]},
+    });
+    house.script([
+        calls(vec![
+            call("h1", "hold_value", json!({"path": "mail.txt"})),
+            call("h2", "hold_value", json!({"path": "fine.txt"})),
+        ]),
+        calls(vec![
+            call("m1", "send_mail", json!({"body": "$HELD0"})),
+            call("m2", "send_mail", json!({"body": "Fwd: $HELD1"})),
+        ]),
+    ]);
+    let mut events = house.begin("Pass them on.", more).await;
+    let id = events.next().await.unwrap().data["session"]["id"].as_str().unwrap().to_owned();
+    let asked = house.until(&id, |shown| shown["status"] == "requires_action").await;
+    let handles = handles_in(house.model.seen.lock().unwrap().last());
+    let approval = &asked["bailiwick"]["approvals"][0];
+    assert_eq!(approval["arguments"]["arguments"]["body"], format!("Fwd: {}", handles[1]));
+    assert_eq!((&approval["held"][0]["text"], &approval["held"][0]["cut"]), (&json!(fine), &json!(false)));
+    assert_eq!(approval["held"][0]["source"], "lines of /workspace/fine.txt");
+    let answer = format!("/bailiwick/v1/approvals/{}", approval["id"].as_str().unwrap());
+    house.post(&answer, json!({"decision": "approve"})).await.ok();
+    let waits = house.until(&id, |shown| shown["required_actions"][0]["type"] == "function_call").await;
+    assert_eq!(waits["required_actions"][0]["arguments"], json!({"body": format!("Fwd: {fine}")}));
+
+    house.script([say("Sent.")]);
+    let result = json!({"events": [{"type": "agent.session.input.tool_result", "success": true, "call_id": "m2",
+        "turn_id": waits["required_actions"][0]["turn_id"],
+        "output": format!("I sent this: {fine}")}]});
+    house.post(&format!("/v1/agents/sessions/{id}/events"), result).await.ok();
+    let shown = house.until(&id, |shown| shown["status"] == "idle").await;
+    assert_eq!(shown["bailiwick"]["label"], usual(), "the model has read none of it, and nothing that came of it");
+    for request in house.model.seen.lock().unwrap().iter() {
+        let told = serde_json::to_string(&request.input).unwrap();
+        assert!(!told.contains("STRANGER") && !told.contains("salaries"), "{told}");
+    }
+    let receipts = house.get(&format!("/bailiwick/v1/sessions/{id}/receipts?limit=1000")).await.ok();
+    assert!(!receipts.to_string().contains("STRANGER"), "receipts name the handle: {receipts}");
+    let calls: Vec<&Value> =
+        receipts["data"].as_array().unwrap().iter().filter(|one| one["operation"] == "tool.call").collect();
+    let denied = calls.iter().find(|one| one["arguments"]["arguments"]["body"] == handles[0]).unwrap();
+    assert_eq!(
+        (&denied["decision"]["rule"], &denied["label"]["confidentiality"]["groups"][0]),
+        (&json!("secret-mail"), &json!("hr"))
+    );
 }

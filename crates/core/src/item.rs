@@ -164,8 +164,25 @@ pub struct ApprovalView {
     pub what: String,
     pub arguments: Action,
     pub digest: String,
+    /// What stands behind the handles in the arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldView>,
     pub question: Question,
     pub asked: Timestamp,
+}
+
+/// A value that the model moves without having seen it, as a person who is asked sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// As it stands in the arguments.
+    pub handle: String,
+    /// Where the value came from, in plain words.
+    pub source: String,
+    #[serde(default)]
+    pub label: Label,
+    pub size_bytes: u64,
+    /// Its beginning; all of it where it is as long as `size_bytes`.
+    pub text: String,
 }
 
 /// A session as a client sees it.

@@ -102,7 +102,7 @@ struct ExtractValues {
 }
 
 /// Names that an application's function cannot take in a session with an environment.
-pub const BUILT_IN: [&str; 11] = [
+pub const BUILT_IN: [&str; 12] = [
     "run_command",
     "poll_command",
     "write_to_command",
@@ -114,11 +114,18 @@ pub const BUILT_IN: [&str; 11] = [
     "search_files",
     "view_image",
     EXTRACT,
+    HOLD,
 ];
 
 /// The tool by which a model that must not read something gets values out of it.
 pub const EXTRACT: &str = "extract_values";
-/// Bytes of its question, and of its schema.
+/// The tool by which a model moves a text that it must not read.
+pub const HOLD: &str = "hold_value";
+/// What stands in the place of lines that are not there, and begins the line after lines that are not all.
+pub const FILE_IS_EMPTY: &str = "[the file is empty]";
+pub const FILE_ENDS_BEFORE: &str = "[the file has fewer than ";
+pub const FILE_GOES_ON: &str = "[the file goes on: read from line ";
+/// Bytes of the question of an extraction, and of its schema.
 const MAX_QUESTION: usize = 4 * 1024;
 const MAX_SCHEMA: usize = 16 * 1024;
 
@@ -214,6 +221,19 @@ fn environment_tools() -> Vec<ToolSpec> {
             json!({"path": path, "question": text, "schema": {"type": "object"}}),
             &["path", "question", "schema"],
         ),
+        tool(
+            HOLD,
+            "Pass a text file on without reading it: you get a handle such as {{held:act_…}}. Put the handle, exactly as it is, \
+             into the content of write_file, the new text of edit_file, the input of write_to_command or a text argument of a \
+             function, and the text is filled in there when the call is let through. You are not told what comes back from \
+             such a call, only whether it was done.",
+            json!({
+                "path": path,
+                "offset": {"type": "integer", "minimum": 1, "description": "First line, counted from 1."},
+                "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LINES, "description": "Default all lines."},
+            }),
+            &["path"],
+        ),
     ]
 }
 
@@ -297,6 +317,12 @@ fn environment_action(name: &str, arguments: &str, place: &Place<'_>, longest: M
             let call: ExtractValues = parse(arguments)?;
             extraction(arguments)?;
             Action::FileRead { environment, path: place.path(&call.path)?, offset: 1, limit: MAX_LINES }
+        }
+        HOLD => {
+            let call: ReadFile = parse(arguments)?;
+            let (offset, limit) =
+                (call.offset.unwrap_or(1).max(1), call.limit.unwrap_or(MAX_LINES).clamp(1, MAX_LINES));
+            Action::FileRead { environment, path: place.path(&call.path)?, offset, limit }
         }
         _ => {
             let call: ViewImage = parse(arguments)?;

@@ -158,15 +158,24 @@ impl World {
         assert!(self.state.label.is_at_most(&label), "an action carries at least what the session holds");
         let allowed = self.choose(12) != 0;
         if allowed && matches!(ask.action, Action::CommandRun(_) | Action::FileWrite { .. }) {
-            self.strange |= history.contains(STRANGER);
-            self.secret |= history.contains(SECRET);
+            let sent = self.state.filled(&ask.action).map(|sent| serde_json::to_string(&sent).unwrap());
+            let carries = |word: &str| history.contains(word) || sent.as_ref().is_some_and(|sent| sent.contains(word));
+            self.strange |= carries(STRANGER);
+            self.secret |= carries(SECRET);
+        }
+        if let Some(sent) = self.state.filled(&ask.action) {
+            let sent = serde_json::to_string(&sent).unwrap();
+            assert!(!sent.contains("{{held:"), "everything is filled in: {sent}");
+            assert!(self.released || !sent.contains(STRANGER) || label.integrity == Integrity::Untrusted);
+            assert!(self.released || !sent.contains(SECRET) || is_secret(&label));
         }
         if let Action::ModelCall(call) = &ask.action
             && call.extract.is_some()
         {
             let request = request(&self.state, call);
             assert!(request.tools.is_empty() && request.input.len() == 1, "it is given the content and nothing else");
-            assert!(self.released || !self.strange || label.integrity == Integrity::Untrusted);
+            let strange = serde_json::to_string(&request.input).unwrap().contains(STRANGER);
+            assert!(self.released || !strange || label.integrity == Integrity::Untrusted);
         }
         let decision = match allowed {
             true => json!({"decision": "allowed", "rule": "test"}),
@@ -237,7 +246,8 @@ impl World {
         self.calls += 1;
         let schema = json!({"type": "object", "properties": {"kind": {"enum": ["order", "invoice"]},
                                                              "urgent": {"type": "boolean"}}});
-        let (name, arguments) = match self.choose(8) {
+        let handle = self.handle();
+        let (name, arguments) = match self.choose(11) {
             0 => ("run_command", json!({"command": "make"})),
             1 => ("read_file", json!({"path": "a"})),
             2 => ("write_file", json!({"path": "a", "content": "b"})),
@@ -248,6 +258,9 @@ impl World {
                 json!({"path": "a", "question": "What is it?", "schema": {"type": "object",
                    "properties": {"text": {"type": "string"}}}}),
             ),
+            7 => ("hold_value", json!({"path": "a"})),
+            8 => ("write_file", json!({"path": "a", "content": format!("He wrote: {handle}")})),
+            9 => ("lookup", json!({"text": handle})),
             _ => {
                 let item = format!("item_01a17720ca7b70008000000000002{:03x}", self.calls);
                 return answer(&[json!({"id": item, "entry": "assistant", "text": "Done."})]);
@@ -256,6 +269,15 @@ impl World {
         let item = format!("item_01a17720ca7b70008000000000002{:03x}", self.calls);
         answer(&[json!({"id": item, "entry": "tool_call", "call_id": format!("c{}", self.calls), "name": name,
                         "arguments": arguments.to_string()})])
+    }
+}
+
+impl World {
+    /// A handle that the history knows.
+    fn handle(&self) -> String {
+        let history = serde_json::to_string(self.state.entries()).unwrap();
+        let found = history.match_indices("{{held:act_").last().map(|(at, _)| &history[at..]);
+        found.and_then(|text| text.get(..text.find("}}")? + 2)).unwrap_or("nothing").to_owned()
     }
 }
 
@@ -412,4 +434,79 @@ fn a_release_takes_from_our_own_workspace_what_it_takes_from_the_session_and_not
     let kept = json!({"integrity": "trusted", "confidentiality": {"groups": ["board"]}});
     hosted.0.input(&json!({"type": "release", "label": kept, "reason": "seen"}));
     assert_eq!(hosted.0.state.environment_label, hosted.0.state.label);
+}
+
+/// What a model moves without having read it is filled in where it is sent, is decided under its own label too, and comes
+/// back into no history.
+#[test]
+fn a_held_value_is_sent_and_never_read() {
+    let mut by = By::new(Place::Own);
+    let content = |text: &str| json!({"result": "content", "content": [{"type": "text", "text": text}]});
+    by.call("hold_value", json!({"path": "mail.txt"}));
+    let start = by.ask();
+    by.settle(&start, json!({"result": "environment", "isolation": "self_hosted"}));
+    let read = by.ask();
+    by.settle(&read, content("STRANGER wrote this"));
+    assert!(by.0.state.label.is_usual(), "nobody has read it");
+    let handle = format!("{{{{held:{}}}}}", read.id);
+
+    by.call("write_file", json!({"path": "copy.txt", "content": format!("> {handle}\n{handle}")}));
+    let write = by.ask();
+    assert!(serde_json::to_string(&write.action).unwrap().contains(&handle), "what is decided on keeps the handle");
+    let Some(Action::FileWrite { content: sent, .. }) = by.0.state.filled(&write.action) else { panic!("{write:?}") };
+    assert_eq!(sent, "> STRANGER wrote this\nSTRANGER wrote this");
+    by.settle(&write, content("STRANGER: wrote it"));
+    assert!(by.0.state.label.is_usual(), "it was told in our words");
+
+    by.call("lookup", json!({"text": handle}));
+    let call = by.ask();
+    assert_eq!(by.0.state.label_of(&call.action).integrity, Integrity::Untrusted, "policy is asked about the value");
+    let waits = serde_json::to_string(&by.0.state.view().required_actions).unwrap();
+    assert!(waits.contains("STRANGER wrote this"), "the application is given it: {waits}");
+    by.0.input(&json!({"type": "tool_result", "turn": call.turn, "call_id": call.call_id,
+        "item": "item_01a17720ca7b70008000000000000f09", "result": {"Ok": [{"type": "text", "text": "STRANGER, again"}]}}));
+    let answer = format!("{{{{held:{}}}}}", call.id);
+    assert_eq!(by.0.handle(), answer, "what came back is held as well");
+    assert!(by.0.state.label.is_usual() && !serde_json::to_string(by.0.state.entries()).unwrap().contains(STRANGER));
+
+    let unknown = "{{held:act_01a17720ca7b70008000000000000fff}}";
+    for (name, arguments, why) in [
+        ("write_file", json!({"path": "a", "content": unknown}), "There is no handle"),
+        ("write_file", json!({"path": "a", "content": "{{held:mail}}"}), "begins a handle"),
+        ("write_file", json!({"path": answer, "content": "x"}), "nowhere else"),
+        ("run_command", json!({"command": format!("cat {answer}")}), "nowhere else"),
+        ("lookup", json!({answer.clone(): "x"}), "nowhere else"),
+        ("lookup", json!({"text": answer.repeat(17)}), "16 handles"),
+    ] {
+        by.call(name, arguments);
+        by.call("no_such_tool", json!({}));
+        let told = serde_json::to_string(&by.0.state.entries()[by.0.state.entries().len() - 2]).unwrap();
+        assert!(told.contains(why), "{told}");
+    }
+}
+
+#[test]
+fn a_session_holds_so_much_and_no_more_and_never_part_of_a_file_for_the_whole() {
+    let mut by = By::new(Place::Hosted);
+    by.call("hold_value", json!({"path": "a"}));
+    let start = by.ask();
+    by.settle(&start, json!({"result": "environment", "isolation": "process"}));
+    let read = by.ask();
+    let mut hold = |text: String, by: &mut By, read: Ask| {
+        by.settle(&read, json!({"result": "content", "content": [{"type": "text", "text": text}]}));
+        let told = serde_json::to_string(by.0.state.entries().last().unwrap()).unwrap();
+        by.call("hold_value", json!({"path": "a"}));
+        (told, by.ask())
+    };
+    let (told, read) = hold("x\n[the file goes on: read from line 2]".into(), &mut by, read);
+    assert!(told.contains("in parts"), "{told}");
+    let (told, read) = hold("[the file is empty]".into(), &mut by, read);
+    assert!(told.contains("nothing to hold"), "{told}");
+    let (told, mut read) = hold("x".repeat(64 * 1024 + 1), &mut by, read);
+    assert!(told.contains("It was not kept"), "{told}");
+    for number in 0..17 {
+        let (told, next) = hold("x".repeat(64 * 1024), &mut by, read);
+        assert_eq!(told.contains("Held as"), number < 16, "{told}");
+        read = next;
+    }
 }

@@ -1,7 +1,7 @@
 //! Which secrets an action needs, and one verdict about the action and all of them.
 //!
 //! Each secret is asked about by itself (`vault.use`), with the same principals; the action is done only when everything
-//! is allowed.
+//! is allowed. An action that carries values under handles is asked about as it is written and as it would be sent.
 
 use crate::{
     Access,
@@ -126,15 +126,22 @@ fn changed(need: &CredentialNeed) -> Ruling {
     )
 }
 
-/// One verdict about an action and the secrets that it uses, all by one version of the policy.
+/// One verdict about an action, what it really sends where that is more, and the secrets that it uses, all by one version
+/// of the policy.
 pub(crate) fn decide(
     policy: &dyn Policy,
     request: &PolicyRequest<'_>,
+    sent: Option<&PolicyRequest<'_>>,
     credentials: &[Arc<Credential>],
 ) -> (u64, Verdict) {
     for _ in 0..MAX_CHANGES {
         let (version, mut verdict) = policy.decide_at(request);
         let mut same = true;
+        if let Some(sent) = sent {
+            let (asked, about) = policy.decide_at(sent);
+            same &= asked == version;
+            verdict = both(verdict, unspoken(about));
+        }
         for credential in credentials {
             let (asked, about) = policy.decide_at(&PolicyRequest { credential: Some(credential.as_ref()), ..*request });
             same &= asked == version;
@@ -147,6 +154,18 @@ pub(crate) fn decide(
     let reason = "the policy changed again and again while it was asked".to_owned();
     let denial = Verdict::Deny { rule: "policy.error".into(), reason, remedy: "Try again.".into() };
     (policy.version(request.tenant), denial)
+}
+
+/// What is said about values that nobody in the session has seen: not what the denial says of them.
+fn unspoken(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Deny { rule, .. } => Verdict::Deny {
+            rule,
+            reason: "what stands behind its handles may not be sent there".into(),
+            remedy: "Leave it, or have a person look at what it is.".into(),
+        },
+        other => other,
+    }
 }
 
 /// What follows from two verdicts that must both be satisfied.
@@ -168,7 +187,8 @@ fn both(one: Verdict, other: Verdict) -> Verdict {
         | (asked @ Verdict::Ask { .. }, _)
         | (Verdict::Allow { .. }, asked @ Verdict::Ask { .. }) => asked,
         (Verdict::Allow { rule, meters }, Verdict::Allow { rule: other_rule, meters: others }) => {
-            Verdict::Allow { rule: format!("{rule}, {other_rule}"), meters: joined(meters, others) }
+            let rule = if rule == other_rule { rule } else { format!("{rule}, {other_rule}") };
+            Verdict::Allow { rule, meters: joined(meters, others) }
         }
     }
 }

@@ -429,7 +429,9 @@ impl Gate {
         let Some(principal) = state.acting() else {
             return Err(GateError::Refused { action: ask.id, reason: "was asked for outside a turn" });
         };
-        let digest = writing.lease.journal.digest(&ask.action.canonical());
+        // Of what would really be sent: the same values under other handles are the same effect.
+        let sent = state.filled(&ask.action);
+        let digest = writing.lease.journal.digest(&sent.as_ref().unwrap_or(&ask.action).canonical());
         let repeatable = matches!(ask.action.class(), Class::Pure | Class::Idempotent);
         let judgement: Judgement = match state.unknown_like(&digest) {
             Some(by) if !repeatable => Ruling::Held { by }.into(),
@@ -544,7 +546,7 @@ impl Gate {
         Decision::Permitted(Permit::new(Grant {
             id,
             access: self.judge.access(state, &open.action).map(Arc::new),
-            action: Arc::clone(&open.action),
+            action: state.filled(&open.action).map_or_else(|| Arc::clone(&open.action), Arc::new),
             request,
             mode,
             not_after: lease.permit_deadline(),

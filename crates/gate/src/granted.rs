@@ -117,6 +117,7 @@ impl Judge {
     pub(crate) fn standing(&self, state: &State, case: &Case<'_>, asks: &str, approver: &Approver) -> Option<Answered> {
         let Principal::Agent { id, on_behalf_of: Some(for_whom), .. } = case.principal else { return None };
         let known = self.grants.known(state.tenant)?;
+        let sent = state.label_sent(case.action);
         let covers = |grant: &&Grant| {
             let What::Standing(Standing { shape, reach, agent, orderer, rule, label }) = &grant.what else {
                 return false;
@@ -125,7 +126,8 @@ impl Judge {
                 GrantReach::Session { id } => *id == state.session,
                 GrantReach::Agent => true,
             };
-            let asked = agent == id && orderer == &**for_whom && rule == asks && state.label.is_at_most(label);
+            let worse = !sent.is_at_most(label);
+            let asked = agent == id && orderer == &**for_whom && rule == asks && !worse;
             let may = || self.may_answer(state.tenant, approver, case.principal, &grant.by, case.at);
             grant.is_live(case.at) && here && asked && shape.covers(case.action) && may()
         };

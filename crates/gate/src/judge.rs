@@ -239,7 +239,9 @@ impl Judge {
             now: case.at,
             approved,
         };
-        credentials::decide(&*self.policy, &request, &facts.credentials)
+        let sent = state.filled(case.action);
+        let sent = sent.as_ref().map(|action| PolicyRequest { action, ..request });
+        credentials::decide(&*self.policy, &request, sent.as_ref(), &facts.credentials)
     }
 
     /// Whether somebody may answer a question about what `principal` wants to do. An agent never may, nor a program for

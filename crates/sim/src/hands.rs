@@ -19,6 +19,9 @@ pub struct SimModel {
     pub seed: u64,
 }
 
+/// How a handle begins.
+const HANDLE: &str = "{{held:";
+
 /// A small deterministic stream of choices.
 struct Choices([u8; 32], usize);
 
@@ -45,7 +48,10 @@ fn shape(body: &EntryBody) -> (u8, String) {
         EntryBody::User { content } => (0, bailiwick_core::joined_text(content)),
         EntryBody::Assistant { text, .. } => (1, text.clone()),
         EntryBody::Reasoning { .. } => (2, String::new()),
-        EntryBody::ToolCall { name, arguments, .. } => (3, format!("{name} {arguments}")),
+        // A handle is the id of an action.
+        EntryBody::ToolCall { name, arguments, .. } => {
+            (3, format!("{name} {}", arguments.split(HANDLE).next().unwrap_or_default()))
+        }
         EntryBody::ToolResult { failed, .. } => (4, failed.to_string()),
         EntryBody::Summary { .. } => (5, String::new()),
         EntryBody::Notice { .. } => (6, String::new()),
@@ -123,7 +129,7 @@ fn answer(id: ActionId, request: &ModelRequest, choices: &mut Choices) -> ModelA
     };
     push(EntryBody::Assistant { text, phase: Some(phase) });
     for index in 0..calls {
-        let (name, arguments) = tool_call(steps, index, choices);
+        let (name, arguments) = tool_call(steps, index, request, choices);
         push(EntryBody::ToolCall { call_id: format!("call_{index}_{id}"), name: name.into(), arguments });
     }
     let weight: usize = request.input.iter().map(|entry| entry.body.weight()).sum();
@@ -137,9 +143,19 @@ fn answer(id: ActionId, request: &ModelRequest, choices: &mut Choices) -> ModelA
     }
 }
 
-fn tool_call(steps: usize, index: u8, choices: &mut Choices) -> (&'static str, String) {
+/// The handle that was told last, or none.
+fn handle(request: &ModelRequest) -> String {
+    let results = request.input.iter().rev().filter_map(|entry| match &entry.body {
+        EntryBody::ToolResult { content, .. } => Some(bailiwick_core::joined_text(content)),
+        _ => None,
+    });
+    let named = |text: String| Some(text[text.find(HANDLE)?..].split_once("}}")?.0.to_owned() + "}}");
+    results.into_iter().find_map(named).unwrap_or_default()
+}
+
+fn tool_call(steps: usize, index: u8, request: &ModelRequest, choices: &mut Choices) -> (&'static str, String) {
     let number = choices.below(3);
-    match choices.below(10) {
+    match choices.below(12) {
         // The same command may be asked for again, also while its outcome is unknown.
         0..=3 => ("run_command", format!(r#"{{"command":"effect {number}"}}"#)),
         4 => ("run_command", format!(r#"{{"command":"effect {steps} {index}"}}"#)),
@@ -147,6 +163,8 @@ fn tool_call(steps: usize, index: u8, choices: &mut Choices) -> (&'static str, S
         6 => ("read_file", format!(r#"{{"path":"f{number}"}}"#)),
         7 => ("ask_application", format!(r#"{{"n":{number}}}"#)),
         8 => ("edit_file", format!(r#"{{"path":"f{number}","old_text":"1","new_text":"2"}}"#)),
+        9 => ("hold_value", format!(r#"{{"path":"f{number}"}}"#)),
+        10 => ("write_file", format!(r#"{{"path":"f{number}","content":"again {}"}}"#, handle(request))),
         _ if number > 0 => {
             let schema = r#"{"type":"object","properties":{"high":{"type":"boolean"}}}"#;
             ("extract_values", format!(r#"{{"path":"f{number}","question":"Is it high?","schema":{schema}}}"#))
@@ -190,6 +208,9 @@ impl Executor for SimExecutor {
             Action::CommandRun(run) => self.command(opened, &run.command, &live).await,
             Action::FileWrite { path, content, .. } => {
                 self.effect(&opened).await;
+                if content.contains(HANDLE) {
+                    self.world.complain(format!("{} was sent a handle in place of its value", opened.id()));
+                }
                 self.world.lock().files.insert(path, content);
                 self.world.step().await;
                 opened.settle(content_result("written"))

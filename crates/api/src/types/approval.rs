@@ -1,7 +1,10 @@
 //! Questions to people, as they are shown and answered.
 
 use super::grant::{Grant, WidenOption, WidenParam};
-use bailiwick_core::{Approver as CoreApprover, item::ApprovalView};
+use bailiwick_core::{
+    Approver as CoreApprover, Label,
+    item::{ApprovalView, HeldView},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -27,6 +30,9 @@ pub struct Approval {
     pub arguments: Value,
     /// Of the canonical arguments, under the session's key; the receipts carry the same.
     pub digest: String,
+    /// What stands behind the handles in the arguments, which the model has not seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldValue>,
     /// The rule that asks, and why.
     pub rule: String,
     pub reason: String,
@@ -43,6 +49,36 @@ pub struct Approval {
     /// In which ways whoever reads this may let the answer stand for more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub widen: Vec<WidenOption>,
+}
+
+/// A value that would be sent in the place of a handle.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = HeldValue)]
+pub struct HeldValue {
+    /// As it stands in `arguments`.
+    pub handle: String,
+    /// Where it came from.
+    pub source: String,
+    #[schema(value_type = Object)]
+    pub label: Label,
+    pub size_bytes: u64,
+    /// Its beginning, with control characters made visible.
+    pub text: String,
+    /// `text` is not all of it.
+    pub cut: bool,
+}
+
+impl HeldValue {
+    fn of(view: &HeldView) -> Self {
+        Self {
+            handle: view.handle.clone(),
+            source: visible(&view.source),
+            label: view.label.clone(),
+            size_bytes: view.size_bytes,
+            text: visible(&view.text),
+            cut: view.size_bytes > view.text.len() as u64,
+        }
+    }
 }
 
 /// Who may answer.
@@ -106,6 +142,7 @@ impl Approval {
             what: visible(&view.what),
             arguments: arguments(view),
             digest: view.digest.clone(),
+            held: view.held.iter().map(HeldValue::of).collect(),
             rule: view.question.rule.clone(),
             reason: view.question.reason.clone(),
             approver: match &view.question.approver {

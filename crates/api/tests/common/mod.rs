@@ -81,6 +81,16 @@ impl Tasks for RealTasks {
     }
 }
 
+/// The handles that a prompt names, in their order. A script writes them as `$HELD0`, `$HELD1`.
+pub fn handles_in(request: Option<&Arc<ModelRequest>>) -> Vec<String> {
+    let told = request.map(|request| serde_json::to_string(&request.input).unwrap()).unwrap_or_default();
+    let mut handles = Vec::new();
+    for handle in told.split("Held as {{held:").skip(1) {
+        handles.push(format!("{{{{held:{}}}}}", handle.split("}}").next().unwrap()));
+    }
+    handles
+}
+
 /// One answer of the model.
 #[derive(Default)]
 pub struct Say {
@@ -159,7 +169,13 @@ impl Model for ScriptedModel {
         if let Some(failure) = say.failure {
             return opened.settle(Outcome::Failed { failure });
         }
-        let entry = |(index, body): (usize, EntryBody)| {
+        let handles = handles_in(opened.request());
+        let entry = |(index, mut body): (usize, EntryBody)| {
+            if let EntryBody::ToolCall { arguments, .. } = &mut body {
+                for (number, handle) in handles.iter().enumerate() {
+                    *arguments = arguments.replace(&format!("$HELD{number}"), handle);
+                }
+            }
             Arc::new(Entry { id: ItemId::of_output(id, index as u16), body, native: None })
         };
         let answer = ModelAnswer {

@@ -57,6 +57,7 @@ impl State {
             errands: Vec::new(),
             notices: Vec::new(),
             aside: BTreeMap::new(),
+            held: BTreeMap::new(),
             said: Vec::new(),
             measured_tokens: 0,
             unmeasured_bytes: 0,
@@ -386,6 +387,7 @@ impl State {
                     self.absorb_notices(decided.action);
                 }
                 self.label_intent(&decided.arguments);
+                let filled = self.filled(&decided.arguments);
                 self.open.insert(
                     decided.action,
                     OpenAction {
@@ -403,11 +405,9 @@ impl State {
                 );
                 if let (Some(index), Some(turn)) = (index, &mut self.turn) {
                     turn.calls[index].status = CallStatus::Open(decided.action);
-                    let item = turn.calls[index].item(
-                        turn.id,
-                        Some(decided.action),
-                        item_body(&turn.calls[index], &decided.arguments),
-                    );
+                    let sent = filled.as_ref().unwrap_or(&decided.arguments);
+                    let body = item_body(&turn.calls[index], sent);
+                    let item = turn.calls[index].item(turn.id, Some(decided.action), body);
                     if before.is_none() {
                         changes.push(Change::ItemAdded(item));
                     }
@@ -523,7 +523,7 @@ impl State {
             Action::ConnectorOpen { connector, .. } => self.connector_opened(&open, connector, settled, changes),
             action if action.is_errand() => self.errand_settled(&open, settled, changes),
             Action::ArtifactPublish { environment, .. } => self.published(at, &open, *environment, settled, changes),
-            _ if self.is_for_extraction(&open) => self.set_aside(&open, settled, changes),
+            _ if self.reads_aside(&open) => self.set_aside(&open, settled, changes),
             _ => self.tool_settled(&open, settled, changes),
         }
     }
@@ -730,7 +730,8 @@ impl State {
         if in_environment && !matches!(settled.outcome, Outcome::NotSent { .. }) {
             self.touched_environment = true;
         }
-        let end = match &settled.outcome {
+        let outcome = self.told(open, &settled.outcome);
+        let end = match &*outcome {
             Outcome::Confirmed { result: ActionResult::Command(output) } => command_end(settled.action, output),
             Outcome::Confirmed { result: ActionResult::Content { content } } => {
                 CallEnd { content: content.clone(), ..CallEnd::done(String::new()) }
@@ -767,7 +768,7 @@ impl State {
             }
         };
         self.environment_lost(open, &settled.outcome, changes);
-        let reason = if let Outcome::Unknown { reason } = &settled.outcome { Some(reason.clone()) } else { None };
+        let reason = if let Outcome::Unknown { reason } = &*outcome { Some(reason.clone()) } else { None };
         let item = self.finish_call(index, Some((settled.action, &open.action)), end, changes);
         if let Some(reason) = reason {
             self.unknown.insert(settled.action, UnknownAction { open: open.clone(), reason, item });
@@ -801,9 +802,13 @@ impl State {
         let Some(open) = self.open.get(&id) else { return };
         let closing = Closing::of_awaited(open, ending);
         let Some(open) = self.close(at, id, &closing, changes) else { return };
-        self.label.join(&Label::foreign());
+        let carries = self.carries_held(&open.action);
+        if !carries {
+            self.label.join(&Label::foreign());
+        }
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
         let end = match result {
+            result if carries => self.told_by_function(id, &open, result),
             Ok(content) => CallEnd { content: content.clone(), ..CallEnd::done(String::new()) },
             Err(error) => CallEnd::failed(error.clone()),
         };
@@ -852,18 +857,21 @@ impl State {
         let turn = self.turn.as_mut()?;
         let before = turn.calls[index].status;
         turn.calls[index].status = CallStatus::Done;
-        let call = turn.calls[index].clone();
+        let (turn_id, call) = (turn.id, turn.calls[index].clone());
         let from_open = match before {
             CallStatus::Open(id) => self.open.get(&id).map(|open| (id, Arc::clone(&open.action))),
             CallStatus::Asked(id) => self.asked.get(&id).map(|asked| (id, Arc::clone(&asked.action))),
             _ => None,
         };
         let (id, body) = match (action, &from_open) {
+            (Some((id, action)), _) if matches!(before, CallStatus::Open(_)) => {
+                (Some(id), item_body(&call, self.filled(action).as_ref().unwrap_or(action)))
+            }
             (Some((id, action)), _) => (Some(id), item_body(&call, action)),
             (None, Some((id, action))) => (Some(*id), item_body(&call, action)),
             (None, None) => (None, unparsed_body(&call)),
         };
-        let mut item = call.item(turn.id, id, end.fill(body));
+        let mut item = call.item(turn_id, id, end.fill(body));
         item.status = end.status;
         item.effect = end.effect;
         if matches!(before, CallStatus::Waiting) {

@@ -147,6 +147,7 @@ impl State {
             what: describe(&asked.action),
             arguments: (*asked.action).clone(),
             digest: asked.digest.clone(),
+            held: self.held_views(&asked.action),
             question: asked.question.clone(),
             asked: asked.since,
         }

@@ -34,16 +34,24 @@ pub(crate) struct Aside {
 }
 
 impl State {
-    /// Whether an action only reads what an extraction is asked about.
-    pub(super) fn is_for_extraction(&self, open: &OpenAction) -> bool {
+    /// Whether an action only reads what an extraction is asked about, or what is to be held.
+    pub(super) fn reads_aside(&self, open: &OpenAction) -> bool {
+        let reads = matches!(*open.action, Action::FileRead { .. });
+        reads && (self.is_called(open, tools::EXTRACT) || self.is_called(open, tools::HOLD))
+    }
+
+    fn is_called(&self, open: &OpenAction, name: &str) -> bool {
         let called = self.turn.as_ref().and_then(|turn| turn.calls.iter().find(|call| named(call, open)));
-        matches!(*open.action, Action::FileRead { .. }) && called.is_some_and(|call| call.name == tools::EXTRACT)
+        called.is_some_and(|call| call.name == name)
     }
 
     /// The content has come, or has not. Why not is said in our words: those of an executor may be the content's.
     pub(super) fn set_aside(&mut self, open: &OpenAction, settled: &ActionSettled, changes: &mut Vec<Change>) {
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
         let status = match &settled.outcome {
+            Outcome::Confirmed { result: ActionResult::Content { content } } if self.is_called(open, tools::HOLD) => {
+                return self.held_settled(open, settled, content, changes);
+            }
             Outcome::Confirmed { result: ActionResult::Content { content } } => {
                 let aside = Aside { text: joined_text(content), label: self.environment_label.clone() };
                 self.aside.insert(settled.action, aside);

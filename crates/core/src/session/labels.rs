@@ -44,6 +44,14 @@ impl State {
             | Action::ImageView { .. }
             | Action::ArtifactPublish { .. } => label.join(&self.environment_label),
         }
+        label.join(&self.label_carried(action));
+        label
+    }
+
+    /// What an action carries out of the session: its history's, and that of the values that it moves.
+    pub fn label_sent(&self, action: &Action) -> Label {
+        let mut label = self.label.clone();
+        label.join(&self.label_carried(action));
         label
     }
 
@@ -67,7 +75,8 @@ impl State {
             | Action::FileWrite { .. }
             | Action::FileEdit { .. }
             | Action::ConnectorCall(ConnectorCall { environment: Some(_), .. }) => {
-                self.environment_label.join(&self.label);
+                let sent = self.label_sent(action);
+                self.environment_label.join(&sent);
             }
             Action::FileAdd { file, .. } => {
                 let given = self.label_of_file(*file);
@@ -95,7 +104,9 @@ impl State {
             Action::FileList { page: Some(_), .. } => {}
             // The history is told only why it failed.
             Action::EnvironmentStart { .. } | Action::ArtifactPublish { .. } if confirmed => {}
-            Action::FileRead { .. } if self.is_for_extraction(open) => {}
+            Action::FileRead { .. } if self.reads_aside(open) => {}
+            // What comes back is told in our own words.
+            action if self.carries_held(action) => {}
             Action::FunctionCall { .. } => self.label.join(&Label::foreign()),
             Action::ConnectorOpen { environment, .. } | Action::ConnectorCall(ConnectorCall { environment, .. }) => {
                 let own = self.label_of_connector(&open.action, outcome);

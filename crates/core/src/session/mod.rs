@@ -7,6 +7,7 @@ mod bound;
 mod connecting;
 mod errands;
 mod extracting;
+mod held;
 mod labels;
 mod plan;
 mod prompt;

@@ -185,7 +185,7 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
     for call in turn.calls.iter().filter(|call| call.status == CallStatus::Waiting) {
         let connected = connecting::to_action(state, call, bounds.statements);
         let own = || tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment);
-        let action = match connected.unwrap_or_else(own) {
+        let action = match connected.unwrap_or_else(own).and_then(|action| state.check_handles(action)) {
             Ok(action) => action,
             Err(message) => {
                 let refused = CallRefused { turn: turn.id, call_id: call.call_id.clone(), message };

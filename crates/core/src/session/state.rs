@@ -4,6 +4,7 @@ use super::approvals::AskedAction;
 use super::connecting::Connection;
 use super::errands::Errand;
 use super::extracting::Aside;
+use super::held::Held;
 use crate::{
     Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Quote, Reservation,
     item::{
@@ -77,6 +78,9 @@ pub struct State {
     pub(crate) notices: Vec<String>,
     /// Content that is read for an extraction, by the action that read it. Never part of a prompt of the session.
     pub(crate) aside: BTreeMap<ActionId, Aside>,
+    /// Values that the model moves by handles, by the action that brought them. Never part of a prompt.
+    #[serde(default)]
+    pub(crate) held: BTreeMap<ActionId, Held>,
     /// Where people's own messages point to, by who said it.
     pub(crate) said: Vec<(Principal, BTreeSet<String>)>,
     /// Tokens of the last prompt and answer, as the provider counted them.
@@ -348,7 +352,12 @@ impl State {
         }
         for open in self.open.values() {
             if let (Action::FunctionCall { name, arguments }, Some(call_id)) = (&*open.action, &open.call_id) {
-                let (name, arguments) = (name.clone(), arguments.clone());
+                let sent = self.filled(&open.action);
+                let sent = sent.as_ref().map_or(arguments, |sent| match sent {
+                    Action::FunctionCall { arguments, .. } => arguments,
+                    _ => arguments,
+                });
+                let (name, arguments) = (name.clone(), sent.clone());
                 required.push(RequiredAction::FunctionCall {
                     turn: open.turn,
                     call_id: call_id.clone(),

@@ -8,6 +8,7 @@ use crate::{
 };
 use bailiwick_core::{
     Action, ActionResult, CommandEnd, CommandOutput, CommandRun, Content, Failure, FailureCode, Outcome,
+    tools::{FILE_ENDS_BEFORE, FILE_GOES_ON, FILE_IS_EMPTY},
 };
 use bailiwick_gate::{Delta, Live, Mode, Opened};
 use bailiwick_types::Millis;
@@ -201,12 +202,12 @@ async fn read(action: &Action, output_bytes: usize, hands: &Hands) -> Outcome {
                     let mut text = lines.text;
                     if lines.count == 0 {
                         text = match offset {
-                            0 | 1 => "[the file is empty]".to_owned(),
-                            _ => format!("[the file has fewer than {offset} lines]"),
+                            0 | 1 => FILE_IS_EMPTY.to_owned(),
+                            _ => format!("{FILE_ENDS_BEFORE}{offset} lines]"),
                         };
                     } else if lines.more {
                         let next = offset.saturating_add(lines.count);
-                        text.push_str(&format!("\n[the file goes on: read from line {next}]"));
+                        text.push_str(&format!("\n{FILE_GOES_ON}{next}]"));
                     }
                     content(text)
                 }
