@@ -298,7 +298,7 @@ async fn a_held_value_reaches_the_function_and_not_the_model_and_rules_see_it() 
         receipts["data"].as_array().unwrap().iter().filter(|one| one["operation"] == "tool.call").collect();
     let denied = calls.iter().find(|one| one["arguments"]["arguments"]["body"] == handles[0]).unwrap();
     assert_eq!(
-        (&denied["decision"]["rule"], &denied["label"]["confidentiality"]["groups"][0]),
+        (&denied["rule"], &denied["label"]["confidentiality"]["groups"][0]),
         (&json!("secret-mail"), &json!("hr"))
     );
 }
