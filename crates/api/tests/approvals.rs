@@ -250,3 +250,67 @@ async fn a_session_that_asks_nobody_is_denied_what_a_person_would_be_asked() {
     assert_eq!(house.post(&format!("{path}/events"), message).await.status, 202);
     house.until(session["id"].as_str().unwrap(), |shown| shown["status"] == "requires_action").await;
 }
+
+/// Two rules ask different people: the action waits for both, says whose word is missing, and one no is enough.
+#[tokio::test]
+async fn rules_that_ask_different_people_ask_all_of_them() {
+    let house = House::new().await;
+    let rules = r#"@id("all") permit (principal, action, resource);
+        @id("operations") @ask("second:role:operator") @reason("it runs")
+        forbid (principal, action == Action::"command.run", resource);
+        @id("books") @ask("second:role:auditor") @reason("it counts")
+        forbid (principal, action == Action::"command.run", resource);"#;
+    house.post("/bailiwick/v1/policy", json!({"text": rules, "reason": "Two must look"})).await.ok();
+    let (_, olga) = house.person("olga", &["operator"]).await;
+    let (_, rita) = house.person("rita", &["auditor"]).await;
+    let (_, both) = house.person("bo", &["operator", "auditor"]).await;
+    let command = |id: &str| calls(vec![call(id, "run_command", json!({"command": "make"}))]);
+    let answer = async |who: &str, path: &str, decision: &str| {
+        house.send(request(who, "POST", path, Some(&json!({"decision": decision})))).await
+    };
+    let second = |role: &str| json!({"type": "second", "role": role, "team": null});
+    let begin = async || {
+        house.script([command("c1"), say("So be it.")]);
+        let (session, waiting) = asked(&house).await;
+        let approval = waiting["bailiwick"]["approvals"][0].clone();
+        (session, format!("/bailiwick/v1/approvals/{}", approval["id"].as_str().unwrap()), approval)
+    };
+    let ended = async |session: &str| {
+        house.until(session, |shown| shown["status"] == "idle").await;
+        let items = house.get(&format!("/v1/agents/sessions/{session}/items?order=asc")).await.ok();
+        let ran = items["data"].as_array().unwrap().iter().find(|item| item["type"] == "command_execution").cloned();
+        ran.unwrap()["status"].as_str().unwrap().to_owned()
+    };
+
+    let (session, path, approval) = begin().await;
+    assert_eq!((&approval["rule"], &approval["reason"]), (&json!("books, operations"), &json!("it counts; it runs")));
+    assert_eq!(approval["approvers"], json!([second("auditor"), second("operator")]));
+    answer(&olga, &path, "approve").await.ok();
+    let missing = house.until(&session, |shown| shown["bailiwick"]["approvals"][0]["given"].is_array()).await;
+    let still = &missing["bailiwick"]["approvals"][0];
+    assert_eq!((&still["approvers"], &missing["status"]), (&json!([second("auditor")]), &json!("requires_action")));
+    assert!(still["given"][0]["by"].as_str().unwrap().starts_with("user_"), "{still}");
+    assert_eq!(still["expires_at"], approval["expires_at"]);
+    let again = answer(&olga, &path, "approve").await.error(403);
+    assert!(again["message"].as_str().unwrap().contains("role `auditor`"), "{again}");
+    answer(&rita, &path, "approve").await.ok();
+    assert_eq!(ended(&session).await, "completed");
+    let receipts = house.get(&format!("/bailiwick/v1/sessions/{session}/receipts?limit=100")).await.ok();
+    let done = receipts["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rfind(|one| one["decision"] == "allowed" && one["answered"].is_object());
+    let done = done.unwrap();
+    assert!(done["answered"]["by"]["approve"] == true && done["also_answered"][0]["by"]["approve"] == true, "{done}");
+
+    let (session, path, _) = begin().await;
+    answer(&olga, &path, "approve").await.ok();
+    house.until(&session, |shown| shown["bailiwick"]["approvals"][0]["given"].is_array()).await;
+    answer(&rita, &path, "deny").await.ok();
+    assert_eq!(ended(&session).await, "failed");
+
+    let (session, path, _) = begin().await;
+    answer(&both, &path, "approve").await.ok();
+    assert_eq!(ended(&session).await, "completed", "who is both speaks for both");
+}

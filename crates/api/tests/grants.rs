@@ -328,3 +328,38 @@ async fn a_grant_names_what_is_there() {
     send(&house, &foreign, "GET", &path, None).await.error(404);
     send(&house, &foreign, "DELETE", &path, None).await.error(404);
 }
+
+/// An answer that is to stand is one to the questions that wait already, and to no others.
+#[tokio::test]
+async fn questions_that_wait_are_answered_by_a_grant_that_covers_them() {
+    let house = house().await;
+    let (_, ada) = house.person("ada", &["member"]).await;
+    let agent = saved(&house).await;
+    let write = |id: &str, path: &str| call(id, "write_file", json!({"path": path, "content": "x"}));
+    let begin = async |paths: &[&str]| {
+        let written = paths.iter().map(|path| write(path, path)).collect();
+        house.script([calls(written)]);
+        let body = json!({"agent_id": agent, "agent": {}, "environment": {"type": "openai_hosted"}, "input": "Write."});
+        let made = send(&house, &ada, "POST", "/v1/agents/sessions", Some(body)).await.ok();
+        let id = text(&made["id"]);
+        let waits = |shown: &Value| shown["bailiwick"]["approvals"].as_array().map_or(0, Vec::len) == paths.len();
+        let shown = house.until(&id, waits).await;
+        (id, shown["bailiwick"]["approvals"].as_array().unwrap().clone())
+    };
+    let (first, asked) = begin(&["a", "b"]).await;
+    let (other, _) = begin(&["a"]).await;
+    let (unlike, _) = begin(&["c"]).await;
+    let about_a = asked.iter().find(|one| one["arguments"]["path"] == "/workspace/a").unwrap();
+    house.script([say("Done.")]);
+    let answer = json!({"decision": "approve", "widen": {"what": "path", "for": "agent", "until": days(1)}});
+    let path = format!("/bailiwick/v1/approvals/{}", text(&about_a["id"]));
+    let grant = send(&house, &ada, "POST", &path, Some(answer)).await.ok()["grant"]["id"].clone();
+    house.until(&other, |shown| shown["status"] == "idle").await;
+    let by = |all: &[Value]| all.iter().find(|one| one["answered"].is_object()).unwrap()["answered"].clone();
+    assert_eq!(by(&receipts(&house, &other).await)["under"]["grant"], grant);
+    let still = house.until(&first, |shown| shown["bailiwick"]["approvals"].as_array().unwrap().len() == 1).await;
+    assert_eq!(still["bailiwick"]["approvals"][0]["arguments"]["path"], "/workspace/b");
+    let untouched = house.get(&format!("/v1/agents/sessions/{unlike}")).await.ok();
+    assert_eq!(untouched["bailiwick"]["approvals"].as_array().unwrap().len(), 1);
+    assert_eq!(receipts(&house, &unlike).await.iter().filter(|one| one["decision"] == "asked").count(), 1);
+}

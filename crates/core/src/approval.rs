@@ -26,6 +26,33 @@ pub enum Approver {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         team: Option<TeamId>,
     },
+    /// Each of several, because rules ask different people; never another `All`. Whoever is among several of them speaks
+    /// for all of these with one word.
+    All { of: Vec<Approver> },
+}
+
+impl Approver {
+    /// Everybody who has to say yes.
+    pub fn each(&self) -> &[Self] {
+        match self {
+            Self::All { of } => of,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// All of these, each once. A second person outranks the acting one. `None` of nobody.
+    pub fn all(of: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for one in of.into_iter().flat_map(|one| one.each().to_vec()) {
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+        if all.len() > 1 {
+            all.retain(|one| *one != Self::Person);
+        }
+        if all.len() > 1 { Some(Self::All { of: all }) } else { all.pop() }
+    }
 }
 
 /// What a question says to who is to answer it.
@@ -34,8 +61,20 @@ pub struct Question {
     /// The rule that asks, and why.
     pub rule: String,
     pub reason: String,
+    /// Whose word is missing.
     pub approver: Approver,
+    /// The words that are there already, where one is not enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<Given>,
     pub expires: Timestamp,
+}
+
+/// A yes that still needs somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Whose word it was asked for as.
+    pub approver: Approver,
+    pub answer: Answer,
 }
 
 /// What was answered.
@@ -59,4 +98,21 @@ pub enum Answered {
     },
     /// Nobody answered in time.
     Expired,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_by_several_rules_is_asked_once_and_a_second_person_outranks_the_acting_one() {
+        let second = |role| Approver::Second { role, team: None };
+        let (any, operator) = (second(None), second(Some(Role::Operator)));
+        assert_eq!(Approver::all([]), None);
+        assert_eq!(Approver::all([Approver::Person, Approver::Person]), Some(Approver::Person));
+        assert_eq!(Approver::all([any.clone(), Approver::Person]), Some(any.clone()));
+        let both = Approver::all([any.clone(), Approver::Person, operator.clone(), any.clone()]).unwrap();
+        assert_eq!(both.each(), [any, operator]);
+        assert_eq!(Approver::all([both.clone(), both.clone()]), Some(both));
+    }
 }

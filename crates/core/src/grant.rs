@@ -3,7 +3,7 @@
 //! A grant never allows anything by itself. It stands in for a word that would be asked for: who orders for whom, who
 //! passes an answer on, or the answer itself. Whether it still counts is judged by the gate, each time it is used.
 
-use crate::{Action, Label, session::describe, shell};
+use crate::{Action, Label, item::ApprovalView, session::describe, shell};
 use bailiwick_types::{ActionId, AgentId, GrantId, KeyId, Millis, Principal, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -89,6 +89,19 @@ pub struct Standing {
     /// Of the session when it was answered. With worse in it the question is another one, too.
     #[serde(default, skip_serializing_if = "Label::is_usual")]
     pub label: Label,
+}
+
+impl Standing {
+    /// Whether it may be an answer to a question that waits. Whether it is one is for the gate to say.
+    pub fn may_answer(&self, asked: &ApprovalView) -> bool {
+        let Principal::Agent { id, on_behalf_of: Some(orderer), .. } = &asked.principal else { return false };
+        let here = match self.reach {
+            GrantReach::Session { id } => id == asked.session,
+            GrantReach::Agent => true,
+        };
+        let asks = self.agent == *id && self.orderer == **orderer && self.rule == asked.question.rule;
+        here && asks && self.shape.covers(&asked.arguments)
+    }
 }
 
 /// Which actions.

@@ -30,7 +30,7 @@ pub use action::{
     ModelCall, Outcome, Published, Purpose, ToolAnswer,
 };
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
-pub use approval::{Answer, Answered, Approver, Question};
+pub use approval::{Answer, Answered, Approver, Given, Question};
 pub use budget::{
     Booking, Budget, Cost, Ending, Exceeded, Lost, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit,
     Window,

@@ -162,6 +162,10 @@ pub enum Input {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// A standing answer was given that may be one to this question: it is decided on again.
+    Reconsider {
+        action: ActionId,
+    },
     /// A person takes a label off, or part of it: `label` is what is left. Nothing else lowers one.
     Release {
         label: Label,
@@ -291,6 +295,9 @@ pub struct ActionDecided {
     /// The answer to an earlier question about this very action, after which it was decided on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
+    /// The other answers that it needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_answered: Vec<Answered>,
     #[serde(default, skip_serializing_if = "Spending::is_empty")]
     pub spending: Spending,
     /// The secrets that it uses. Policy was asked about each.

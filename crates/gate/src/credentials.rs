@@ -173,19 +173,21 @@ fn both(one: Verdict, other: Verdict) -> Verdict {
     match (one, other) {
         (denied @ Verdict::Deny { .. }, _) | (_, denied @ Verdict::Deny { .. }) => denied,
         (
-            Verdict::Ask { rule, reason, approver: Approver::Second { role, team } },
-            Verdict::Ask {
-                rule: other_rule, approver: Approver::Second { role: other_role, team: other_team }, ..
+            Verdict::Ask { rule, reason, approver },
+            Verdict::Ask { rule: other_rule, reason: other_reason, approver: other },
+        ) => match Approver::all([approver.clone(), other.clone()]) {
+            Some(all) if all == approver => Verdict::Ask { rule, reason, approver },
+            Some(all) if all == other => Verdict::Ask { rule: other_rule, reason: other_reason, approver: other },
+            // Different people: each must say yes.
+            all => Verdict::Ask {
+                rule: format!("{rule}, {other_rule}"),
+                reason: format!("{reason}; {other_reason}"),
+                approver: all.unwrap_or(approver),
             },
-        ) if (role, team) != (other_role, other_team) => Verdict::Deny {
-            reason: format!("{reason}; the rules `{rule}` and `{other_rule}` ask different people for the same action"),
-            rule,
-            remedy: "whoever keeps the policy can let both ask the same".into(),
         },
-        // A second person outranks the acting one.
-        (Verdict::Ask { approver: Approver::Person, .. }, asked @ Verdict::Ask { .. })
-        | (asked @ Verdict::Ask { .. }, _)
-        | (Verdict::Allow { .. }, asked @ Verdict::Ask { .. }) => asked,
+        (asked @ Verdict::Ask { .. }, Verdict::Allow { .. }) | (Verdict::Allow { .. }, asked @ Verdict::Ask { .. }) => {
+            asked
+        }
         (Verdict::Allow { rule, meters }, Verdict::Allow { rule: other_rule, meters: others }) => {
             let rule = if rule == other_rule { rule } else { format!("{rule}, {other_rule}") };
             Verdict::Allow { rule, meters: joined(meters, others) }
@@ -232,6 +234,9 @@ mod tests {
         assert_eq!(rule_of(&both(ask("a", Approver::Person), ask("b", second.clone()))), "b");
         assert_eq!(rule_of(&both(ask("a", second.clone()), ask("b", Approver::Person))), "a");
         let operator = Approver::Second { role: Some(bailiwick_types::Role::Operator), team: None };
-        assert!(matches!(both(ask("a", second), ask("b", operator)), Verdict::Deny { .. }));
+        let Verdict::Ask { rule, approver, .. } = both(ask("a", second.clone()), ask("b", operator.clone())) else {
+            panic!("both are asked")
+        };
+        assert_eq!((rule.as_str(), approver.each()), ("a, b", &[second, operator][..]));
     }
 }

@@ -441,7 +441,8 @@ impl Gate {
                 self.judge.judge(state, &case)
             }
         };
-        let answered = judgement.answered.clone();
+        let mut answers = judgement.answered.clone().into_iter();
+        let (answered, also_answered) = (answers.next(), answers.collect());
         let credentials = judgement.credentials.clone();
         let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));
         let (ruling, spending) = self.afford(writing, judgement, &principal, &ask.action).await?;
@@ -464,6 +465,7 @@ impl Gate {
             decision: ruling,
             label,
             answered,
+            also_answered,
             spending,
             credentials,
         }));

@@ -4,7 +4,7 @@
 
 use crate::{Access, Connectors, Grants, Stops, credentials};
 use bailiwick_core::{
-    Action, Answer, Answered, Approver, ConnectorSource, ConnectorSpec, Question, StopScope,
+    Action, Answer, Answered, Approver, ConnectorSource, ConnectorSpec, Given, Question, StopScope,
     approval::QUESTION_EXPIRES, connector::CredentialChoice, record::Ruling, session::State,
 };
 use bailiwick_ports::{
@@ -43,15 +43,15 @@ pub(crate) struct Judgement {
     pub meters: Vec<Meter>,
     /// The policy that decided; `None` when it was not asked.
     pub version: Option<u64>,
-    /// The answer that counted.
-    pub answered: Option<Answered>,
+    /// The answers that counted.
+    pub answered: Vec<Answered>,
     /// The secrets that it uses.
     pub credentials: Vec<CredentialId>,
 }
 
 impl From<Ruling> for Judgement {
     fn from(ruling: Ruling) -> Self {
-        Self { ruling, meters: Vec::new(), version: None, answered: None, credentials: Vec::new() }
+        Self { ruling, meters: Vec::new(), version: None, answered: Vec::new(), credentials: Vec::new() }
     }
 }
 
@@ -83,7 +83,12 @@ impl Judge {
         let judgement = match verdict {
             Verdict::Allow { rule, meters } => allow(rule, meters),
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy).into(),
-            Verdict::Ask { rule, reason, approver } => self.asked(state, case, &facts, rule, reason, approver),
+            Verdict::Ask { rule, reason, approver } => self.asked(
+                state,
+                case,
+                &facts,
+                Question { rule, reason, approver, given: Vec::new(), expires: case.at },
+            ),
         };
         let credentials = facts.credentials.iter().map(|credential| credential.id).collect();
         Judgement { version: judgement.version.or(Some(version)), credentials, ..judgement }
@@ -125,54 +130,50 @@ impl Judge {
         Judgement { version: Some(version), ..ruling.into() }
     }
 
-    /// Policy wants a person's word.
-    fn asked(
-        &self,
-        state: &State,
-        case: &Case<'_>,
-        facts: &Facts,
-        rule: String,
-        reason: String,
-        approver: Approver,
-    ) -> Judgement {
-        let question = |approver| {
-            let asked = state.asked_actions().find(|(id, _)| *id == case.id);
-            let expires = asked.map_or(case.at + QUESTION_EXPIRES, |(_, asked)| asked.question.expires);
-            Ruling::Asked(Question { rule: rule.clone(), reason: reason.clone(), approver, expires })
-        };
+    /// Policy wants the word of a person, or of several.
+    fn asked(&self, state: &State, case: &Case<'_>, facts: &Facts, asks: Question) -> Judgement {
+        let Question { rule, reason, approver, .. } = asks;
         // Whoever looks waits for a moment, and not for somebody's word.
         if case.action.is_look() {
             let reason = format!("it needs a person's word ({reason}), and nobody is asked about a look");
             return deny(&rule, reason, "Ask the agent to look: then the question is put.".into()).into();
         }
+        let before = state.asked_actions().find(|(id, _)| *id == case.id).map(|(_, asked)| &asked.question);
+        let before_given = before.iter().flat_map(|question| &question.given).map(|given| &given.answer);
+        let said: Vec<&Answer> = before_given.chain(case.answers).collect();
         // An answer of somebody who may not give it does not use the question up.
-        let counts = |answer: &&Answer| self.may_answer(state.tenant, &approver, case.principal, &answer.by, case.at);
-        let Some(answer) = case.answers.iter().find(counts) else {
-            if let Some(standing) = self.standing(state, case, &rule, &approver) {
-                return self.answered(state, case, facts, standing);
-            }
-            if state.reviews_automatically() {
-                let reason = format!("it needs a person's word ({reason}), and this session asks nobody");
-                return deny(&rule, reason, "Run it in a session with `review` set to `none`.".into()).into();
-            }
-            if !case.expired {
-                return question(approver).into();
-            }
-            let ruling = deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into());
-            return Judgement { answered: Some(Answered::Expired), ..ruling.into() };
-        };
-        let answered = Answered::By(answer.clone());
-        if !answer.approve {
-            let why = answer.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            let reason = format!("{} said no{why}", answer.by);
+        let counts = |one: &Approver, by: &Principal| self.may_answer(state.tenant, one, case.principal, by, case.at);
+        if let Some(no) = said.iter().find(|answer| !answer.approve && counts(&approver, &answer.by)) {
+            let why = no.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let reason = format!("{} said no{why}", no.by);
             let ruling = deny(&rule, reason, "Do not try again unless the person asks for it.".into());
-            return Judgement { answered: Some(answered), ..ruling.into() };
+            return Judgement { answered: vec![Answered::By((*no).clone())], ..ruling.into() };
         }
-        self.answered(state, case, facts, answered)
+        let (mut given, mut answered, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for one in approver.each() {
+            let yes = said.iter().find(|answer| answer.approve && counts(one, &answer.by)).map(|yes| (*yes).clone());
+            given.extend(yes.clone().map(|answer| Given { approver: one.clone(), answer }));
+            match yes.map(Answered::By).or_else(|| self.standing(state, case, &rule, one)) {
+                Some(word) if answered.contains(&word) => {}
+                Some(word) => answered.push(word),
+                None => missing.push(one.clone()),
+            }
+        }
+        let Some(approver) = Approver::all(missing) else { return self.answered(state, case, facts, answered) };
+        if state.reviews_automatically() {
+            let reason = format!("it needs a person's word ({reason}), and this session asks nobody");
+            return deny(&rule, reason, "Run it in a session with `review` set to `none`.".into()).into();
+        }
+        if case.expired {
+            let ruling = deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into());
+            return Judgement { answered: vec![Answered::Expired], ..ruling.into() };
+        }
+        let expires = before.map_or(case.at + QUESTION_EXPIRES, |before| before.expires);
+        Ruling::Asked(Question { rule, reason, approver, given, expires }).into()
     }
 
-    /// Somebody who may has said yes: policy is asked once more, as it is now.
-    fn answered(&self, state: &State, case: &Case<'_>, facts: &Facts, answered: Answered) -> Judgement {
+    /// Everybody who has to has said yes: policy is asked once more, as it is now.
+    fn answered(&self, state: &State, case: &Case<'_>, facts: &Facts, answered: Vec<Answered>) -> Judgement {
         let (version, verdict) = self.ask_policy(state, case, facts, true);
         let judgement = match verdict {
             Verdict::Allow { rule, meters } => allow(rule, meters),
@@ -181,7 +182,7 @@ impl Judge {
                 deny(&rule, "it asks again for what was answered".into(), "Change the policy.".into()).into()
             }
         };
-        Judgement { answered: Some(answered), version: Some(version), ..judgement }
+        Judgement { answered, version: Some(version), ..judgement }
     }
 
     fn facts(&self, state: &State, case: &Case<'_>) -> Facts {
@@ -244,8 +245,8 @@ impl Judge {
         credentials::decide(&*self.policy, &request, sent.as_ref(), &facts.credentials)
     }
 
-    /// Whether somebody may answer a question about what `principal` wants to do. An agent never may, nor a program for
-    /// somebody else but under a grant.
+    /// Whether somebody may answer a question about what `principal` wants to do, or a part of it. An agent never may, nor
+    /// a program for somebody else but under a grant.
     pub fn may_answer(
         &self,
         tenant: TenantId,
@@ -262,6 +263,7 @@ impl Judge {
             return false;
         }
         match approver {
+            Approver::All { of } => of.iter().any(|one| self.may_answer(tenant, one, principal, by, at)),
             Approver::Person => match **orderer {
                 Principal::Delegate { subject, .. } => answerer == Principal::User { id: subject },
                 ref orderer => answerer == *orderer,

@@ -19,6 +19,8 @@ use cedar_policy_core::{
 
 /// Rules that a text names at most.
 const MAX_NAMED: usize = 5;
+/// Different people whom rules may ask about one action.
+const MAX_ASKED: usize = 8;
 
 impl Rules {
     /// What these rules say, and nothing else: no remit, no status.
@@ -95,35 +97,31 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// Whom the rules want to be asked. Two rules that ask different people cannot both be satisfied by one answer.
+    /// Whom the rules want to be asked: everybody whom one of them names.
     fn ask_whom(&self, request: &PolicyRequest<'_>) -> Option<Verdict> {
-        let mut asks = self.0.iter().flat_map(|side| &side.asks);
-        let (mut rule, mut approver) = *asks.next()?;
-        for (other, theirs) in asks {
-            match (approver, theirs) {
-                (mine, theirs) if mine == *theirs => {}
-                // A second person outranks the acting one.
-                (Approver::Person, _) => (rule, approver) = (*other, *theirs),
-                (_, Approver::Person) => {}
-                _ => {
-                    return Some(Verdict::Deny {
-                        rule: rule.id.clone(),
-                        reason: format!(
-                            "the rules `{}` and `{}` ask different people for the same action",
-                            rule.id, other.id
-                        ),
-                        remedy: "whoever keeps the policy can let both ask the same".into(),
-                    });
-                }
-            }
+        let asks: Vec<(&Rule, &Approver)> = self.0.iter().flat_map(|side| side.asks.iter().copied()).collect();
+        let approver = Approver::all(asks.iter().map(|(_, approver)| (*approver).clone()))?;
+        // One answer to a rule is as good as to another that asks the same people.
+        let first = |one: &Approver| asks.iter().find(|(_, whom)| *whom == one).map(|(rule, _)| *rule);
+        let rules: Vec<&Rule> = approver.each().iter().filter_map(first).collect();
+        let ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+        if rules.len() > MAX_ASKED {
+            return Some(Verdict::Deny {
+                rule: named(&ids),
+                reason: format!("its rules ask more than {MAX_ASKED} different people"),
+                remedy: "whoever keeps the policy can let them ask fewer".into(),
+            });
         }
-        let reason = rule.reason.clone().unwrap_or_else(|| format!("the rule `{}` wants somebody's word", rule.id));
+        let why = |rule: &&Rule| {
+            rule.reason.clone().unwrap_or_else(|| format!("the rule `{}` wants somebody's word", rule.id))
+        };
+        let reasons: Vec<String> = rules.iter().map(why).collect();
         // With nobody behind the turn there is nobody to confirm it.
         let approver = match approver {
             Approver::Person if nobody_behind(request.principal) => Approver::Second { role: None, team: None },
-            other => other.clone(),
+            other => other,
         };
-        Some(Verdict::Ask { rule: rule.id.clone(), reason, approver })
+        Some(Verdict::Ask { rule: ids.join(", "), reason: reasons.join("; "), approver })
     }
 
     fn permitted_by(&self) -> String {

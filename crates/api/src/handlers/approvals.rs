@@ -9,20 +9,23 @@ use crate::{
     query::bits,
     routes::Answer,
     types::{
-        approval::{AnswerParam, Answered, Approval, DecisionParam},
+        approval::{AnswerParam, Answered, Approval, Approver, DecisionParam},
         page::Page,
     },
 };
 use bailiwick_core::{
+    Standing, What,
     approval::MAX_REASON,
     item::{ApprovalView, SessionView},
-    record::Input,
+    record::{Input, InputEnvelope},
 };
-use bailiwick_ports::store::{RowKind, RowQuery, StoredRow};
+use bailiwick_ports::store::{Page as PageOf, RowKind, RowQuery, StoredRow};
 use bailiwick_types::{ActionId, Principal, SessionId};
 
 /// Rows that one request looks at: those that are for others do not count for its page.
 const MAX_SCANNED: u32 = 2_000;
+/// Questions that are held against a new standing answer at once.
+const RECONSIDERED_AT_ONCE: u32 = 100;
 
 pub(crate) async fn list(call: Call) -> Answer {
     let mut query = call.query()?;
@@ -95,6 +98,9 @@ pub(crate) async fn answer(mut call: Call) -> Answer {
     };
     let input = Input::Answer { action: view.action, approve, reason };
     sessions::submit_as(app, caller, by, view.session, input, None).await?;
+    if let Some(What::Standing(standing)) = grant.as_ref().map(|grant| &grant.what) {
+        reconsider(&call, standing, view.action).await?;
+    }
     ok(Answered {
         id: approval.id,
         object: "bailiwick.approval.answer",
@@ -104,10 +110,45 @@ pub(crate) async fn answer(mut call: Call) -> Answer {
     })
 }
 
+/// Other questions that a standing answer may be one to are decided on again at once.
+async fn reconsider(call: &Call, standing: &Standing, answered: ActionId) -> Result<(), ApiError> {
+    let (app, tenant) = (&*call.app, call.caller.tenant);
+    let mut page = PageOf { after: None, before: None, limit: RECONSIDERED_AT_ONCE, descending: false };
+    for _ in 0..MAX_SCANNED / RECONSIDERED_AT_ONCE {
+        let rows = RowQuery {
+            tenant,
+            kind: RowKind::Approval,
+            scope: tenant.to_u128(),
+            parent: None,
+            labels: Vec::new(),
+            page: page.clone(),
+        };
+        let Some((rows, more)) = app.options.store.rows(rows).await? else { return Ok(()) };
+        for row in &rows {
+            page.after = Some(row.id);
+            // What cannot be read was erased meanwhile.
+            let Ok(view) = open(call, row).await else { continue };
+            if view.action != answered && standing.may_answer(&view) {
+                let (orderer, input) = (call.caller.principal.clone(), Input::Reconsider { action: view.action });
+                let input = InputEnvelope { orderer, input };
+                app.options.handle.submit(tenant, view.session, vec![input], None).await?;
+            }
+        }
+        if !more || rows.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Who may answer instead.
 pub(crate) fn may_not(approval: &Approval) -> ApiError {
-    use crate::types::approval::Approver;
-    let who = match &approval.approver {
+    let who: Vec<String> = approval.approvers.iter().map(words).collect();
+    ApiError::forbidden(format!("You may not answer this: {} (rule `{}`).", who.join("; "), approval.rule))
+}
+
+fn words(approver: &Approver) -> String {
+    match approver {
         Approver::Person => "only the one for whom the agent works may".to_owned(),
         Approver::Second { role: None, team: None } => "a second person must: an admin or an operator".to_owned(),
         Approver::Second { role, team } => {
@@ -115,8 +156,7 @@ pub(crate) fn may_not(approval: &Approval) -> ApiError {
             let team = team.as_ref().map(|team| format!(" of {team}")).unwrap_or_default();
             format!("a second person must: somebody{role}{team}")
         }
-    };
-    ApiError::forbidden(format!("You may not answer this: {who} (rule `{}`).", approval.rule))
+    }
 }
 
 async fn find(call: &Call) -> Result<(ApprovalView, Approval), ApiError> {

@@ -138,6 +138,9 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
     if let Some(answered) = &decided.answered {
         fields.insert("answered".into(), json!(answered));
     }
+    if !decided.also_answered.is_empty() {
+        fields.insert("also_answered".into(), json!(decided.also_answered));
+    }
     fields
 }
 

@@ -36,7 +36,13 @@ pub struct Approval {
     /// The rule that asks, and why.
     pub rule: String,
     pub reason: String,
+    /// The first of `approvers`.
     pub approver: Approver,
+    /// Everybody whose word is missing. It is done when each has said yes, and denied by one no.
+    pub approvers: Vec<Approver>,
+    /// The words that are there already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<GivenWord>,
     /// Seconds since 1970.
     pub asked_at: i64,
     pub expires_at: i64,
@@ -92,6 +98,30 @@ pub enum Approver {
     Second { role: Option<&'static str>, team: Option<String> },
 }
 
+impl Approver {
+    /// One of several who must say yes, or the only one.
+    fn of(one: &CoreApprover) -> Self {
+        match one {
+            CoreApprover::Person => Self::Person,
+            CoreApprover::Second { role, team } => {
+                Self::Second { role: role.map(|role| role.name()), team: team.map(|team| team.to_string()) }
+            }
+            // There is none among those of `each`.
+            CoreApprover::All { .. } => Self::Second { role: None, team: None },
+        }
+    }
+}
+
+/// A yes that still needs somebody else's.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = GivenWord)]
+pub struct GivenWord {
+    /// Whose word it was asked for as.
+    pub approver: Approver,
+    /// Who gave it.
+    pub by: String,
+}
+
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApprovalAnswer)]
@@ -145,12 +175,14 @@ impl Approval {
             held: view.held.iter().map(HeldValue::of).collect(),
             rule: view.question.rule.clone(),
             reason: view.question.reason.clone(),
-            approver: match &view.question.approver {
-                CoreApprover::Person => Approver::Person,
-                CoreApprover::Second { role, team } => {
-                    Approver::Second { role: role.map(|role| role.name()), team: team.map(|team| team.to_string()) }
-                }
-            },
+            approver: view.question.approver.each().first().map_or(Approver::Person, Approver::of),
+            approvers: view.question.approver.each().iter().map(Approver::of).collect(),
+            given: view
+                .question
+                .given
+                .iter()
+                .map(|given| GivenWord { approver: Approver::of(&given.approver), by: given.answer.by.to_string() })
+                .collect(),
             asked_at: view.asked.as_seconds(),
             expires_at: view.question.expires.as_seconds(),
             may_answer,

@@ -162,6 +162,7 @@ impl State {
                 let (by, approve, reason) = (orderer.clone(), *approve, reason.clone());
                 self.take_answer_to(*action, Answer { by, approve, reason });
             }
+            Input::Reconsider { action } => self.reconsider(*action),
             Input::Release { label, .. } => self.release(label, changes),
             Input::Environment { status } => self.environment(*status, None, changes),
             Input::AddFile { file } => self.add_file(received.sequence, orderer, file, changes),

@@ -29,6 +29,9 @@ pub struct AskedAction {
     pub question: Question,
     /// What was answered; which of them counts is for the gate to say.
     pub answers: Vec<Answer>,
+    /// It is to be decided on again, although nobody has answered it.
+    #[serde(default)]
+    pub again: bool,
     /// The secrets that it would use.
     #[serde(default)]
     pub credentials: Vec<CredentialId>,
@@ -37,6 +40,11 @@ pub struct AskedAction {
 impl AskedAction {
     fn expired(&self, now: Timestamp) -> bool {
         now >= self.question.expires
+    }
+
+    /// Whether there is something new to decide on.
+    pub(super) fn is_stirred(&self) -> bool {
+        self.again || !self.answers.is_empty()
     }
 }
 
@@ -64,6 +72,7 @@ impl State {
             since: before.as_ref().map_or(at, |before| before.since),
             question: question.clone(),
             answers: Vec::new(),
+            again: false,
             credentials: decided.credentials.clone(),
         };
         changes.push(Change::ApprovalAsked(Box::new(self.approval_view(decided.action, &asked))));
@@ -110,11 +119,18 @@ impl State {
         }
     }
 
-    /// Questions that have an answer, to be decided on again.
+    /// There may be an answer to a question that waits. To one that is over it changes nothing.
+    pub(super) fn reconsider(&mut self, action: ActionId) {
+        if let Some(asked) = self.asked.get_mut(&action) {
+            asked.again = true;
+        }
+    }
+
+    /// Questions that have an answer, or may have one, to be decided on again.
     pub(super) fn answered_questions(&self, now: Timestamp) -> Vec<Ask> {
         let ask = |(id, asked): (&ActionId, &AskedAction)| {
             let expired = asked.expired(now);
-            (expired || !asked.answers.is_empty()).then(|| Ask {
+            (expired || asked.is_stirred()).then(|| Ask {
                 id: *id,
                 turn: asked.turn,
                 call_id: asked.call_id.clone(),

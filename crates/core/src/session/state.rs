@@ -324,7 +324,7 @@ impl State {
             }
         }
         let awaited = |open: &OpenAction| matches!(*open.action, Action::FunctionCall { .. });
-        let answered = self.asked.values().any(|asked| !asked.answers.is_empty());
+        let answered = self.asked.values().any(AskedAction::is_stirred);
         let waits = waits || !self.open.is_empty() || !self.asked.is_empty();
         waits && !answered && self.open.values().all(awaited)
     }

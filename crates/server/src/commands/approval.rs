@@ -119,13 +119,15 @@ fn who(approval: &Value) -> &str {
 }
 
 fn about(approval: &Value) -> String {
-    let approver = match approval["approver"]["type"].as_str() {
-        Some("person") => "the person for whom the agent works".to_owned(),
-        _ => {
-            let part = |name: &str| approval["approver"][name].as_str().map(|value| format!(" ({name} {value})"));
-            format!("a second person{}{}", part("role").unwrap_or_default(), part("team").unwrap_or_default())
-        }
+    let missing: Vec<String> = array(approval, "approvers").iter().map(approver).collect();
+    let given = |one: &Value| format!("{} (as {})", text(one, "by"), approver(&one["approver"]));
+    let given: Vec<String> = array(approval, "given").iter().map(given).collect();
+    let held = |one: &Value| {
+        let cut = if one["cut"].as_bool() == Some(true) { ", cut here" } else { "" };
+        let (handle, source, size) = (text(one, "handle"), text(one, "source"), &one["size_bytes"]);
+        escape::lines(&format!("{handle}: {source}, {size} bytes{cut}: {}", text(one, "text")))
     };
+    let held: Vec<String> = array(approval, "held").iter().map(held).collect();
     let lines = [
         ("what", escape::lines(text(approval, "what"))),
         ("operation", text(approval, "operation").to_owned()),
@@ -133,10 +135,25 @@ fn about(approval: &Value) -> String {
         ("who", format!("{} {}", who(approval), text(approval, "actor"))),
         ("rule", text(approval, "rule").to_owned()),
         ("why", escape::line(text(approval, "reason"))),
-        ("answers", approver),
+        ("answers", missing.join(", and ")),
+        ("answered", given.join(", ")),
+        ("carries", held.join("\n")),
         ("until", time(&approval["expires_at"])),
         ("session", text(approval, "session_id").to_owned()),
         ("digest", text(approval, "digest").to_owned()),
     ];
-    lines.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+    let filled = lines.iter().filter(|(name, value)| !value.is_empty() || !["answered", "carries"].contains(name));
+    filled.map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+}
+
+fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn approver(one: &Value) -> String {
+    if one["type"] == "person" {
+        return "the person for whom the agent works".to_owned();
+    }
+    let part = |name: &str| one[name].as_str().map(|value| format!(" ({name} {value})"));
+    format!("a second person{}{}", part("role").unwrap_or_default(), part("team").unwrap_or_default())
 }
