@@ -119,6 +119,10 @@ async fn a_program_orders_for_a_person_under_a_grant_and_both_are_named_everywhe
     house.until(&id, |shown| shown["status"] == "idle").await;
     let turns = send(&house, &signed, "GET", &format!("/v1/agents/sessions/{id}/turns"), None).await.ok();
     named(&turns["data"][0]["bailiwick"]);
+    let items = send(&house, &signed, "GET", &format!("/v1/agents/sessions/{id}/items"), None).await.ok();
+    let items = items["data"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    items.iter().for_each(|item| named(&item["bailiwick"]));
     let all = receipts(&house, &id).await;
     all.iter().filter(|receipt| receipt["kind"] == "action.decided").for_each(named);
 

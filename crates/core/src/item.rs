@@ -31,8 +31,18 @@ pub struct Item {
     /// It came from a scenario file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub scripted: bool,
+    /// Not there on items from before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Doer>,
     #[serde(flatten)]
     pub body: ItemBody,
+}
+
+/// Whose item it is: the agent's, on the order of somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doer {
+    pub agent: AgentId,
+    pub orderer: Principal,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -192,7 +192,7 @@ pub struct SessionExtras {
 }
 
 /// Who does something, for whom, and on whose order.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Who {
     /// The person for whom it is done; `null` where that is nobody.
     pub subject: Option<String>,
@@ -305,6 +305,9 @@ pub struct ItemExtras {
     /// It came from a scenario file, not from a model.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub scripted: bool,
+    /// Not there while an item is being streamed, nor on items from before this was kept.
+    #[serde(flatten)]
+    pub who: Option<Who>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -4,7 +4,7 @@
 //! item of its own for files that are read or written.
 
 use super::{
-    extra::{Effect, ItemExtras},
+    extra::{Effect, ItemExtras, Who},
     input::{ImageContent, TextContent},
 };
 use bailiwick_core::{
@@ -269,7 +269,8 @@ fn extras(item: &CoreItem) -> Option<ItemExtras> {
             Effect::Resolved { resolution: resolution_word(*resolution), by: by.to_string() }
         }
     });
-    let extras = ItemExtras { action: item.action.map(|id| id.to_string()), effect, scripted: item.scripted };
+    let who = item.who.as_ref().map(|who| Who::of(&who.orderer, who.agent));
+    let extras = ItemExtras { action: item.action.map(|id| id.to_string()), effect, scripted: item.scripted, who };
     (extras != ItemExtras::default()).then_some(extras)
 }
 

@@ -9,14 +9,16 @@ use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, ToolMe
 use crate::{
     Action, ActionResult, Answer, CommandEnd, CommandOutput, Content, Ending, Entry, EntryBody, EnvironmentStatus,
     Failure, FailureCode, Label, ModelAnswer, ModelCall, Outcome, Published, Purpose, Stop,
-    item::{ArtifactView, Change, EffectNote, ErrandOutcome, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus},
+    item::{
+        ArtifactView, Change, Doer, EffectNote, ErrandOutcome, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus,
+    },
     joined_text,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, CallRefused, Input, InputReceived, Record, Resolution,
         Ruling, SessionCreated, SessionPatch, TurnEnd, TurnEnded, TurnError, TurnStarted,
     },
 };
-use bailiwick_types::{ActionId, ItemId, Millis, Money, Principal, SessionId, TenantId, Timestamp, TokenUsage};
+use bailiwick_types::{ActionId, ItemId, Millis, Money, Principal, SessionId, TenantId, Timestamp, TokenUsage, TurnId};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -81,6 +83,7 @@ impl State {
     pub fn apply(&mut self, record: &Record) -> Vec<Change> {
         self.position = record.position;
         let mut changes = Vec::new();
+        let before = self.turn_id().zip(self.doer());
         match &record.body {
             // The first is what made this state; the other is of another kind of stream.
             Body::SessionCreated(_) | Body::AdministrationChanged(_) => {}
@@ -92,8 +95,27 @@ impl State {
             Body::ActionSettled(settled) => self.settled(record.time, settled, &mut changes),
             Body::CallRefused(refused) => self.call_refused(refused, &mut changes),
         }
+        self.sign(before, &mut changes);
         self.show_status(&mut changes);
         changes
+    }
+
+    /// Whose the running turn's items are.
+    fn doer(&self) -> Option<Doer> {
+        let orderer = self.turn.as_ref()?.orderer.clone();
+        Some(Doer { agent: self.agent.id, orderer })
+    }
+
+    /// Puts on each item whose it is: of the turn that runs now, or of the one that the record has ended.
+    fn sign(&self, before: Option<(TurnId, Doer)>, changes: &mut [Change]) {
+        for change in changes {
+            let (Change::ItemAdded(item) | Change::ItemDone(item)) = change else { continue };
+            if item.who.is_none() {
+                let now = self.turn_id().zip(self.doer());
+                let of = before.iter().chain(&now).find(|(turn, _)| *turn == item.turn);
+                item.who = of.map(|(_, doer)| doer.clone());
+            }
+        }
     }
 
     fn show_status(&mut self, changes: &mut Vec<Change>) {
@@ -201,6 +223,7 @@ impl State {
                 action: None,
                 effect: None,
                 scripted: false,
+                who: None,
                 body: ItemBody::UserMessage { content: queued.content.clone() },
             }));
         }
@@ -587,6 +610,7 @@ impl State {
                 action: Some(action),
                 effect: None,
                 scripted: answer.scripted,
+                who: None,
                 body,
             }));
         }
@@ -832,6 +856,7 @@ impl State {
             action,
             effect,
             scripted,
+            who: None,
             body,
         }));
     }
@@ -875,6 +900,7 @@ impl State {
         let mut item = call.item(turn_id, id, end.fill(body));
         item.status = end.status;
         item.effect = end.effect;
+        item.who = self.doer();
         if matches!(before, CallStatus::Waiting) {
             changes.push(Change::ItemAdded(Item { status: ItemStatus::InProgress, ..item.clone() }));
         }

@@ -479,6 +479,7 @@ impl Call {
             action,
             effect: None::<EffectNote>,
             scripted: self.scripted,
+            who: None,
             body,
         }
     }
