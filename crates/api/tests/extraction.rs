@@ -302,3 +302,41 @@ async fn a_held_value_reaches_the_function_and_not_the_model_and_rules_see_it() 
         (&json!("secret-mail"), &json!("hr"))
     );
 }
+
+/// A rule that lets mail go to colleagues only, by the organisation's own directory.
+#[tokio::test]
+async fn mail_to_colleagues_only_follows_the_directory() {
+    let house = House::new().await;
+    let rules = r#"@id("all") permit (principal, action, resource);
+        @id("colleagues-only") @reason("mail goes to people of ours")
+        forbid (principal, action == Action::"tool.call", resource == Tool::"send_mail")
+        unless { context.destination.in_directory };"#;
+    house.post("/bailiwick/v1/policy", json!({"text": rules, "reason": "Mail stays here"})).await.ok();
+    let hire = async |name: &str| {
+        let person = json!({"name": name, "login": name, "email": format!("{name}@Acme.example"), "roles": ["member"]});
+        house.post("/bailiwick/v1/people", person).await.ok()["id"].as_str().unwrap().to_owned()
+    };
+    hire("anna").await;
+    let gone = hire("bert").await;
+    house.post(&format!("/bailiwick/v1/people/{gone}"), json!({"disabled": true})).await.ok();
+    let send = |call_id: &str, to: Value| call(call_id, "send_mail", json!({"to": to}));
+    house.script([calls(vec![
+        send("anna", json!(["ANNA@acme.example"])),
+        send("bert", json!(["bert@acme.example"])),
+        send("eve", json!(["anna@acme.example", "eve@evil.example"])),
+        send("none", json!([])),
+    ])]);
+    let address = json!({"type": "string", "format": "email"});
+    let parameters = json!({"type": "object", "properties": {"to": {"type": "array", "items": address}}});
+    let more = json!({
+        "agent": {"model": "main", "tools": [
+            {"type": "function", "name": "send_mail", "description": "Sends.", "parameters": parameters}]},
+        "environment": {"type": "none"},
+    });
+    let mut events = house.begin("Tell them.", more).await;
+    let id = events.next().await.unwrap().data["session"]["id"].as_str().unwrap().to_owned();
+    let shown = house.until(&id, |shown| shown["status"] == "requires_action").await;
+    let waiting: Vec<&Value> =
+        shown["required_actions"].as_array().unwrap().iter().map(|one| &one["call_id"]).collect();
+    assert_eq!(waiting, ["anna"]);
+}

@@ -9,7 +9,7 @@ use bailiwick_core::{
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Vaults,
-    Verdict, vault::Credential,
+    Verdict, addresses, vault::Credential,
 };
 use bailiwick_types::{ActionId, CredentialId, Principal, TenantId, Timestamp};
 use std::sync::Arc;
@@ -223,6 +223,7 @@ impl Judge {
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {
         let label = state.label_of(case.action);
+        let colleagues = addresses(&*self.directory, state.tenant, &state.agent, case.action);
         let request = PolicyRequest {
             tenant: state.tenant,
             session: state.session,
@@ -232,6 +233,7 @@ impl Judge {
             person: facts.person.as_deref(),
             label: &label,
             said: state.said(),
+            colleagues: &colleagues,
             model: facts.model.as_ref(),
             connector: facts.access.as_ref().map(Access::facts),
             environment: Some(&state.environment),
@@ -241,7 +243,9 @@ impl Judge {
             approved,
         };
         let sent = state.filled(case.action);
-        let sent = sent.as_ref().map(|action| PolicyRequest { action, ..request });
+        let theirs = sent.as_ref().map(|sent| addresses(&*self.directory, state.tenant, &state.agent, sent));
+        let sent = sent.as_ref().zip(theirs.as_ref());
+        let sent = sent.map(|(action, colleagues)| PolicyRequest { action, colleagues, ..request });
         credentials::decide(&*self.policy, &request, sent.as_ref(), &facts.credentials)
     }
 

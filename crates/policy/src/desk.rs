@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bailiwick_core::Action;
 use bailiwick_ports::{
     Administration, Change, Clock, Described, Directory, DocumentWrite, Draft, Explains, Explanation, Keys, ModelCards,
-    PolicyDesk, PolicyDeskError, PolicyRequest, PolicyVersion, Store, StoreError, StreamKey,
+    PolicyDesk, PolicyDeskError, PolicyRequest, PolicyVersion, Store, StoreError, StreamKey, addresses,
     store::{Document, DocumentKind},
 };
 use bailiwick_types::{PolicyId, Principal, TenantId, Timestamp, UserId};
@@ -81,6 +81,7 @@ impl Desk {
         let Described { tenant, session, principal, agent, label, said, action, connector, at, approved } = *described;
         let colleague = self.parts.directory.colleague(tenant, agent.id);
         let person = principal.person().and_then(|user| self.parts.directory.person(tenant, user));
+        let colleagues = addresses(&*self.parts.directory, tenant, agent, action);
         let model = match action {
             Action::ModelCall(call) => self.parts.cards.card(&call.model),
             _ => None,
@@ -94,6 +95,7 @@ impl Desk {
             person: person.as_deref(),
             label,
             said,
+            colleagues: &colleagues,
             model: model.as_ref(),
             connector,
             environment: None,

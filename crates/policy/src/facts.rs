@@ -525,11 +525,14 @@ fn goes_to(
 ) -> Value {
     let all = canonical::destinations(arguments, schema).unwrap_or_default();
     let said = !all.is_empty() && all.iter().all(|one| request.said.contains(&one.value));
+    let is_known = |one: &canonical::Destination| one.is_address() && request.colleagues.contains(&one.value);
+    let known = !all.is_empty() && all.iter().all(is_known);
     let texts = |all: Vec<&str>| Value::set(all.into_iter().map(Value::from), None);
     record(vec![
         ("places", texts(all.iter().map(|one| one.place.as_str()).collect())),
         ("values", texts(all.iter().map(|one| one.value.as_str()).collect())),
         ("in_persons_words", Value::from(said)),
+        ("in_directory", Value::from(known)),
         ("lists", texts(rules.lists_with(&all))),
     ])
 }

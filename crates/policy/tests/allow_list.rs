@@ -155,6 +155,7 @@ fn request<'a>(principal: &'a Principal, agent: &'a AgentConfig, action: &'a Act
         person: None,
         label: &LABEL,
         said: &NOTHING,
+        colleagues: &NOTHING,
         model: None,
         connector: action.connector().map(|name| {
             let tool = matches!(action, Action::ConnectorCall(call) if call.tool == TOOL.name).then_some(&*TOOL);

@@ -57,6 +57,24 @@ fn only_what_a_person_named_or_a_list_holds_goes_out() {
 }
 
 #[test]
+fn only_to_colleagues_means_every_destination_and_mail_addresses_only() {
+    const COLLEAGUES: &str = r#"
+@id("all") permit (principal, action, resource);
+@id("colleagues-only") @reason("mail goes to people of ours")
+forbid (principal, action == Action::"tool.call", resource == Tool::"mail")
+unless { context.destination.in_directory };
+"#;
+    let decided = |to: serde_json::Value, known: &[&str]| {
+        let colleagues = known.iter().map(|one| (*one).to_owned()).collect();
+        rule_of(&Case { colleagues, ..case(to, &[]) }.under(COLLEAGUES)).0
+    };
+    assert_eq!(decided(json!({"to": "Anna@Example.com"}), &["anna@example.com"]), "allow");
+    assert_eq!(decided(json!({"to": "eve@evil.example"}), &["anna@example.com"]), "deny");
+    let both = json!({"to": "anna@example.com", "page": "https://a.cdn.example/x"});
+    assert_eq!(decided(both, &["anna@example.com", "https://a.cdn.example/x"]), "deny", "a page is nobody's address");
+}
+
+#[test]
 fn a_way_out_for_functions_is_none_for_anything_else() {
     let command = Case { action: house::run("curl partner.example"), ..case(json!({"to": "a@b.example"}), &[]) };
     assert_eq!(rule_of(&command.under(PINNED)).0, "deny");

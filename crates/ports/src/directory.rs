@@ -3,9 +3,10 @@
 //! Answers come from memory, because the gate asks inside a commit. An implementation keeps what it answers in step
 //! with what is stored: a disabled person is disabled here before the call that disabled them returns.
 
+use bailiwick_core::{Action, AgentConfig, canonical};
 use bailiwick_types::{AgentId, Role, TeamId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A user as decisions see one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,25 @@ pub trait Directory: Send + Sync {
     fn person(&self, tenant: TenantId, user: UserId) -> Option<Arc<Person>>;
     /// `None` for an agent that is not saved: one written inline for a session.
     fn colleague(&self, tenant: TenantId, agent: AgentId) -> Option<Arc<Colleague>>;
+
+    /// Whether a mail address, in canonical form, is that of somebody here who is not disabled.
+    fn is_address(&self, _tenant: TenantId, _address: &str) -> bool {
+        false
+    }
+}
+
+/// Of the mail addresses that an action goes to, those of people who are known here.
+pub fn addresses(
+    directory: &dyn Directory,
+    tenant: TenantId,
+    agent: &AgentConfig,
+    action: &Action,
+) -> BTreeSet<String> {
+    let Action::FunctionCall { name, arguments } = action else { return BTreeSet::new() };
+    let tool = agent.tools.iter().find(|tool| tool.name == *name);
+    let all = tool.and_then(|tool| canonical::destinations(arguments, &tool.parameters)).unwrap_or_default();
+    let known = all.into_iter().filter(|one| one.is_address() && directory.is_address(tenant, &one.value));
+    known.map(|one| one.value).collect()
 }
 
 /// A directory in which nobody is known.

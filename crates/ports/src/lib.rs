@@ -32,7 +32,7 @@ pub use around::{Around, Fronted};
 pub use bailiwick_core::Approver;
 pub use bailiwick_types::Role;
 pub use connector::{CheckedSettings, ConnectorRooms, NoConnectorRooms, SettingsProblem};
-pub use directory::{Colleague, ColleagueStatus, Directory, Person, Strangers};
+pub use directory::{Colleague, ColleagueStatus, Directory, Person, Strangers, addresses};
 pub use erasure::{ErasedPerson, ErasureList};
 pub use keys::{Keys, KeysError, StreamKey, SubjectKey, WrappedKey};
 pub use ledger::{

@@ -24,6 +24,8 @@ pub struct PolicyRequest<'a> {
     pub label: &'a Label,
     /// The addresses, hosts and URLs that the messages of the person who ordered it name, in canonical form.
     pub said: &'a BTreeSet<String>,
+    /// Of the mail addresses that it goes to, those of people of the organisation.
+    pub colleagues: &'a BTreeSet<String>,
     /// The card of the model that a `model.call` goes to.
     pub model: Option<&'a ModelCard>,
     /// What is known of the connector that performs it, where one does.

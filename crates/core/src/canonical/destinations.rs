@@ -19,6 +19,13 @@ pub struct Destination {
     form: Form,
 }
 
+impl Destination {
+    /// Whether it is a mail address.
+    pub fn is_address(&self) -> bool {
+        self.form == Form::Email
+    }
+}
+
 /// Every destination among the arguments of a call, which are in canonical form already. `None` when the schema is too
 /// involved to say.
 pub fn destinations(arguments: &Value, schema: &Value) -> Option<Vec<Destination>> {

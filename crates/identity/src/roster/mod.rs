@@ -248,6 +248,10 @@ impl Directory for Roster {
     fn colleague(&self, tenant: TenantId, agent: AgentId) -> Option<Arc<Colleague>> {
         self.read(tenant, |shelf| shelf.colleague(agent))
     }
+
+    fn is_address(&self, tenant: TenantId, address: &str) -> bool {
+        self.read(tenant, |shelf| shelf.is_address(address))
+    }
 }
 
 impl From<CredentialError> for PeopleError {

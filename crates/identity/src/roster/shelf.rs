@@ -20,6 +20,8 @@ pub(super) struct Shelf {
     charges: BTreeMap<AgentId, (Entry<Charge>, Arc<Colleague>)>,
     logins: HashMap<String, UserId>,
     foreign: HashMap<ForeignId, UserId>,
+    /// Whose mail address it is, in lower case.
+    addresses: HashMap<String, BTreeSet<UserId>>,
     /// The agents for which somebody answers, as owner or deputy.
     answers_for: HashMap<UserId, BTreeSet<AgentId>>,
     /// The agents for which nobody does.
@@ -35,6 +37,18 @@ impl Shelf {
         }
         if let Some(foreign) = &body.foreign {
             self.foreign.insert(foreign.clone(), id);
+        }
+        if let Some((_, earlier)) = self.users.get(&id)
+            && let Some(before) = earlier.email.as_deref().map(address)
+            && let Some(theirs) = self.addresses.get_mut(&before)
+        {
+            theirs.remove(&id);
+            if theirs.is_empty() {
+                self.addresses.remove(&before);
+            }
+        }
+        if let Some(email) = &body.email {
+            self.addresses.entry(address(email)).or_default().insert(id);
         }
         let person = Arc::new(Person {
             id,
@@ -103,6 +117,11 @@ impl Shelf {
         (!person.disabled).then(|| (Arc::clone(person), entry.body.valid_from))
     }
 
+    /// Whether mail to this address, in canonical form, reaches somebody who is here and not disabled.
+    pub fn is_address(&self, address: &str) -> bool {
+        self.addresses.get(address).is_some_and(|theirs| theirs.iter().any(|id| self.is_active(*id)))
+    }
+
     pub fn is_active(&self, id: UserId) -> bool {
         self.users.get(&id).is_some_and(|(_, person)| !person.disabled)
     }
@@ -166,6 +185,11 @@ impl Shelf {
         let wanted = words::folded(name);
         self.teams.iter().find(|(_, entry)| words::folded(&entry.body.name) == wanted).map(|(id, _)| *id)
     }
+}
+
+/// What canonical form makes of an address in ASCII. One in other letters is nobody's, which permits less.
+fn address(email: &str) -> String {
+    email.trim().to_ascii_lowercase()
 }
 
 pub(super) fn shown(entry: &Entry<UserBody>) -> User {

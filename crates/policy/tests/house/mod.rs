@@ -36,6 +36,8 @@ pub struct Case {
     pub person: Option<Person>,
     pub label: Label,
     pub said: BTreeSet<String>,
+    /// Mail addresses of the organisation's own people.
+    pub colleagues: BTreeSet<String>,
     pub model: Option<ModelCard>,
     pub action: Action,
     /// Of the connector that performs it.
@@ -81,6 +83,7 @@ pub fn of(action: Action) -> Case {
         }),
         label: Label::default(),
         said: BTreeSet::new(),
+        colleagues: BTreeSet::new(),
         model: Some(card()),
         connector: connected(&action),
         action,
@@ -271,6 +274,7 @@ impl Case {
             person: self.person.as_ref(),
             label: &self.label,
             said: &self.said,
+            colleagues: &self.colleagues,
             model: self.model.as_ref(),
             connector: self.connector.as_ref().map(|facts| facts.told()),
             environment: None,
