@@ -6,7 +6,7 @@ mod common;
 
 use bailiwick_core::{Failure, FailureCode};
 use bailiwick_ports::Scope;
-use common::{Event, House, Say, request, say};
+use common::{Event, House, Say, call, calls, request, say};
 use serde_json::{Value, json};
 
 /// One call takes this much at most (128,000 tokens of output), and 5 micro-units in the end.
@@ -194,4 +194,30 @@ async fn money_needs_its_scopes_and_stays_in_its_organisation() {
     let listed = house.send(request(&foreign, "GET", "/bailiwick/v1/budgets", None)).await.ok();
     assert_eq!(listed["data"], json!([]));
     assert_eq!(send(&writer, "DELETE", &path, None).await, 200);
+}
+
+/// A function of the agent's own, with a price that its author gave it.
+#[tokio::test]
+async fn a_function_with_a_price_of_the_agents_own_is_held_against_the_limit() {
+    let house = House::priced().await;
+    let function = |price: Value| {
+        json!({"type": "function", "name": "send", "description": "Sends.", "parameters": {"type": "object"},
+               "bailiwick": {"price": price}})
+    };
+    for wrong in [json!("-1"), json!("a lot"), json!("0.0000001")] {
+        let refused = house.post("/v1/agents", json!({"model": "main", "tools": [function(wrong)]})).await.error(400);
+        assert_eq!(refused["param"], "tools[0].bailiwick.price");
+    }
+    let saved = house.post("/v1/agents", json!({"model": "main", "tools": [function(json!("0.10"))]})).await.ok();
+    assert_eq!(saved["tools"][0]["bailiwick"], json!({"price": "0.100000"}));
+    house.script([calls(["c1", "c2", "c3"].into_iter().map(|id| call(id, "send", json!({"n": id}))).collect())]);
+    let more = json!({"agent_id": saved["id"], "agent": {}, "spend_control": {"limit": 25}});
+    let mut events = house.begin("Send them.", more).await;
+    let id = text(&events.next().await.unwrap().data["session"]["id"]).to_owned();
+    let shown = house.until(&id, |shown| shown["status"] == "requires_action").await;
+    assert_eq!(shown["required_actions"].as_array().unwrap().len(), 2, "the third does not fit: {shown}");
+    let receipts = house.get(&format!("/bailiwick/v1/sessions/{id}/receipts?limit=100")).await.ok();
+    let calls = receipts["data"].as_array().unwrap().iter().filter(|one| one["operation"] == "tool.call");
+    let decisions: Vec<&str> = calls.map(|one| text(&one["decision"])).collect();
+    assert_eq!(decisions, ["allowed", "allowed", "denied"]);
 }

@@ -4,7 +4,7 @@ use crate::{
     connector::ConnectorUse,
     model::{Reasoning, TextOptions},
 };
-use bailiwick_types::{AgentId, Millis};
+use bailiwick_types::{AgentId, Millis, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,6 +48,9 @@ pub struct FunctionTool {
     pub description: String,
     /// A JSON Schema object.
     pub parameters: Value,
+    /// What one call costs, where the operator's own price list does not name the function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Money>,
 }
 
 /// What the agent may do: the allow-list that stands where a policy engine will. Anything not listed is denied.

@@ -76,7 +76,11 @@ impl Purse {
         let mut spending = Spending::default();
         let mut limits = None;
         let price = match action {
-            Action::FunctionCall { name, .. } => self.rules.tools.get(name),
+            Action::FunctionCall { name, .. } => {
+                // What the operator says counts; an agent's author speaks of what the operator does not name.
+                let own = || state.agent.tools.iter().find(|tool| tool.name == *name)?.price;
+                self.rules.tools.get(name).copied().or_else(own)
+            }
             _ => None,
         };
         if price.is_some() || matches!(action, Action::ModelCall(_)) {
@@ -84,7 +88,7 @@ impl Purse {
             let limits = limits.insert(Limits::new(&known, state, principal, spending.team));
             spending.quote = match action {
                 Action::ModelCall(call) => quote(judge, state, call),
-                _ => price.map(|price| Quote::flat(*price)),
+                _ => price.map(Quote::flat),
             };
             match spending.quote {
                 Some(quote) => {

@@ -624,6 +624,7 @@ async fn calling(house: &House, number: u8, spend_limit: Option<i64>) -> (Driven
         name: "send".into(),
         description: String::new(),
         parameters: serde_json::json!({"type": "object"}),
+        price: None,
     }];
     let message = UserMessage { item: ItemId::new(START, [number; 10]), content: vec![Content::text("Go.")] };
     let input = Some(InputEnvelope { orderer: ASKED_BY, input: Input::Message { messages: vec![message] } });

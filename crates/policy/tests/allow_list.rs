@@ -28,7 +28,12 @@ fn agent(allow: &[&str]) -> AgentConfig {
         name: None,
         model: "main".into(),
         instructions: None,
-        tools: vec![FunctionTool { name: "lookup".into(), description: String::new(), parameters: json!({}) }],
+        tools: vec![FunctionTool {
+            name: "lookup".into(),
+            description: String::new(),
+            parameters: json!({}),
+            price: None,
+        }],
         reasoning: Default::default(),
         text: Default::default(),
         service_tier: "auto".into(),

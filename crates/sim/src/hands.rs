@@ -4,7 +4,7 @@ use crate::{runtime::Runtime, world::World};
 use async_trait::async_trait;
 use bailiwick_core::{
     Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode,
-    ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
+    FoundFile, Listing, Lost, ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
 };
 use bailiwick_gate::{Archive, Delta, Executor, Live, Mode, Model, Opened, Permit, Settled};
 use bailiwick_ports::{Clock, ModelCard, ModelCards, Random};
@@ -19,6 +19,8 @@ pub struct SimModel {
     pub seed: u64,
 }
 
+/// The name of what a look finds.
+const LOOKED_AT: &str = "only-for-who-looks";
 /// How a handle begins.
 const HANDLE: &str = "{{held:";
 
@@ -84,12 +86,29 @@ impl Model for SimModel {
             return opened.settle(failed(FailureCode::Overloaded, "the model is overloaded"));
         }
         let answer = answer(id, &request, &mut choices);
-        opened.settle(Outcome::Confirmed { result: ActionResult::Model(answer) })
+        let lost = self.lost(&mut choices);
+        self.world.lock().lost += u64::from(lost.attempts());
+        opened.settle_after(Outcome::Confirmed { result: ActionResult::Model(answer) }, Some(lost))
+    }
+}
+
+impl SimModel {
+    /// An attempt that broke before the one that answered.
+    fn lost(&self, choices: &mut Choices) -> Lost {
+        match choices.below(6) {
+            _ if crate::money::attempts(self.seed) == 1 => Lost::default(),
+            0 => Lost { heard: 1, output_tokens: 5, unheard: 0 },
+            1 => Lost { unheard: 1, ..Lost::default() },
+            _ => Lost::default(),
+        }
     }
 }
 
 /// Every tool call in a prompt has exactly one result, after it.
 fn check_prompt(world: &World, request: &ModelRequest) {
+    if serde_json::to_string(&request.input).is_ok_and(|told| told.contains(LOOKED_AT)) {
+        world.complain("what a person looked at is in a prompt".into());
+    }
     let mut waiting: Vec<&str> = Vec::new();
     for entry in &request.input {
         match &entry.body {
@@ -224,6 +243,12 @@ impl Executor for SimExecutor {
                 }
             }
             Action::ArtifactPublish { .. } => self.publish(opened).await,
+            Action::FileList { page: Some(_), .. } => {
+                self.world.step().await;
+                self.world.lock().looks += 1;
+                let files = vec![FoundFile { path: format!("/workspace/{LOOKED_AT}"), size_bytes: 1 }];
+                opened.settle(Outcome::Confirmed { result: ActionResult::Files(Listing { files, more: false }) })
+            }
             _ => opened.settle(failed(FailureCode::ToolError, "not simulated")),
         }
     }
@@ -322,7 +347,9 @@ impl SimExecutor {
 }
 
 /// One model with a small context, so that long sessions are compacted.
-pub struct SimCards;
+pub struct SimCards {
+    pub seed: u64,
+}
 
 impl ModelCards for SimCards {
     fn card(&self, name: &str) -> Option<ModelCard> {
@@ -337,6 +364,10 @@ impl ModelCards for SimCards {
             residency: bailiwick_ports::Residency::Outside,
             clearance: Vec::new(),
         })
+    }
+
+    fn paid_attempts(&self, _: &str) -> u32 {
+        crate::money::attempts(self.seed)
     }
 
     fn cards(&self) -> Vec<ModelCard> {

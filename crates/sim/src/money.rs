@@ -26,7 +26,9 @@ pub fn budgets(seed: u64) -> Vec<Budget> {
         return Vec::new();
     }
     // A first call takes some five thousand at most, and less than a hundred in the end.
-    let limit = |scale: i64| Money::from_micros(scale * (4_000 + i64::try_from(seed % 40).unwrap_or_default() * 150));
+    let scaled = |scale: i64| scale * i64::from(attempts(seed));
+    let step = i64::try_from(seed % 40).unwrap_or_default() * 150;
+    let limit = |scale: i64| Money::from_micros(scaled(scale) * (4_000 + step));
     let budget = |payer, window, limit, warn_only| Budget { payer, window, limit, warn_only };
     vec![
         budget(Payer::Tenant, Window::Day, limit(2), false),
@@ -37,7 +39,18 @@ pub fn budgets(seed: u64) -> Vec<Budget> {
 
 /// What a session of this seed may spend by its own limit.
 pub fn session_limit(seed: u64) -> Option<Money> {
-    seed.is_multiple_of(7).then(|| Money::from_micros(5_000 + i64::try_from(seed % 11).unwrap_or_default() * 400))
+    let step = i64::try_from(seed % 11).unwrap_or_default() * 400;
+    seed.is_multiple_of(7).then(|| Money::from_micros(i64::from(attempts(seed)) * (5_000 + step)))
+}
+
+/// How many attempts of one call may have to be paid for. In every second seed one may break.
+pub fn attempts(seed: u64) -> u32 {
+    if seed % 2 == 1 { 2 } else { 1 }
+}
+
+/// In some seeds the application's function costs something.
+pub fn price_of_asking(seed: u64) -> Option<Money> {
+    seed.is_multiple_of(5).then(|| Money::from_micros(300))
 }
 
 /// Puts the budgets of a seed where the gate finds them.

@@ -12,7 +12,7 @@ use crate::{
     world::World,
 };
 use bailiwick_core::{
-    AgentConfig, Approver, Content, EnvironmentSpec, FunctionTool, Limits, Remit,
+    AgentConfig, Approver, Content, EnvironmentSpec, FunctionTool, Limits, ListPage, Remit,
     environment::{Hosted, HostedFile, Size},
     grant::Revocation,
     item::{RequiredAction, SessionView},
@@ -71,6 +71,9 @@ pub struct Outcome {
     pub refused: u64,
     /// Actions that nobody was asked about because an answer stood.
     pub stood: u64,
+    /// Looks into the environment, and attempts of model calls that broke and may have to be paid for.
+    pub looks: u64,
+    pub lost: u64,
     /// Records that were read, in all lives.
     pub records_read: u64,
     /// The stream's hash chain at its end: equal chains are equal histories.
@@ -80,6 +83,9 @@ pub struct Outcome {
 const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 /// Longer than any simulated session needs, with its lingering and pauses.
 const LIFE: Millis = Millis::from_secs(120);
+
+/// How long a client waits for what it wants to see.
+const LOOKS_FOR: Millis = Millis::from_secs(5);
 
 struct Sim {
     runtime: Runtime,
@@ -159,11 +165,10 @@ pub fn run(plan: &Plan) -> Outcome {
         violations.extend(sim.try_snapshots());
     }
     let (records, chain) = head.map_or((0, [0; 32]), |head| (head.position, head.chain));
-    let (refused, stood) = {
-        let world = sim.world.lock();
-        (world.refused, world.stood)
-    };
-    Outcome { violations, steps, records, refused, stood, records_read, chain }
+    let world = sim.world.lock();
+    let (refused, stood, looks, lost) = (world.refused, world.stood, world.looks, world.lost);
+    drop(world);
+    Outcome { violations, steps, records, refused, stood, looks, lost, records_read, chain }
 }
 
 impl Sim {
@@ -199,7 +204,7 @@ impl Sim {
         let clock: Arc<dyn Clock> = Arc::new(self.runtime.clone());
         let policy = Arc::new(Asking { seed: self.seed });
         let gate = Gate::new(Arc::clone(&store), Arc::clone(&self.keys), policy, Arc::clone(&clock));
-        let gate = Arc::new(gate.with_cards(Arc::new(SimCards)));
+        let gate = Arc::new(gate.with_cards(Arc::new(SimCards { seed: self.seed })));
         let node = NodeId::from_u128(7);
         let (runtime, world) = (self.runtime.clone(), self.world.clone());
         let archive = self.archive(Some(&world));
@@ -218,7 +223,7 @@ impl Sim {
             model: Arc::new(SimModel { runtime: runtime.clone(), world: world.clone(), seed: self.seed }),
             executor: Arc::new(executor),
             tools: Arc::new(bailiwick_gate::NoTools),
-            cards: Arc::new(SimCards),
+            cards: Arc::new(SimCards { seed: self.seed }),
             clock,
             random: Arc::new(runtime.clone()),
             tasks: Arc::new(runtime.clone()),
@@ -253,6 +258,7 @@ impl Sim {
                 None => Some(self.message(0)),
                 Some(view) => match self.answer(view) {
                     Some(answer) => Some(answer),
+                    None if self.wants_a_look() => Some(self.look()),
                     None if (self.sent.len() as u64) < self.messages && self.may_speak(view) => {
                         Some(self.message(self.sent.len()))
                     }
@@ -350,6 +356,17 @@ impl Sim {
         let item = ItemId::new(START, [index as u8; 10]);
         let message = UserMessage { item, content: vec![Content::text(text.clone())] };
         (format!("message-{index}"), Input::Message { messages: vec![message] }, Some(text))
+    }
+
+    /// In some seeds the client looks at the files of the environment, once after each message.
+    fn wants_a_look(&self) -> bool {
+        self.seed % 4 == 1 && !self.said.contains(&self.look().0)
+    }
+
+    fn look(&self) -> (String, Input, Option<String>) {
+        let page = ListPage { after: None, limit: 10, descending: false };
+        let input = Input::Look { path: "/workspace".into(), page, until: self.runtime.now() + LOOKS_FOR };
+        (format!("look-{}", self.sent.len()), input, None)
     }
 
     /// What application or person owe the session.
@@ -569,6 +586,7 @@ fn created(laid_in: FileId, seed: u64) -> SessionCreated {
         name: "ask_application".into(),
         description: "Asks the application.".into(),
         parameters: serde_json::json!({"type": "object"}),
+        price: money::price_of_asking(seed),
     };
     let agent = AgentConfig {
         id: AgentId::from_u128(1),

@@ -23,6 +23,10 @@ pub struct Inner {
     pub processes: HashMap<ActionId, String>,
     pub files: BTreeMap<String, String>,
     pub model_calls: u64,
+    /// Attempts of model calls that broke before the one that answered.
+    pub lost: u64,
+    /// How often a client's look was done.
+    pub looks: u64,
     /// Actions that did not fit a limit, as the records say in the end.
     pub refused: u64,
     /// Actions that nobody was asked about because an answer stood.

@@ -53,6 +53,14 @@ fn budgets_are_met_by_some_sessions_and_not_by_others() {
 }
 
 #[test]
+fn some_sessions_are_looked_into_and_some_model_calls_break() {
+    let outcomes: Vec<_> = (0..84).map(|seed| run(&Plan { seed, ..Plan::default() })).collect();
+    let (looks, lost): (u64, u64) =
+        outcomes.iter().fold((0, 0), |(looks, lost), one| (looks + one.looks, lost + one.lost));
+    assert!(looks >= 20 && lost >= 20, "{looks} looks, {lost} broken attempts");
+}
+
+#[test]
 fn sessions_survive_a_crash_at_every_step_first_share() {
     share(0);
 }

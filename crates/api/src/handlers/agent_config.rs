@@ -17,7 +17,7 @@ use bailiwick_core::{
 };
 use bailiwick_gate::Connector;
 use bailiwick_ports::Caller;
-use bailiwick_types::AgentId;
+use bailiwick_types::{AgentId, Money};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -238,6 +238,14 @@ pub(crate) fn tools_of(app: &App, params: Vec<ToolParam>, path: &str) -> Result<
     Ok(Given { functions: tools, servers })
 }
 
+fn price_of(text: &str, path: &str) -> Result<Money, ApiError> {
+    let price: Money = text.parse().map_err(|error| ApiError::invalid(path, format!("`{path}`: {error}.")))?;
+    if price < Money::ZERO {
+        return Err(ApiError::invalid(path, format!("`{path}` must not be below 0.")));
+    }
+    Ok(price)
+}
+
 fn function_of(param: ToolParam, path: &str) -> Result<FunctionTool, ApiError> {
     let kind = match param {
         ToolParam::Function(function) => {
@@ -248,8 +256,10 @@ fn function_of(param: ToolParam, path: &str) -> Result<FunctionTool, ApiError> {
                 return Err(ApiError::not_built(format!("{path}.async")));
             }
             check_function_name(&function.name, &format!("{path}.name"))?;
+            let price = function.bailiwick.and_then(|extras| extras.price);
+            let price = price.map(|price| price_of(&price, &format!("{path}.bailiwick.price"))).transpose()?;
             let parameters = Value::Object(function.parameters);
-            return Ok(FunctionTool { name: function.name, description: function.description, parameters });
+            return Ok(FunctionTool { name: function.name, description: function.description, parameters, price });
         }
         // It is a connector, and no function.
         ToolParam::Mcp(_) => "mcp",

@@ -173,7 +173,8 @@ async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Re
     let named = param.call.as_ref().map(|call| call.tool.as_str()).filter(|tool| !tools::BUILT_IN.contains(tool));
     let recorded = param.action.as_ref().filter(|action| action.operation == "tool.call");
     let named = named.or_else(|| recorded.and_then(|action| action.arguments["name"].as_str()));
-    let tool = |name: &str| FunctionTool { name: name.into(), description: String::new(), parameters: json!({}) };
+    let tool =
+        |name: &str| FunctionTool { name: name.into(), description: String::new(), parameters: json!({}), price: None };
     let any = || app.options.cards.cards().first().map(|card| card.name.clone()).unwrap_or_default();
     Ok(AgentConfig {
         id: AgentId::new(app.now(), app.random()),

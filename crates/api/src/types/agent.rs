@@ -268,6 +268,18 @@ pub struct FunctionParam {
     /// Not built: `true` answers 501.
     #[serde(default)]
     pub r#async: Option<bool>,
+    #[serde(default)]
+    pub bailiwick: Option<FunctionExtras>,
+}
+
+/// What a function may be given beyond the API.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionExtras {
+    /// What one call costs, as decimal text in the one currency, at most 6 decimals. A price in the server's configuration
+    /// (`[tools.NAME]`) goes before it.
+    #[serde(default)]
+    pub price: Option<String>,
 }
 
 /// A tool that this version has not.
@@ -377,6 +389,8 @@ pub struct FunctionTool {
     pub parameters: Value,
     pub defer_loading: bool,
     pub r#async: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bailiwick: Option<FunctionExtras>,
 }
 
 /// What we keep of an agent beyond the API.
@@ -450,6 +464,7 @@ impl AgentSettings {
                 parameters: tool.parameters.clone(),
                 defer_loading: false,
                 r#async: false,
+                bailiwick: tool.price.map(|price| FunctionExtras { price: Some(price.to_string()) }),
             })
         });
         Self {

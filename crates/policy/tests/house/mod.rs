@@ -199,12 +199,12 @@ fn mail() -> FunctionTool {
         "to": {"type": "string", "format": "email"}, "subject": {"type": "string"}, "file": {"type": "string", "format": "path"},
         "page": {"type": "string", "format": "uri"}, "n": {"type": "integer"},
     }});
-    FunctionTool { name: "mail".into(), description: String::new(), parameters }
+    FunctionTool { name: "mail".into(), description: String::new(), parameters, price: None }
 }
 
 fn pay() -> FunctionTool {
     let parameters = json!({"type": "object", "properties": {"amount": {}, "order": {"type": "object"}}});
-    FunctionTool { name: "pay".into(), description: String::new(), parameters }
+    FunctionTool { name: "pay".into(), description: String::new(), parameters, price: None }
 }
 
 pub fn call(name: &str, arguments: Value) -> Action {
