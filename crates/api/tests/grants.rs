@@ -367,3 +367,29 @@ async fn questions_that_wait_are_answered_by_a_grant_that_covers_them() {
     assert_eq!(untouched["bailiwick"]["approvals"].as_array().unwrap().len(), 1);
     assert_eq!(receipts(&house, &unlike).await.iter().filter(|one| one["decision"] == "asked").count(), 1);
 }
+
+/// Nothing more is done on the order of a key that was revoked, and whoever else may can go on with the session.
+#[tokio::test]
+async fn work_that_a_revoked_key_ordered_stops_with_its_next_action() {
+    let house = house().await;
+    let (bot, key) = program(&house).await;
+    let wait = Arc::new(Notify::new());
+    let entries = vec![call("c1", "run_command", json!({"command": "ls"}))];
+    house.script([Say { entries, wait: Some(wait.clone()), ..Say::default() }]);
+    let body = json!({"agent": {"model": "main"}, "environment": {"type": "openai_hosted"}, "input": "Go."});
+    let session = text(&send(&house, &bot, "POST", "/v1/agents/sessions", Some(body)).await.ok()["id"]);
+    while house.model.seen.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    send(&house, &house.key, "DELETE", &format!("/bailiwick/v1/keys/{key}"), None).await.ok();
+    wait.notify_one();
+    house.until(&session, |shown| shown["status"] == "idle").await;
+    let turn = &house.get(&format!("/v1/agents/sessions/{session}/turns")).await.ok()["data"][0];
+    assert_eq!((&turn["status"], &turn["bailiwick"]["denied_by"]), (&json!("failed"), &json!("key-revoked")), "{turn}");
+    assert_eq!(house.model.seen.lock().unwrap().len(), 1, "no model was called after it");
+    house.script([say("I go on.")]);
+    let events = format!("/v1/agents/sessions/{session}/events");
+    assert_eq!(send(&house, &house.key, "POST", &events, Some(message("Go on."))).await.status, 202);
+    house.until(&session, |shown| shown["status"] == "idle").await;
+    assert_eq!(house.model.seen.lock().unwrap().len(), 2);
+}

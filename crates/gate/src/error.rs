@@ -17,6 +17,9 @@ pub enum GateError {
     Decode(#[from] DecodeError),
     #[error("record {position} of {stream} is damaged on disk: restore it from a backup")]
     Damaged { stream: StreamId, position: u64 },
+    /// What is needed to decide cannot be read now.
+    #[error("nothing can be decided now: {0}")]
+    Undecidable(String),
     #[error("sealed data does not read: {0}")]
     Unreadable(String),
     #[error("{0} does not begin with its session's creation")]

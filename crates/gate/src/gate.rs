@@ -21,7 +21,8 @@ use bailiwick_core::{
     session::{Ask, Plan, State, request, rows},
 };
 use bailiwick_ports::{
-    Clock, Directory, Keys, ModelCards, NoVaults, Policy, SpendEntry, Store, StoreError, Strangers, Vaults,
+    Clock, Directory, Keys, ModelCards, NoVaults, Policy, Revocations, SpendEntry, Store, StoreError, Strangers,
+    Vaults,
     store::{Accepted, Append, Due, Idempotency, InboxEntry, NewStream, SealedRecord},
 };
 use bailiwick_types::{ActionId, AgentId, KeyId, Millis, NodeId, Principal, SessionId, TenantId, Timestamp, UserId};
@@ -132,7 +133,7 @@ impl Gate {
         let grants = Arc::new(Grants::new(Arc::clone(&store), Arc::clone(&keys)));
         let (directory, vaults) = (Arc::new(Strangers), Arc::new(NoVaults));
         let connectors = Arc::new(Connectors::new(Arc::clone(&store), Arc::clone(&keys)));
-        let judge = Judge { policy, directory, cards: None, stops, grants, vaults, connectors };
+        let judge = Judge { policy, directory, cards: None, stops, grants, vaults, connectors, revocations: None };
         let ledger = Arc::new(Ledger::new(Arc::clone(&store)));
         let budgets = Arc::new(Budgets::new(Arc::clone(&store), Arc::clone(&keys)));
         let purse = Purse { ledger, budgets, rules: MoneyRules::default() };
@@ -144,6 +145,12 @@ impl Gate {
     #[must_use]
     pub fn with_directory(self, directory: Arc<dyn Directory>) -> Self {
         Self { judge: Judge { directory, ..self.judge }, ..self }
+    }
+
+    /// Which keys were revoked; without it none was.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Arc<dyn Revocations>) -> Self {
+        Self { judge: Judge { revocations: Some(revocations), ..self.judge }, ..self }
     }
 
     /// What is known of models; without them no call has a price.
@@ -292,6 +299,9 @@ impl Gate {
         self.judge.stops.list(grant.tenant).await?;
         self.judge.grants.list(grant.tenant).await?;
         self.judge.connectors.list(grant.tenant).await?;
+        if let Some(revocations) = &self.judge.revocations {
+            revocations.recall(grant.tenant).await.map_err(GateError::Undecidable)?;
+        }
         let journal = Journal::open(&*self.keys, grant.tenant, stream, &head.key)?;
         let mut folded = match self.store.snapshot(stream).await? {
             Some(snapshot) if snapshot.position <= head.position => journal.open_snapshot(&snapshot),

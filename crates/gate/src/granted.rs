@@ -9,10 +9,17 @@ use bailiwick_ports::Role;
 use bailiwick_types::{AgentId, KeyId, Principal, TenantId, Timestamp, UserId};
 
 impl Judge {
-    /// Whoever orders for a person does so under a grant that holds at this moment. A denial where it does not, and
-    /// `None` where there is none or it is good.
+    /// Whoever orders with a key does so as long as that is not revoked, and for a person under a grant that holds at this
+    /// moment. A denial where it does not, and `None` where there is none or it is good.
     pub(crate) fn order(&self, state: &State, case: &Case<'_>) -> Option<Ruling> {
         let Principal::Agent { id: agent, on_behalf_of: Some(orderer), .. } = case.principal else { return None };
+        if let Some(key) = orderer.key().filter(|key| self.is_revoked(state.tenant, *key)) {
+            return Some(Ruling::Denied {
+                rule: "key-revoked".into(),
+                reason: format!("{key}, with which this was ordered, was revoked"),
+                remedy: "Somebody else can go on with the session, or begin another.".into(),
+            });
+        }
         let Principal::Delegate { .. } = **orderer else { return None };
         let Some(grant) = self.commission(state.tenant, orderer, *agent, case.at) else {
             return Some(Ruling::Denied {
@@ -31,6 +38,10 @@ impl Judge {
             reason: format!("{} lets the program order no `{operation}`", grant.id),
             remedy: "The person or an administrator can give a wider grant: `bailiwick grant create subject`.".into(),
         })
+    }
+
+    fn is_revoked(&self, tenant: TenantId, key: KeyId) -> bool {
+        self.revocations.as_ref().is_some_and(|revocations| revocations.is_revoked(tenant, key))
     }
 
     /// The grant under which a program orders for a person, if it is good for this agent.
@@ -98,6 +109,9 @@ impl Judge {
     /// The person in whose name an answer counts: who answers in their own name, or for whom a program passes it on under
     /// a grant of theirs. `None` where it counts for nobody.
     pub(crate) fn voice(&self, tenant: TenantId, of: AgentId, by: &Principal, at: Timestamp) -> Option<Principal> {
+        if by.key().is_some_and(|key| self.is_revoked(tenant, key)) {
+            return None;
+        }
         let Principal::Delegate { key, subject, grant } = *by else { return Some(by.clone()) };
         let known = self.grants.known(tenant)?;
         let relayed = known.iter().any(|one| one.id == grant && lets_relay(one, key, subject, of, at));

@@ -8,8 +8,8 @@ use bailiwick_core::{
     approval::QUESTION_EXPIRES, connector::CredentialChoice, record::Ruling, session::State,
 };
 use bailiwick_ports::{
-    Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Role, Vaults,
-    Verdict, addresses, vault::Credential,
+    Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Revocations,
+    Role, Vaults, Verdict, addresses, vault::Credential,
 };
 use bailiwick_types::{ActionId, CredentialId, Principal, TenantId, Timestamp};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ pub(crate) struct Judge {
     pub grants: Arc<Grants>,
     pub vaults: Arc<dyn Vaults>,
     pub connectors: Arc<Connectors>,
+    pub revocations: Option<Arc<dyn Revocations>>,
 }
 
 /// One action that wants to be done.

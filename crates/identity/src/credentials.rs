@@ -5,6 +5,7 @@ use crate::{
     api_key::{self, ApiKey, ApiKeyBody, NewApiKey, SUPPLIED_CHARS},
     cache::Cache,
     documents::{Documents, Opened},
+    revoked::Revoked,
 };
 use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -78,6 +79,7 @@ pub struct Credentials {
     callers: Cache<String, (Caller, Option<Timestamp>)>,
     /// By access key id.
     pub(crate) signers: Cache<String, Arc<Signer>>,
+    pub(crate) revoked: Revoked,
     /// Organisations are made one after the other, so that no two get one name.
     pub(crate) founding: tokio::sync::Mutex<()>,
 }
@@ -92,7 +94,8 @@ impl Credentials {
     ) -> Self {
         let documents = Documents::new(store, keys, administration);
         let founding = tokio::sync::Mutex::default();
-        Self { documents, clock, random, callers: Cache::new(), signers: Cache::new(), founding }
+        let (callers, signers, revoked) = (Cache::new(), Cache::new(), Revoked::default());
+        Self { documents, clock, random, callers, signers, revoked, founding }
     }
 
     /// The first tenant, made at the first start. Fails when the key file does not belong to the data.
@@ -314,6 +317,7 @@ impl Credentials {
             }
             self.callers.forget();
             self.signers.forget();
+            self.revoked.add(tenant, id);
             return Ok(());
         }
         Err(StoreError::Conflict.into())

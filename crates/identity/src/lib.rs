@@ -20,6 +20,7 @@ mod passwords;
 mod pkce;
 mod random;
 mod reception;
+mod revoked;
 mod roster;
 mod rotation;
 mod scope;

@@ -407,6 +407,16 @@ pub enum KeyDeskError {
 }
 
 /// Makes, lists and revokes credentials.
+/// Which keys were revoked, for decisions about what they have ordered.
+#[async_trait]
+pub trait Revocations: Send + Sync {
+    /// Makes sure that [`Revocations::is_revoked`] knows all of a tenant's. The error is for the log.
+    async fn recall(&self, tenant: TenantId) -> Result<(), String>;
+
+    /// Answers from memory, because the gate asks inside a commit.
+    fn is_revoked(&self, tenant: TenantId, key: KeyId) -> bool;
+}
+
 #[async_trait]
 pub trait KeyDesk: Send + Sync {
     /// `by` makes it. The secret is shown this once.

@@ -25,7 +25,8 @@ pub mod tokens;
 pub mod vault;
 
 pub use access::{
-    AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, Reach, RequestParts, Scope,
+    AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, Reach, RequestParts,
+    Revocations, Scope,
 };
 pub use administration::{Administration, Change, DocumentWrite};
 pub use around::{Around, Fronted};

@@ -429,6 +429,7 @@ impl House {
         };
         let gate = Gate::new(ports.clone(), keys.clone(), policy.clone(), clock.clone());
         let gate = gate.with_cards(cards.clone()).with_directory(roster.clone()).with_vaults(strongroom.clone());
+        let gate = gate.with_revocations(credentials.clone());
         let desk = Desk::new(DeskParts {
             policies,
             store: ports.clone(),

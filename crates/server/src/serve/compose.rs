@@ -140,7 +140,7 @@ impl House {
         let desk = policy_desk(desk).await?;
         let gate = Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock));
         let gate = gate.with_cards(Arc::clone(&cards)).with_directory(roster.clone()).with_money(money(loaded));
-        let gate = gate.with_vaults(strongroom.clone());
+        let gate = gate.with_vaults(strongroom.clone()).with_revocations(credentials.clone());
         let gate = Arc::new(gate);
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
         let environments = environments(loaded, &folder, &archive, &world)?;
