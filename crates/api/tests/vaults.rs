@@ -75,3 +75,30 @@ async fn secrets_go_in_and_never_come_out_and_every_change_is_a_receipt() {
     house.send(request(&house.key, "DELETE", &format!("/v1/vaults/{id}"), None)).await.ok();
     assert_eq!(house.get(&format!("{base}/{credential}")).await.status, 404);
 }
+
+/// An explanation of an action that needs a secret says whether the secret may be used, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_explanation_also_asks_whether_the_secret_may_be_used() {
+    let house = House::new().await;
+    let id = vault(&house, &house.key.clone(), json!({"name": "Ours"})).await;
+    let made = house.post(&format!("/v1/vaults/{id}/credentials"), json!({"name": "one", "auth": bearer()})).await.ok();
+    let explain = async |credential: &Value| {
+        let asked = json!({"model": "main", "credential_id": credential});
+        house.post("/bailiwick/v1/policy/explain", asked).await
+    };
+    let without = explain(&Value::Null).await.ok();
+    assert_eq!((&without["verdict"]["decision"], without.get("credentials")), (&json!("allow"), None));
+    let with = explain(&made["id"]).await.ok();
+    assert_eq!(with["verdict"]["decision"], "deny", "a shared secret needs a rule of its own: {with}");
+    let about = &with["credentials"][0];
+    assert_eq!((&about["credential_id"], &about["verdict"]["decision"]), (&made["id"], &json!("deny")));
+    assert_eq!(explain(&json!("cred_1")).await.error(400)["param"], "credential_id");
+    let rule =
+        format!("@id(\"ours\") permit (principal, action == Action::\"vault.use\", resource in Vault::\"{id}\");");
+    let starter = house.get("/bailiwick/v1/policy").await.ok()["text"].as_str().unwrap().to_owned();
+    let text = format!("{starter}\n{rule}");
+    house.post("/bailiwick/v1/policy", json!({"text": text, "reason": "Ours may be used"})).await.ok();
+    let permitted = explain(&made["id"]).await.ok();
+    assert_eq!(permitted["credentials"][0]["verdict"]["rule"], "ours", "{permitted}");
+    assert_eq!(permitted["verdict"]["decision"], "allow");
+}

@@ -8,7 +8,7 @@ use crate::{
     judge::{Case, Judge},
 };
 use bailiwick_core::{Action, connector::CredentialChoice, record::Ruling, session::State};
-use bailiwick_ports::{Approver, CredentialNeed, Meter, Policy, PolicyRequest, Verdict, vault::Credential};
+use bailiwick_ports::{CredentialNeed, Policy, PolicyRequest, Verdict, vault::Credential};
 use bailiwick_types::{CredentialId, VaultId};
 use std::sync::Arc;
 
@@ -140,12 +140,12 @@ pub(crate) fn decide(
         if let Some(sent) = sent {
             let (asked, about) = policy.decide_at(sent);
             same &= asked == version;
-            verdict = both(verdict, unspoken(about));
+            verdict = verdict.and(about.unspoken());
         }
         for credential in credentials {
             let (asked, about) = policy.decide_at(&PolicyRequest { credential: Some(credential.as_ref()), ..*request });
             same &= asked == version;
-            verdict = both(verdict, about);
+            verdict = verdict.and(about);
         }
         if same {
             return (version, verdict);
@@ -154,89 +154,4 @@ pub(crate) fn decide(
     let reason = "the policy changed again and again while it was asked".to_owned();
     let denial = Verdict::Deny { rule: "policy.error".into(), reason, remedy: "Try again.".into() };
     (policy.version(request.tenant), denial)
-}
-
-/// What is said about values that nobody in the session has seen: not what the denial says of them.
-fn unspoken(verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Deny { rule, .. } => Verdict::Deny {
-            rule,
-            reason: "what stands behind its handles may not be sent there".into(),
-            remedy: "Leave it, or have a person look at what it is.".into(),
-        },
-        other => other,
-    }
-}
-
-/// What follows from two verdicts that must both be satisfied.
-fn both(one: Verdict, other: Verdict) -> Verdict {
-    match (one, other) {
-        (denied @ Verdict::Deny { .. }, _) | (_, denied @ Verdict::Deny { .. }) => denied,
-        (
-            Verdict::Ask { rule, reason, approver },
-            Verdict::Ask { rule: other_rule, reason: other_reason, approver: other },
-        ) => match Approver::all([approver.clone(), other.clone()]) {
-            Some(all) if all == approver => Verdict::Ask { rule, reason, approver },
-            Some(all) if all == other => Verdict::Ask { rule: other_rule, reason: other_reason, approver: other },
-            // Different people: each must say yes.
-            all => Verdict::Ask {
-                rule: format!("{rule}, {other_rule}"),
-                reason: format!("{reason}; {other_reason}"),
-                approver: all.unwrap_or(approver),
-            },
-        },
-        (asked @ Verdict::Ask { .. }, Verdict::Allow { .. }) | (Verdict::Allow { .. }, asked @ Verdict::Ask { .. }) => {
-            asked
-        }
-        (Verdict::Allow { rule, meters }, Verdict::Allow { rule: other_rule, meters: others }) => {
-            let rule = if rule == other_rule { rule } else { format!("{rule}, {other_rule}") };
-            Verdict::Allow { rule, meters: joined(meters, others) }
-        }
-    }
-}
-
-/// Each account once.
-fn joined(mut meters: Vec<Meter>, others: Vec<Meter>) -> Vec<Meter> {
-    for meter in others {
-        if !meters.iter().any(|known| known.account == meter.account) {
-            meters.push(meter);
-        }
-    }
-    meters
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ask(rule: &str, approver: Approver) -> Verdict {
-        Verdict::Ask { rule: rule.into(), reason: "so".into(), approver }
-    }
-
-    fn deny(rule: &str) -> Verdict {
-        Verdict::Deny { rule: rule.into(), reason: "so".into(), remedy: "thus".into() }
-    }
-
-    fn rule_of(verdict: &Verdict) -> &str {
-        match verdict {
-            Verdict::Allow { rule, .. } | Verdict::Ask { rule, .. } | Verdict::Deny { rule, .. } => rule,
-        }
-    }
-
-    #[test]
-    fn both_must_be_allowed_and_a_denial_wins_over_a_question() {
-        let second = Approver::Second { role: None, team: None };
-        assert_eq!(both(Verdict::allow("a"), Verdict::allow("b")), Verdict::allow("a, b"));
-        assert_eq!(both(Verdict::allow("a"), deny("b")), deny("b"));
-        assert_eq!(both(ask("a", Approver::Person), deny("b")), deny("b"));
-        assert_eq!(rule_of(&both(Verdict::allow("a"), ask("b", Approver::Person))), "b");
-        assert_eq!(rule_of(&both(ask("a", Approver::Person), Verdict::allow("b"))), "a");
-        assert_eq!(rule_of(&both(ask("a", Approver::Person), ask("b", second.clone()))), "b");
-        assert_eq!(rule_of(&both(ask("a", second.clone()), ask("b", Approver::Person))), "a");
-        let operator = Approver::Second { role: Some(bailiwick_types::Role::Operator), team: None };
-        let Verdict::Ask { rule, approver, .. } = both(ask("a", second.clone()), ask("b", operator.clone())) else {
-            panic!("both are asked")
-        };
-        assert_eq!((rule.as_str(), approver.each()), ("a, b", &[second, operator][..]));
-    }
 }

@@ -34,9 +34,10 @@ impl Rules {
     pub(crate) fn explanation(&self, request: &PolicyRequest<'_>) -> Explanation {
         match Sides::ask(self, request) {
             Ok(sides) => {
-                Explanation { verdict: sides.verdict(request), sides: sides.0.iter().map(Tally::side).collect() }
+                let sides_of = sides.0.iter().map(Tally::side).collect();
+                Explanation { verdict: sides.verdict(request), sides: sides_of, uses: Vec::new() }
             }
-            Err(reason) => Explanation { verdict: unclear(reason), sides: Vec::new() },
+            Err(reason) => Explanation { verdict: unclear(reason), sides: Vec::new(), uses: Vec::new() },
         }
     }
 }

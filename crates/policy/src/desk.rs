@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bailiwick_core::Action;
 use bailiwick_ports::{
     Administration, Change, Clock, Described, Directory, DocumentWrite, Draft, Explains, Explanation, Keys, ModelCards,
-    PolicyDesk, PolicyDeskError, PolicyRequest, PolicyVersion, Store, StoreError, StreamKey, addresses,
+    PolicyDesk, PolicyDeskError, PolicyRequest, PolicyVersion, Store, StoreError, StreamKey, Vaults, addresses,
     store::{Document, DocumentKind},
+    vault::Credential,
 };
 use bailiwick_types::{PolicyId, Principal, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ pub struct DeskParts {
     pub administration: Arc<dyn Administration>,
     pub directory: Arc<dyn Directory>,
     pub cards: Arc<dyn ModelCards>,
+    pub vaults: Arc<dyn Vaults>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -77,8 +79,23 @@ impl Desk {
         }
     }
 
+    /// The secrets that are asked about beside an action.
+    fn secrets(&self, described: &Described<'_>) -> Vec<Arc<Credential>> {
+        let Described { tenant, action, credentials, .. } = *described;
+        let named: Vec<_> = credentials.iter().filter_map(|id| self.parts.vaults.credential(tenant, *id)).collect();
+        match action {
+            Action::ModelCall(call) if credentials.is_empty() => {
+                let need = self.parts.cards.credential(&call.model);
+                let found = need.and_then(|need| self.parts.vaults.find(tenant, &need.name, &[]));
+                found.into_iter().collect()
+            }
+            _ => named,
+        }
+    }
+
     fn described<T>(&self, described: &Described<'_>, ask: impl Fn(&PolicyRequest<'_>) -> T) -> T {
-        let Described { tenant, session, principal, agent, label, said, action, connector, at, approved } = *described;
+        let Described { tenant, session, principal, agent, label, said, action, connector, at, approved, .. } =
+            *described;
         let colleague = self.parts.directory.colleague(tenant, agent.id);
         let person = principal.person().and_then(|user| self.parts.directory.person(tenant, user));
         let colleagues = addresses(&*self.parts.directory, tenant, agent, action);
@@ -223,7 +240,19 @@ impl PolicyDesk for Desk {
 
     fn explain(&self, draft: Option<&dyn Explains>, described: &Described<'_>) -> Explanation {
         let policy = draft.unwrap_or(&self.parts.policies);
-        self.described(described, |request| policy.explain(request))
+        self.described(described, |request| {
+            let mut whole = policy.explain(request);
+            if let Some(action) = described.sent {
+                let about = policy.decide(&PolicyRequest { action, ..*request });
+                whole.verdict = whole.verdict.clone().and(about.unspoken());
+            }
+            for credential in self.secrets(described) {
+                let about = policy.explain(&PolicyRequest { credential: Some(&credential), ..*request });
+                whole.verdict = whole.verdict.clone().and(about.verdict.clone());
+                whole.uses.push((credential.id, about));
+            }
+            whole
+        })
     }
 
     fn knows(&self, tenant: TenantId, user: UserId) -> bool {

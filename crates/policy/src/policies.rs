@@ -100,7 +100,7 @@ impl Explains for Drafted {
 
 fn explain(rules: &Rules, request: &PolicyRequest<'_>) -> Explanation {
     match before_rules(request) {
-        Some(verdict) => Explanation { verdict, sides: Vec::new() },
+        Some(verdict) => Explanation { verdict, sides: Vec::new(), uses: Vec::new() },
         None => rules.explanation(request),
     }
 }

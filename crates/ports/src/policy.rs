@@ -85,6 +85,55 @@ impl Verdict {
     pub fn allow(rule: impl Into<String>) -> Self {
         Self::Allow { rule: rule.into(), meters: Vec::new() }
     }
+
+    /// What is said about values that nobody in the session has seen: not what the denial says of them.
+    #[must_use]
+    pub fn unspoken(self) -> Self {
+        match self {
+            Self::Deny { rule, .. } => Self::Deny {
+                rule,
+                reason: "what stands behind its handles may not be sent there".into(),
+                remedy: "Leave it, or have a person look at what it is.".into(),
+            },
+            other => other,
+        }
+    }
+
+    /// What follows from two verdicts that must both be satisfied.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (denied @ Self::Deny { .. }, _) | (_, denied @ Self::Deny { .. }) => denied,
+            (
+                Self::Ask { rule, reason, approver },
+                Self::Ask { rule: other_rule, reason: other_reason, approver: other },
+            ) => match Approver::all([approver.clone(), other.clone()]) {
+                Some(all) if all == approver => Self::Ask { rule, reason, approver },
+                Some(all) if all == other => Self::Ask { rule: other_rule, reason: other_reason, approver: other },
+                // Different people: each must say yes.
+                all => Self::Ask {
+                    rule: format!("{rule}, {other_rule}"),
+                    reason: format!("{reason}; {other_reason}"),
+                    approver: all.unwrap_or(approver),
+                },
+            },
+            (asked @ Self::Ask { .. }, Self::Allow { .. }) | (Self::Allow { .. }, asked @ Self::Ask { .. }) => asked,
+            (Self::Allow { rule, meters }, Self::Allow { rule: other_rule, meters: others }) => {
+                let rule = if rule == other_rule { rule } else { format!("{rule}, {other_rule}") };
+                Self::Allow { rule, meters: joined(meters, others) }
+            }
+        }
+    }
+}
+
+/// Each account once.
+fn joined(mut meters: Vec<Meter>, others: Vec<Meter>) -> Vec<Meter> {
+    for meter in others {
+        if !meters.iter().any(|known| known.account == meter.account) {
+            meters.push(meter);
+        }
+    }
+    meters
 }
 
 pub trait Policy: Send + Sync {
@@ -108,5 +157,41 @@ pub trait Policy: Send + Sync {
     /// written.
     fn check_tool(&self, _tool: &FunctionTool) -> Result<(), String> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(rule: &str, approver: Approver) -> Verdict {
+        Verdict::Ask { rule: rule.into(), reason: "so".into(), approver }
+    }
+
+    fn deny(rule: &str) -> Verdict {
+        Verdict::Deny { rule: rule.into(), reason: "so".into(), remedy: "thus".into() }
+    }
+
+    fn rule_of(verdict: &Verdict) -> &str {
+        match verdict {
+            Verdict::Allow { rule, .. } | Verdict::Ask { rule, .. } | Verdict::Deny { rule, .. } => rule,
+        }
+    }
+
+    #[test]
+    fn both_must_be_allowed_and_a_denial_wins_over_a_question() {
+        let second = Approver::Second { role: None, team: None };
+        assert_eq!(Verdict::allow("a").and(Verdict::allow("b")), Verdict::allow("a, b"));
+        assert_eq!(Verdict::allow("a").and(deny("b")), deny("b"));
+        assert_eq!(ask("a", Approver::Person).and(deny("b")), deny("b"));
+        assert_eq!(rule_of(&Verdict::allow("a").and(ask("b", Approver::Person))), "b");
+        assert_eq!(rule_of(&ask("a", Approver::Person).and(Verdict::allow("b"))), "a");
+        assert_eq!(rule_of(&ask("a", Approver::Person).and(ask("b", second.clone()))), "b");
+        assert_eq!(rule_of(&ask("a", second.clone()).and(ask("b", Approver::Person))), "a");
+        let operator = Approver::Second { role: Some(bailiwick_types::Role::Operator), team: None };
+        let Verdict::Ask { rule, approver, .. } = ask("a", second.clone()).and(ask("b", operator.clone())) else {
+            panic!("both are asked")
+        };
+        assert_eq!((rule.as_str(), approver.each()), ("a, b", &[second, operator][..]));
     }
 }

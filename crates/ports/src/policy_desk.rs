@@ -3,7 +3,7 @@
 use crate::{ConnectorFacts, Policy, StoreError, Verdict};
 use async_trait::async_trait;
 use bailiwick_core::{Action, AgentConfig, Label};
-use bailiwick_types::{Principal, SessionId, TenantId, Timestamp, UserId};
+use bailiwick_types::{CredentialId, Principal, SessionId, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -77,6 +77,10 @@ pub struct Described<'a> {
     pub action: &'a Action,
     /// Of the connector that performs it, where one does.
     pub connector: Option<ConnectorFacts<'a>>,
+    /// What would really be sent, where the action carries values under handles.
+    pub sent: Option<&'a Action>,
+    /// The secrets that it would use; with none, a model's own where that is in a shared vault.
+    pub credentials: &'a [CredentialId],
     pub at: Timestamp,
     pub approved: bool,
 }
@@ -87,6 +91,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The agent first, then the person where there is one. Empty when it was denied before any rule was asked.
     pub sides: Vec<Side>,
+    /// About each secret that it would use; the verdict is about all of it.
+    pub uses: Vec<(CredentialId, Explanation)>,
 }
 
 /// What the rules say about one of those who must both be allowed. Rules are named by their ids.

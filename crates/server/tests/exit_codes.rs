@@ -1,5 +1,4 @@
-//! The stable exit codes, from outside: scripts rely on them. That of an unknown outcome is in `watch`, where the endings
-//! are read.
+//! The stable exit codes, from outside: scripts rely on them.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
@@ -30,6 +29,18 @@ arguments = { command = "echo hello" }
 
 [[turn.step]]
 say = "Done."
+"#;
+
+/// Nobody else on this machine sleeps as long.
+const LONG: &str = r#"
+[[turn]]
+[[turn.step]]
+[[turn.step.call]]
+tool = "run_command"
+arguments = { command = "sleep 314.1592", timeout_seconds = 600 }
+
+[[turn.step]]
+say = "I do not know."
 "#;
 
 const ASK: &str = r#"
@@ -160,4 +171,34 @@ fn a_budget_that_is_spent() {
     place.client(&["budget", "set", "--tenant", "--per", "total", "--limit", "0.000001"]).good();
     let refused = place.client(&task(&["--no-environment"]));
     ends(&refused, 7);
+}
+
+fn processes(pattern: &str) -> Vec<String> {
+    let found = Command::new("pgrep").args(["-f", pattern]).output().unwrap();
+    String::from_utf8_lossy(&found.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+/// The sandbox dies with a command in it: nobody knows what became of that.
+#[test]
+fn an_outcome_that_nobody_knows() {
+    let place = Place::with_scenario(LONG);
+    let _server = place.serve();
+    let data = place.data();
+    let mut running = command(&task(&["--data", &data]));
+    running.current_dir(place.folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let running = running.spawn().unwrap();
+    let id = session(&place);
+    let shown = place.client(&["session", "show", &id, "--json"]).good().json();
+    let environment = shown["environment"]["id"].as_str().unwrap().to_owned();
+    let executors = wait_for("the command in its sandbox", || {
+        let begun = !processes("^sleep 314.1592").is_empty();
+        let executors = processes(&format!("__executor --session {environment}"));
+        (begun && !executors.is_empty()).then_some(executors)
+    });
+    for executor in executors {
+        Command::new("/bin/kill").args(["-9", &executor]).status().unwrap();
+    }
+    let (ended, said) = code(running);
+    assert_eq!(ended, 9, "{said}");
+    assert!(said.contains("session resolve"), "{said}");
 }

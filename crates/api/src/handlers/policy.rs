@@ -18,7 +18,7 @@ use bailiwick_core::{
     canonical, environment::Hosted, tools,
 };
 use bailiwick_ports::{Caller, Described, Draft, PolicyDesk, PolicyDeskError, PolicyVersion, store::Page as StorePage};
-use bailiwick_types::{AgentId, EnvironmentId, Principal, SessionId, UserId};
+use bailiwick_types::{AgentId, CredentialId, EnvironmentId, Principal, SessionId, UserId};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -140,6 +140,7 @@ pub(crate) async fn explain(mut call: Call) -> Answer {
     let principal = Principal::Agent { id: agent.id, session, on_behalf_of: Some(Box::new(orderer)) };
     let label = label(&param.label)?;
     let said: BTreeSet<String> = param.said.iter().flat_map(|text| canonical::destinations_in(text)).collect();
+    let credentials = credentials(param.credential_id.as_deref())?;
     let described = Described {
         tenant: caller.tenant,
         session,
@@ -149,6 +150,8 @@ pub(crate) async fn explain(mut call: Call) -> Answer {
         said: &said,
         action: &action,
         connector: None,
+        sent: None,
+        credentials: &credentials,
         at: app.now(),
         approved: param.approved,
     };
@@ -162,8 +165,14 @@ pub(crate) async fn explain(mut call: Call) -> Answer {
         version,
         verdict: explained.verdict.into(),
         sides: explained.sides.into_iter().map(Into::into).collect(),
+        credentials: explained.uses.into_iter().map(Into::into).collect(),
         action: json!(action),
     })
+}
+
+fn credentials(id: Option<&str>) -> Result<Vec<CredentialId>, ApiError> {
+    let unknown = |_| ApiError::invalid("credential_id", "`credential_id` is no id of a credential.");
+    id.map(|id| id.parse().map_err(unknown)).into_iter().collect()
 }
 
 async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Result<AgentConfig, ApiError> {

@@ -127,6 +127,7 @@ impl Simulation<'_> {
         self.found.actions += 1;
         let label = state.label_of(&decided.arguments);
         let access = self.app.options.handle.gate().access(state, &decided.arguments);
+        let sent = state.filled(&decided.arguments);
         let described = Described {
             tenant: self.caller.tenant,
             session,
@@ -136,6 +137,8 @@ impl Simulation<'_> {
             said: state.said(),
             action: &decided.arguments,
             connector: access.as_ref().map(Access::facts),
+            sent: sent.as_ref(),
+            credentials: &decided.credentials,
             at: record.time,
             approved: false,
         };

@@ -1,6 +1,7 @@
 //! Policies: versions, drafts, explanations, simulations.
 
-use bailiwick_ports::{PolicyProblem, PolicyVersion, RuleSummary, Side, Verdict};
+use bailiwick_ports::{Explanation, PolicyProblem, PolicyVersion, RuleSummary, Side, Verdict};
+use bailiwick_types::CredentialId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -130,6 +131,9 @@ pub struct ExplainParam {
     /// What the person who ordered it has written: where it may be that an address, a host or a URL is named.
     #[serde(default)]
     pub said: Option<String>,
+    /// Also asks whether it may use this credential (`cred_…`). With none, that of the model, where it is in a shared vault.
+    #[serde(default)]
+    pub credential_id: Option<String>,
     /// As if somebody had agreed to it.
     #[serde(default)]
     pub approved: bool,
@@ -172,6 +176,9 @@ pub struct PolicyExplanation {
     pub verdict: PolicyVerdict,
     /// The agent first, then the person. Empty when it was denied before any rule was asked.
     pub sides: Vec<PolicySide>,
+    /// Whether it may use each secret that it would use. `verdict` is about all of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialExplanation>,
     /// The action in canonical form, as policy saw it.
     #[schema(value_type = Object)]
     pub action: Value,
@@ -229,6 +236,21 @@ pub struct PolicySide {
 impl From<Side> for PolicySide {
     fn from(Side { principal, evaluated, permits, forbids, asks, errors }: Side) -> Self {
         Self { principal, evaluated, permits, forbids, asks, errors }
+    }
+}
+
+/// Whether the action may use one secret.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CredentialExplanation {
+    pub credential_id: String,
+    pub verdict: PolicyVerdict,
+    pub sides: Vec<PolicySide>,
+}
+
+impl From<(CredentialId, Explanation)> for CredentialExplanation {
+    fn from((id, explained): (CredentialId, Explanation)) -> Self {
+        let sides = explained.sides.into_iter().map(Into::into).collect();
+        Self { credential_id: id.to_string(), verdict: explained.verdict.into(), sides }
     }
 }
 

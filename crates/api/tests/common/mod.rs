@@ -437,6 +437,7 @@ impl House {
             administration: administration.clone(),
             directory: roster.clone(),
             cards: cards.clone(),
+            vaults: strongroom.clone(),
             clock: clock.clone(),
         });
         let engine = bailiwick_engine::Options {

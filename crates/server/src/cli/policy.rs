@@ -122,6 +122,9 @@ pub struct Described {
     /// What the person who ordered it has written: the addresses, hosts and URLs in it count as the person's words
     #[arg(long, value_name = "TEXT")]
     pub said: Option<String>,
+    /// Also ask whether it may use this credential [default: the model's, where that is in a shared vault]
+    #[arg(long, value_name = "ID")]
+    pub credential: Option<String>,
     /// As if somebody had agreed to it
     #[arg(long)]
     pub approved: bool,

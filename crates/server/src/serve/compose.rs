@@ -135,6 +135,7 @@ impl House {
             administration: Arc::clone(&administration),
             directory: roster.clone(),
             cards: Arc::clone(&cards),
+            vaults: strongroom.clone(),
             clock: Arc::clone(&world.clock),
         };
         let desk = policy_desk(desk).await?;

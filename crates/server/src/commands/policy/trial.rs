@@ -40,6 +40,7 @@ async fn body(client: &Client, action: Described) -> Outcome<Map<String, Value>>
     body.extend(action.person.map(|person| ("person_id".to_owned(), json!(person))));
     body.insert("label".into(), json!({"untrusted": action.untrusted, "groups": action.groups}));
     body.extend(action.said.map(|said| ("said".to_owned(), json!(said))));
+    body.extend(action.credential.map(|id| ("credential_id".to_owned(), json!(id))));
     body.insert("approved".into(), json!(action.approved));
     Ok(body)
 }
@@ -58,6 +59,18 @@ fn told(explanation: &Value) -> String {
     for meter in verdict["meters"].as_array().into_iter().flatten() {
         out.push_str(&format!("  counts: {}\n", escape::line(&meter.to_string())));
     }
+    out.push_str(&sides(explanation));
+    for one in explanation["credentials"].as_array().into_iter().flatten() {
+        let (verdict, id) = (&one["verdict"], text(one, "credential_id"));
+        let (decision, rule) = (text(verdict, "decision"), escape::line(text(verdict, "rule")));
+        out.push_str(&format!("use of {}: {decision} by {rule}\n{}", escape::line(id), sides(one)));
+    }
+    out.push_str(&format!("as policy saw it: {}\n", escape::line(&explanation["action"].to_string())));
+    out
+}
+
+fn sides(explanation: &Value) -> String {
+    let mut out = String::new();
     for side in explanation["sides"].as_array().into_iter().flatten() {
         out.push_str(&format!("{}: {} rules asked\n", escape::line(text(side, "principal")), side["evaluated"]));
         for (name, word) in [("permits", "permit"), ("forbids", "forbid"), ("asks", "ask"), ("errors", "error")] {
@@ -67,7 +80,6 @@ fn told(explanation: &Value) -> String {
             }
         }
     }
-    out.push_str(&format!("as policy saw it: {}\n", escape::line(&explanation["action"].to_string())));
     out
 }
 
