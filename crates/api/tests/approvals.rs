@@ -258,12 +258,12 @@ async fn rules_that_ask_different_people_ask_all_of_them() {
     let rules = r#"@id("all") permit (principal, action, resource);
         @id("operations") @ask("second:role:operator") @reason("it runs")
         forbid (principal, action == Action::"command.run", resource);
-        @id("books") @ask("second:role:auditor") @reason("it counts")
+        @id("books") @ask("second:role:builder") @reason("it counts")
         forbid (principal, action == Action::"command.run", resource);"#;
     house.post("/bailiwick/v1/policy", json!({"text": rules, "reason": "Two must look"})).await.ok();
     let (_, olga) = house.person("olga", &["operator"]).await;
-    let (_, rita) = house.person("rita", &["auditor"]).await;
-    let (_, both) = house.person("bo", &["operator", "auditor"]).await;
+    let (_, rita) = house.person("rita", &["builder"]).await;
+    let (_, both) = house.person("bo", &["operator", "builder"]).await;
     let command = |id: &str| calls(vec![call(id, "run_command", json!({"command": "make"}))]);
     let answer = async |who: &str, path: &str, decision: &str| {
         house.send(request(who, "POST", path, Some(&json!({"decision": decision})))).await
@@ -284,15 +284,15 @@ async fn rules_that_ask_different_people_ask_all_of_them() {
 
     let (session, path, approval) = begin().await;
     assert_eq!((&approval["rule"], &approval["reason"]), (&json!("books, operations"), &json!("it counts; it runs")));
-    assert_eq!(approval["approvers"], json!([second("auditor"), second("operator")]));
+    assert_eq!(approval["approvers"], json!([second("builder"), second("operator")]));
     answer(&olga, &path, "approve").await.ok();
     let missing = house.until(&session, |shown| shown["bailiwick"]["approvals"][0]["given"].is_array()).await;
     let still = &missing["bailiwick"]["approvals"][0];
-    assert_eq!((&still["approvers"], &missing["status"]), (&json!([second("auditor")]), &json!("requires_action")));
+    assert_eq!((&still["approvers"], &missing["status"]), (&json!([second("builder")]), &json!("requires_action")));
     assert!(still["given"][0]["by"].as_str().unwrap().starts_with("user_"), "{still}");
     assert_eq!(still["expires_at"], approval["expires_at"]);
     let again = answer(&olga, &path, "approve").await.error(403);
-    assert!(again["message"].as_str().unwrap().contains("role `auditor`"), "{again}");
+    assert!(again["message"].as_str().unwrap().contains("role `builder`"), "{again}");
     answer(&rita, &path, "approve").await.ok();
     assert_eq!(ended(&session).await, "completed");
     let receipts = house.get(&format!("/bailiwick/v1/sessions/{session}/receipts?limit=100")).await.ok();

@@ -247,7 +247,7 @@ impl PolicyDesk for Desk {
                 whole.verdict = whole.verdict.clone().and(about.unspoken());
             }
             for credential in self.secrets(described) {
-                let about = policy.explain(&PolicyRequest { credential: Some(&credential), ..*request });
+                let about = policy.explain(&PolicyRequest { credential: Some(&*credential), ..*request });
                 whole.verdict = whole.verdict.clone().and(about.verdict.clone());
                 whole.uses.push((credential.id, about));
             }
