@@ -190,6 +190,7 @@ const RECEIPTS: &[&str] = &[
     "decision",
     "effect",
     "outside",
+    "credential",
     "from",
     "until",
 ];
@@ -205,6 +206,7 @@ const EXPORT: &[&str] = &[
     "decision",
     "effect",
     "outside",
+    "credential",
     "from",
     "until",
 ];

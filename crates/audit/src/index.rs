@@ -37,6 +37,7 @@ pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn M
         agent: None,
         time: record.time,
         leaves: false,
+        credentials: Vec::new(),
         outcome: None,
     };
     let receipt = |row| Some(Entry::Receipt(Box::new(row)));
@@ -51,6 +52,7 @@ pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn M
             person: decided.principal.person(),
             agent: agent(&decided.principal),
             leaves: leaves(&decided.arguments, cards),
+            credentials: decided.credentials.clone(),
             ..plain(ReceiptKind::Action, decided.arguments.operation(), word(&decided.decision))
         }),
         Body::ActionResumed(resumed) => match &resumed.decision {

@@ -5,7 +5,7 @@
 
 use crate::{BoxFuture, KeysError, StoreError, StreamKey, store::SealedRecord};
 use async_trait::async_trait;
-use bailiwick_types::{ActionId, AgentId, SessionId, StreamId, TenantId, Timestamp, UserId};
+use bailiwick_types::{ActionId, AgentId, CredentialId, SessionId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -130,6 +130,8 @@ pub struct ReceiptRow {
     pub time: Timestamp,
     /// Whether it takes data out of the company's walls.
     pub leaves: bool,
+    /// The secrets that it uses, to be found by. Not read back: its record says them.
+    pub credentials: Vec<CredentialId>,
     pub outcome: Option<Settlement>,
 }
 
@@ -175,6 +177,8 @@ pub struct ReceiptFilter {
     pub effect: Option<String>,
     /// Only what leaves the walls.
     pub leaves: bool,
+    /// Only what uses this secret. Receipts from before uses were indexed are not found by it.
+    pub credential: Option<CredentialId>,
     /// Inclusive.
     pub from: Option<Timestamp>,
     /// Exclusive.

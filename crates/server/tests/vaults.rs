@@ -131,6 +131,13 @@ async fn a_key_in_a_vault_reaches_its_model_and_nobody_else() {
     // The receipt of the call names the secret that it used.
     let shown = receipt(&place, "allowed", 1);
     assert!(shown.contains(&id) && shown.contains("shared-keys") && !shown.contains(SECRET), "{shown}");
+    let used = |credential: &str| {
+        let listed = place.client(&["audit", "list", "--credential", credential, "--json"]).good().json();
+        let rows = listed["receipts"].as_array().unwrap().clone();
+        assert!(rows.iter().all(|row| row["operation"] == "model.call"), "{listed}");
+        rows.iter().filter(|row| row["decision"] == "allowed").count()
+    };
+    assert_eq!((used(&id), used("cred_01a17720ca7b70008000000000000001")), (1, 0));
 
     // A new value holds from the next call on.
     let rotated = ask(

@@ -39,6 +39,7 @@ fn receipt(stream: StreamId, index: u64) -> ReceiptRow {
         agent: Some(AgentId::from_u128(if index.is_multiple_of(2) { 0 } else { u128::from(index) % 50 + 1 })),
         time: Timestamp::from_millis(index as i64 * 100),
         leaves: index.is_multiple_of(4),
+        credentials: Vec::new(),
         outcome: Some(settled),
     }
 }

@@ -103,7 +103,21 @@ fn filter(query: &mut Query) -> Result<ReceiptFilter, ApiError> {
     let (from, until) = (time("from")?, time("until")?);
     let leaves = query.flag("outside")?.unwrap_or_default();
     let (person, agent, session) = (query.id("person")?, query.id("agent")?, query.id("session")?);
-    Ok(ReceiptFilter { kind, orderer, person, agent, session, operation, decision, effect, leaves, from, until })
+    let credential = query.id("credential")?;
+    Ok(ReceiptFilter {
+        kind,
+        orderer,
+        person,
+        agent,
+        session,
+        operation,
+        decision,
+        effect,
+        leaves,
+        credential,
+        from,
+        until,
+    })
 }
 
 pub(crate) async fn list(call: Call) -> Answer {

@@ -218,6 +218,9 @@ pub struct About {
     /// confirmed, failed, unknown or not_sent
     #[arg(long, value_name = "WORD")]
     pub effect: Option<String>,
+    /// Only what used this credential
+    #[arg(long, value_name = "CREDENTIAL")]
+    pub credential: Option<String>,
     /// Only what left the company's walls
     #[arg(long)]
     pub outside: bool,

@@ -21,7 +21,7 @@ use bailiwick_ports::{
     },
     store::{MAX_POSITION, SealedRecord},
 };
-use bailiwick_types::{ActionId, AgentId, StreamId, TenantId, Timestamp, UserId};
+use bailiwick_types::{ActionId, AgentId, CredentialId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -77,6 +77,15 @@ CREATE INDEX receipts_orderer ON receipts(orderer, time, leaf) WHERE orderer IS 
 CREATE INDEX receipts_person ON receipts(person, time, leaf) WHERE person IS NOT NULL;
 CREATE INDEX receipts_agent ON receipts(agent, time, leaf, operation, decision) WHERE agent IS NOT NULL;
 CREATE INDEX receipts_leaves ON receipts(leaf >> 40, time, leaf) WHERE leaves;
+";
+
+/// By which secrets a receipt is found.
+pub const USES: &str = r"
+CREATE TABLE receipt_credentials(
+    credential BLOB NOT NULL,
+    leaf INTEGER NOT NULL, -- log, index
+    PRIMARY KEY (credential, leaf)
+) WITHOUT ROWID;
 ";
 
 /// Bits of a leaf's index.
@@ -255,6 +264,16 @@ async fn write_receipts(
             let outcome = row.outcome.as_ref();
             script.bind(outcome.map(|outcome| integer(outcome.position)));
             script.bind(outcome.map(|outcome| &outcome.effect[..])).bind(outcome.and_then(|outcome| outcome.cost));
+        }
+        transaction.run(script).await?;
+    }
+    let uses: Vec<(CredentialId, u64)> =
+        receipts.iter().flat_map(|row| row.credentials.iter().map(|id| (*id, row.index))).collect();
+    for chunk in uses.chunks(CHUNK) {
+        let mut script = Script::new("INSERT OR IGNORE INTO receipt_credentials(credential, leaf) VALUES ");
+        script.tuples(2, chunk.len());
+        for (credential, index) in chunk {
+            script.bind(bytes_of(credential.to_u128())).bind(leaf(log, *index));
         }
         transaction.run(script).await?;
     }
@@ -519,14 +538,16 @@ fn receipt_row(row: &SqliteRow) -> Result<ReceiptRow, sqlx::Error> {
         agent: id(9)?.map(AgentId::from_u128),
         time: time_at(row, 10)?,
         leaves: row.try_get(11)?,
+        credentials: Vec::new(),
         outcome,
     })
 }
 
 /// Follows the index of the narrowest part of the filter; all of them are in the list's order.
 fn receipt_list(log: i64, tenant: TenantId, query: &ReceiptQuery, after: Option<(i64, i64)>, limit: u32) -> Script {
-    let ReceiptFilter { kind, orderer, person, agent, session, operation, decision, effect, leaves, from, until } =
+    let ReceiptFilter { kind, orderer, person, agent, session, operation, decision, effect, leaves, .. } =
         &query.filter;
+    let ReceiptFilter { credential, from, until, .. } = &query.filter;
     let mut script = Script::new(RECEIPT);
     match session {
         // A session's receipts are few, and found through its runs.
@@ -554,6 +575,10 @@ fn receipt_list(log: i64, tenant: TenantId, query: &ReceiptQuery, after: Option<
     }
     if *leaves {
         script.add(" AND r.leaves");
+    }
+    if let Some(credential) = credential {
+        script.add(" AND r.leaf IN (SELECT leaf FROM receipt_credentials WHERE credential = ?)");
+        script.bind_id(credential.to_u128());
     }
     if let Some(kind) = kind {
         script.add(" AND r.kind = ?").bind(kind_number(*kind));

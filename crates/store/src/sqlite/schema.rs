@@ -14,7 +14,7 @@ pub const PAGE_BYTES: u64 = 4096;
 /// The schema that this program writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     r"
 CREATE TABLE tenants(
     id BLOB NOT NULL PRIMARY KEY,
@@ -175,6 +175,7 @@ CREATE TABLE turn_ends(
 ",
     super::log::TABLES,
     super::erase::TABLES,
+    super::log::USES,
 ];
 
 /// What the file was last written with; 0 for a new one.

@@ -9,7 +9,7 @@ use bailiwick_ports::{
     },
     store::Administer,
 };
-use bailiwick_types::{ActionId, AgentId, StreamId, TenantId, Timestamp, UserId};
+use bailiwick_types::{ActionId, AgentId, CredentialId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
 
 pub const CHECKS: &[Check] = checks![
@@ -210,8 +210,15 @@ fn receipt(stream: StreamId, index: u64) -> ReceiptRow {
         agent: (index != 5).then(|| AgentId::from_u128(u128::from(index) / 3)),
         time: Timestamp::from_millis(1000 + index as i64),
         leaves: index.is_multiple_of(2),
+        credentials: Vec::new(),
         outcome: None,
     }
+}
+
+/// The third and the fifth use two secrets each, one of them the same.
+fn used(index: u64) -> Vec<CredentialId> {
+    let two = [1, u128::from(index)].map(CredentialId::from_u128).to_vec();
+    if [2, 4].contains(&index) { two } else { Vec::new() }
 }
 
 async fn with_receipts(kit: &Kit) -> (TenantId, StreamId) {
@@ -225,7 +232,7 @@ async fn with_receipts(kit: &Kit) -> (TenantId, StreamId) {
         settlement: settlement(effect, cost),
     };
     let next = Advance {
-        receipts: (0..6).map(|index| receipt(stream, index)).collect(),
+        receipts: (0..6).map(|index| ReceiptRow { credentials: used(index), ..receipt(stream, index) }).collect(),
         outcomes: vec![outcome(0, "confirmed", Some(17)), outcome(1, "unknown", None)],
         ..advance(tenant, 0, vec![run(stream, 1, 0, 7)])
     };
@@ -266,6 +273,11 @@ async fn receipts_are_found_by_every_part_of_the_filter(kit: Kit) {
     assert_eq!(list(ReceiptFilter { decision: words("denied"), ..all() }).await, [3]);
     assert_eq!(list(ReceiptFilter { effect: words("confirmed"), ..all() }).await, [0, 1]);
     assert_eq!(list(ReceiptFilter { leaves: true, ..all() }).await, [0, 2, 4]);
+    let credential = |number| Some(CredentialId::from_u128(number));
+    assert_eq!(list(ReceiptFilter { credential: credential(1), ..all() }).await, [2, 4]);
+    assert_eq!(list(ReceiptFilter { credential: credential(4), ..all() }).await, [4]);
+    assert_eq!(list(ReceiptFilter { credential: credential(1), person, ..all() }).await, [2]);
+    assert_eq!(list(ReceiptFilter { credential: credential(9), ..all() }).await, Vec::<u64>::new());
     assert_eq!(list(ReceiptFilter { from: at(1002), until: at(1004), ..all() }).await, [2, 3]);
     assert_eq!(list(ReceiptFilter { person, from: at(1001), ..all() }).await, [2]);
 

@@ -59,6 +59,7 @@ fn matches(filter: &ReceiptFilter, row: &ReceiptRow) -> bool {
         && is(&filter.decision, Some(&row.decision))
         && is(&filter.effect, row.outcome.as_ref().map(|outcome| &outcome.effect))
         && (!filter.leaves || row.leaves)
+        && filter.credential.is_none_or(|wanted| row.credentials.contains(&wanted))
         && filter.from.is_none_or(|from| row.time >= from)
         && filter.until.is_none_or(|until| row.time < until)
 }

@@ -100,6 +100,7 @@ async fn query(client: &Client, about: &About) -> Outcome<String> {
     add("operation", about.operation.as_deref());
     add("decision", about.decision.as_deref());
     add("effect", about.effect.as_deref());
+    add("credential", about.credential.as_deref());
     add("outside", about.outside.then_some("true"));
     add("from", about.from.as_deref().map(|day| seconds(day, 0)).transpose()?.as_deref());
     add("until", about.until.as_deref().map(|day| seconds(day, 1)).transpose()?.as_deref());
