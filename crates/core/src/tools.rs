@@ -225,7 +225,7 @@ fn environment_tools() -> Vec<ToolSpec> {
             HOLD,
             "Pass a text file on without reading it: you get a handle such as {{held:act_…}}. Put the handle, exactly as it is, \
              into the content of write_file, the new text of edit_file, the input of write_to_command or a text argument of a \
-             function, and the text is filled in there when the call is let through. You are not told what comes back from \
+             function or another tool, and the text is filled in there when the call is let through. You are not told what comes back from \
              such a call, only whether it was done.",
             json!({
                 "path": path,

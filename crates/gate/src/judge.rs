@@ -224,7 +224,10 @@ impl Judge {
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {
         let label = state.label_of(case.action);
-        let colleagues = addresses(&*self.directory, state.tenant, &state.agent, case.action);
+        let connector = facts.access.as_ref().map(Access::facts);
+        let tool = connector.and_then(|connector| connector.tool);
+        let theirs = |action| addresses(&*self.directory, state.tenant, &state.agent, tool, action);
+        let colleagues = theirs(case.action);
         let request = PolicyRequest {
             tenant: state.tenant,
             session: state.session,
@@ -236,7 +239,7 @@ impl Judge {
             said: state.said(),
             colleagues: &colleagues,
             model: facts.model.as_ref(),
-            connector: facts.access.as_ref().map(Access::facts),
+            connector,
             environment: Some(&state.environment),
             action: case.action,
             credential: None,
@@ -244,8 +247,8 @@ impl Judge {
             approved,
         };
         let sent = state.filled(case.action);
-        let theirs = sent.as_ref().map(|sent| addresses(&*self.directory, state.tenant, &state.agent, sent));
-        let sent = sent.as_ref().zip(theirs.as_ref());
+        let known = sent.as_ref().map(theirs);
+        let sent = sent.as_ref().zip(known.as_ref());
         let sent = sent.map(|(action, colleagues)| PolicyRequest { action, colleagues, ..request });
         credentials::decide(&*self.policy, &request, sent.as_ref(), &facts.credentials)
     }

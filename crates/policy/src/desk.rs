@@ -98,7 +98,7 @@ impl Desk {
             *described;
         let colleague = self.parts.directory.colleague(tenant, agent.id);
         let person = principal.person().and_then(|user| self.parts.directory.person(tenant, user));
-        let colleagues = addresses(&*self.parts.directory, tenant, agent, action);
+        let colleagues = addresses(&*self.parts.directory, tenant, agent, connector.and_then(|one| one.tool), action);
         let model = match action {
             Action::ModelCall(call) => self.parts.cards.card(&call.model),
             _ => None,

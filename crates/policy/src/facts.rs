@@ -514,7 +514,14 @@ fn destination(rules: &Rules, request: &PolicyRequest<'_>, name: &str, arguments
 /// No argument says where.
 fn nowhere() -> Value {
     let none = || Value::set([], None);
-    record(vec![("places", none()), ("values", none()), ("in_persons_words", Value::from(false)), ("lists", none())])
+    let no = || Value::from(false);
+    record(vec![
+        ("places", none()),
+        ("values", none()),
+        ("in_persons_words", no()),
+        ("in_directory", no()),
+        ("lists", none()),
+    ])
 }
 
 fn goes_to(

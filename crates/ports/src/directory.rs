@@ -3,7 +3,7 @@
 //! Answers come from memory, because the gate asks inside a commit. An implementation keeps what it answers in step
 //! with what is stored: a disabled person is disabled here before the call that disabled them returns.
 
-use bailiwick_core::{Action, AgentConfig, canonical};
+use bailiwick_core::{Action, AgentConfig, ToolDefinition, canonical};
 use bailiwick_types::{AgentId, Role, TeamId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, sync::Arc};
@@ -55,16 +55,23 @@ pub trait Directory: Send + Sync {
     }
 }
 
-/// Of the mail addresses that an action goes to, those of people who are known here.
+/// Of the mail addresses that an action goes to, those of people who are known here. `tool` is the connector's, where one
+/// performs it.
 pub fn addresses(
     directory: &dyn Directory,
     tenant: TenantId,
     agent: &AgentConfig,
+    tool: Option<&ToolDefinition>,
     action: &Action,
 ) -> BTreeSet<String> {
-    let Action::FunctionCall { name, arguments } = action else { return BTreeSet::new() };
-    let tool = agent.tools.iter().find(|tool| tool.name == *name);
-    let all = tool.and_then(|tool| canonical::destinations(arguments, &tool.parameters)).unwrap_or_default();
+    let (arguments, schema) = match action {
+        Action::FunctionCall { name, arguments } => {
+            (arguments, agent.tools.iter().find(|tool| tool.name == *name).map(|tool| &tool.parameters))
+        }
+        Action::ConnectorCall(call) => (&call.arguments, tool.map(|tool| &tool.parameters)),
+        _ => return BTreeSet::new(),
+    };
+    let all = schema.and_then(|schema| canonical::destinations(arguments, schema)).unwrap_or_default();
     let known = all.into_iter().filter(|one| one.is_address() && directory.is_address(tenant, &one.value));
     known.map(|one| one.value).collect()
 }

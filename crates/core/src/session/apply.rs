@@ -755,7 +755,7 @@ impl State {
         if in_environment && !matches!(settled.outcome, Outcome::NotSent { .. }) {
             self.touched_environment = true;
         }
-        let outcome = self.told(open, &settled.outcome);
+        let outcome = self.told(settled.action, open, &settled.outcome);
         let end = match &*outcome {
             Outcome::Confirmed { result: ActionResult::Command(output) } => command_end(settled.action, output),
             Outcome::Confirmed { result: ActionResult::Content { content } } => {

@@ -9,7 +9,7 @@
 use super::apply::CallEnd;
 use super::state::{OpenAction, State, describe};
 use crate::{
-    Action, ActionResult, Content, Failure, FailureCode, Label, Outcome, canonical,
+    Action, ActionResult, Content, Failure, FailureCode, Label, Outcome, ToolAnswer, canonical,
     item::{Change, HeldView},
     joined_text,
     record::ActionSettled,
@@ -80,6 +80,7 @@ fn outgoing(action: &Action) -> Vec<&str> {
         Action::FileEdit { new, .. } => texts.push(new.as_str()),
         Action::CommandWrite { input, .. } => texts.push(input.as_str()),
         Action::FunctionCall { arguments, .. } => collect(arguments, &mut texts),
+        Action::ConnectorCall(call) => collect(&call.arguments, &mut texts),
         _ => {}
     }
     texts
@@ -100,6 +101,13 @@ fn replace(value: &mut Value, fill: &impl Fn(&str) -> String) {
         Value::Array(values) => values.iter_mut().for_each(|value| replace(value, fill)),
         Value::Object(fields) => fields.values_mut().for_each(|value| replace(value, fill)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Brings arguments into the one form of their schema, where they have one.
+fn spell(arguments: &mut Value, schema: Option<&Value>) {
+    if let Some(Ok(spelt)) = schema.map(|schema| canonical::arguments(&arguments.to_string(), schema)) {
+        *arguments = spelt;
     }
 }
 
@@ -153,18 +161,31 @@ impl State {
             Action::FunctionCall { name, arguments } => {
                 replace(arguments, &fill);
                 // A value may have another spelling than the one form of its argument.
-                if let Some(Ok(spelt)) = self.spelt(name, arguments) {
-                    *arguments = spelt;
-                }
+                let tool = self.agent.tools.iter().find(|tool| tool.name == *name);
+                spell(arguments, tool.map(|tool| &tool.parameters));
+            }
+            Action::ConnectorCall(call) => {
+                replace(&mut call.arguments, &fill);
+                let tool = self.connector_tool(&call.connector, &call.tool);
+                spell(&mut call.arguments, tool.map(|tool| &tool.parameters));
             }
             _ => {}
         }
         Some(filled)
     }
 
-    fn spelt(&self, name: &str, arguments: &Value) -> Option<Result<Value, String>> {
-        let tool = self.agent.tools.iter().find(|tool| tool.name == name)?;
-        Some(canonical::arguments(&arguments.to_string(), &tool.parameters))
+    /// Whether the arguments of a call have the one form that its schema wants.
+    fn is_spelt(&self, action: &Action) -> bool {
+        let (arguments, schema) = match action {
+            Action::FunctionCall { name, arguments } => {
+                (arguments, self.agent.tools.iter().find(|tool| tool.name == *name).map(|tool| &tool.parameters))
+            }
+            Action::ConnectorCall(call) => {
+                (&call.arguments, self.connector_tool(&call.connector, &call.tool).map(|tool| &tool.parameters))
+            }
+            _ => return true,
+        };
+        schema.is_none_or(|schema| canonical::arguments(&arguments.to_string(), schema).as_ref() == Ok(arguments))
     }
 
     /// Refuses handles that mean nothing, or stand where nothing is filled in. The error is for the model.
@@ -200,10 +221,7 @@ impl State {
                 "One call can hold {MAX_HANDLES} handles, and {MAX_HELD_BYTES} bytes with their values."
             ));
         }
-        if let (Action::FunctionCall { name, .. }, Some(Action::FunctionCall { arguments, .. })) =
-            (&action, self.filled(&action))
-            && let Some(Err(_)) = self.spelt(name, &arguments)
-        {
+        if self.filled(&action).is_some_and(|sent| !self.is_spelt(&sent)) {
             return Err("What a handle stands for does not fit the argument that it is given for.".into());
         }
         Ok(action)
@@ -238,11 +256,19 @@ impl State {
     }
 
     /// How an action that carried values ended, as the history may know it.
-    pub(super) fn told<'a>(&self, open: &OpenAction, outcome: &'a Outcome) -> Cow<'a, Outcome> {
+    pub(super) fn told<'a>(&mut self, id: ActionId, open: &OpenAction, outcome: &'a Outcome) -> Cow<'a, Outcome> {
         if !self.carries_held(&open.action) {
             return Cow::Borrowed(outcome);
         }
         Cow::Owned(match outcome {
+            Outcome::Confirmed { result: ActionResult::Tool(answer) } => {
+                let own = self.label_of_connector(&open.action, outcome);
+                let kept = self.hold_answer(id, open, &own, &answer.content);
+                let said = if answer.failed { "The tool says that it failed." } else { "The tool has answered." };
+                let content = vec![Content::text(format!("{said} {kept}"))];
+                let answer = ToolAnswer { content, failed: answer.failed, ..ToolAnswer::default() };
+                Outcome::Confirmed { result: ActionResult::Tool(answer) }
+            }
             Outcome::Confirmed { .. } => {
                 Outcome::Confirmed { result: ActionResult::Content { content: vec![Content::text("Done.")] } }
             }
@@ -269,13 +295,18 @@ impl State {
         result: &Result<Vec<Content>, String>,
     ) -> CallEnd {
         let Ok(content) = result else { return CallEnd::failed("The function failed.".into()) };
-        let mut label = self.label_carried(&open.action);
-        label.join(&Label::foreign());
-        let (text, source) = (joined_text(content), format!("the answer to {}", describe(&open.action)));
-        let said = match self.hold(id, Held { text, label, source }) {
-            Ok(said) | Err(said) => said,
-        };
+        let said = self.hold_answer(id, open, &Label::foreign(), content);
         CallEnd::done(format!("The function has answered. {said}"))
+    }
+
+    /// Keeps what a call that carried values has brought: it may be these values again.
+    fn hold_answer(&mut self, id: ActionId, open: &OpenAction, own: &Label, content: &[Content]) -> String {
+        let mut label = self.label_carried(&open.action);
+        label.join(own);
+        let (text, source) = (joined_text(content), format!("the answer to {}", describe(&open.action)));
+        match self.hold(id, Held { text, label, source }) {
+            Ok(said) | Err(said) => said,
+        }
     }
 
     /// Ends a `hold_value`.
