@@ -219,7 +219,7 @@ pub struct About {
     #[arg(long, value_name = "WORD")]
     pub effect: Option<String>,
     /// Only what used this credential
-    #[arg(long, value_name = "CREDENTIAL")]
+    #[arg(long, value_name = "ID")]
     pub credential: Option<String>,
     /// Only what left the company's walls
     #[arg(long)]
