@@ -277,10 +277,7 @@ async fn a_held_value_reaches_the_function_and_not_the_model_and_rules_see_it() 
     assert_eq!((&approval["held"][0]["text"], &approval["held"][0]["cut"]), (&json!(fine), &json!(false)));
     assert_eq!(approval["held"][0]["source"], "lines of /workspace/fine.txt");
     let answer = format!("/bailiwick/v1/approvals/{}", approval["id"].as_str().unwrap());
-    // The key that ordered it stands for nobody, so that somebody else has to agree.
-    let operator = house.api.router_for(bailiwick_ports::Caller::operator(house.tenant));
-    let approve = request("", "POST", &answer, Some(&json!({"decision": "approve"})));
-    assert_eq!(tower::ServiceExt::oneshot(operator, approve).await.unwrap().status(), 200);
+    house.post(&answer, json!({"decision": "approve"})).await.ok();
     let waits = house.until(&id, |shown| shown["required_actions"][0]["type"] == "function_call").await;
     assert_eq!(waits["required_actions"][0]["arguments"], json!({"body": format!("Fwd: {fine}")}));
 
