@@ -285,7 +285,7 @@ async fn a_held_value_reaches_the_function_and_not_the_model_and_rules_see_it() 
     let result = json!({"events": [{"type": "agent.session.input.tool_result", "success": true, "call_id": "m2",
         "turn_id": waits["required_actions"][0]["turn_id"],
         "output": format!("I sent this: {fine}")}]});
-    house.post(&format!("/v1/agents/sessions/{id}/events"), result).await.ok();
+    assert_eq!(house.post(&format!("/v1/agents/sessions/{id}/events"), result).await.status, 202);
     let shown = house.until(&id, |shown| shown["status"] == "idle").await;
     assert_eq!(shown["bailiwick"]["label"], usual(), "the model has read none of it, and nothing that came of it");
     for request in house.model.seen.lock().unwrap().iter() {
