@@ -316,9 +316,8 @@ mod tests {
         assert_eq!(index.search(&"needle ".repeat(100_000), 5), [1]);
     }
 
-    /// Prints what a search costs: `cargo nextest run -p bailiwick-core --run-ignored all tool_search --no-capture`.
+    /// Prints what a search costs: `cargo nextest run -p bailiwick-core tool_search --no-capture`.
     #[test]
-    #[ignore = "prints figures"]
     #[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures")]
     fn a_search_over_ten_thousand_tools() {
         let verbs = ["get", "list", "create", "update", "delete", "search", "export", "approve"];

@@ -492,7 +492,7 @@ fn a_session_holds_so_much_and_no_more_and_never_part_of_a_file_for_the_whole() 
     let start = by.ask();
     by.settle(&start, json!({"result": "environment", "isolation": "process"}));
     let read = by.ask();
-    let mut hold = |text: String, by: &mut By, read: Ask| {
+    let hold = |text: String, by: &mut By, read: Ask| {
         by.settle(&read, json!({"result": "content", "content": [{"type": "text", "text": text}]}));
         let told = serde_json::to_string(by.0.state.entries().last().unwrap()).unwrap();
         by.call("hold_value", json!({"path": "a"}));

@@ -4,22 +4,21 @@
 //! the gate checks before it writes, and a stream must always be readable.
 
 use super::booking::Closing;
+use super::calls::{CallEnd, command_end, item_body, unparsed_body};
 use super::errands::{Look, Wish};
 use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, ToolMemo, Turn, UnknownAction, describe};
 use crate::{
-    Action, ActionResult, Answer, CommandEnd, CommandOutput, Content, Ending, Entry, EntryBody, EnvironmentStatus,
-    Failure, FailureCode, Label, ModelAnswer, ModelCall, Outcome, Published, Purpose, Stop,
+    Action, ActionResult, Answer, Content, Ending, Entry, EntryBody, EnvironmentStatus, Failure, FailureCode, Label,
+    ModelAnswer, ModelCall, Outcome, Published, Purpose, Stop,
     item::{
         ArtifactView, Change, Doer, EffectNote, ErrandOutcome, Item, ItemBody, ItemStatus, SessionStatus, TurnStatus,
     },
-    joined_text,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, CallRefused, Input, InputReceived, Record, Resolution,
         Ruling, SessionCreated, SessionPatch, TurnEnd, TurnEnded, TurnError, TurnStarted,
     },
 };
 use bailiwick_types::{ActionId, ItemId, Millis, Money, Principal, SessionId, TenantId, Timestamp, TokenUsage, TurnId};
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -910,99 +909,6 @@ impl State {
         self.push_entry(result, EntryBody::ToolResult { call_id: call.call_id, content: end.content, failed });
         Some(item)
     }
-}
-
-/// How a tool call ended.
-pub(super) struct CallEnd {
-    status: ItemStatus,
-    /// For the model.
-    content: Vec<Content>,
-    effect: Option<EffectNote>,
-    command: Option<CommandOutput>,
-}
-
-impl CallEnd {
-    pub(super) fn done(text: String) -> Self {
-        let content = if text.is_empty() { Vec::new() } else { vec![Content::text(text)] };
-        Self { status: ItemStatus::Completed, content, effect: None, command: None }
-    }
-
-    pub(super) fn failed(message: String) -> Self {
-        Self { status: ItemStatus::Failed, ..Self::done(message) }
-    }
-
-    fn fill(&self, mut body: ItemBody) -> ItemBody {
-        let text = joined_text(&self.content);
-        match &mut body {
-            ItemBody::CommandExecution { output, exit_code, duration_ms, .. } => match &self.command {
-                Some(command) => {
-                    *output = Some(command.output.clone());
-                    *exit_code = command.exit_code;
-                    *duration_ms = Some(command.duration_ms.0);
-                }
-                None => *output = Some(text),
-            },
-            ItemBody::ToolCall { output, error, .. } => {
-                if self.status == ItemStatus::Completed {
-                    *output = Some(text);
-                } else {
-                    *error = Some(text);
-                }
-            }
-            _ => {}
-        }
-        body
-    }
-}
-
-fn command_end(action: ActionId, output: &CommandOutput) -> CallEnd {
-    let mut text = output.output.clone();
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text.push_str(&match (output.ended, output.exit_code) {
-        (CommandEnd::Running, _) => format!("[running in the background as {action}]"),
-        (CommandEnd::TimedOut, _) => format!("[stopped after its time-out, {} ms]", output.duration_ms.0),
-        (CommandEnd::Cancelled, _) => "[stopped: the turn was cancelled]".to_owned(),
-        (CommandEnd::Exited, Some(code)) => format!("[exit code {code}]"),
-        (CommandEnd::Exited, None) => "[ended by a signal]".to_owned(),
-    });
-    let good = matches!(output.ended, CommandEnd::Running) || output.exit_code == Some(0);
-    let base = if good { CallEnd::done(text) } else { CallEnd::failed(text) };
-    CallEnd { command: Some(output.clone()), ..base }
-}
-
-/// How an action is shown before it has ended.
-pub(super) fn item_body(call: &Call, action: &Action) -> ItemBody {
-    match action {
-        Action::CommandRun(run) => ItemBody::CommandExecution {
-            command: run.command.clone(),
-            cwd: run.cwd.clone(),
-            output: None,
-            exit_code: None,
-            duration_ms: None,
-        },
-        Action::FunctionCall { name, arguments } => {
-            ItemBody::FunctionCall { call_id: call.call_id.clone(), name: name.clone(), arguments: arguments.clone() }
-        }
-        Action::ConnectorCall(made) => tool_body(Some(&made.connector), &made.tool, made.arguments.clone()),
-        Action::DataQuery(query) => tool_body(Some(&query.connector), &query.tool, call.arguments_value()),
-        _ => unparsed_body(call),
-    }
-}
-
-fn unparsed_body(call: &Call) -> ItemBody {
-    // The label of a connector ends at the first two underscores.
-    let (connector, name) = match call.name.split_once("__") {
-        Some((label, tool)) => (Some(label), tool),
-        None => (None, call.name.as_str()),
-    };
-    tool_body(connector, name, call.arguments_value())
-}
-
-fn tool_body(connector: Option<&str>, name: &str, arguments: Value) -> ItemBody {
-    let (connector, name) = (connector.map(str::to_owned), name.to_owned());
-    ItemBody::ToolCall { connector, name, arguments, output: None, error: None }
 }
 
 fn error(code: &str, message: &str) -> TurnError {

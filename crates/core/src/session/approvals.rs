@@ -82,7 +82,7 @@ impl State {
         turn.calls[index].status = CallStatus::Asked(decided.action);
         if before.is_none() {
             let call = &turn.calls[index];
-            let mut item = call.item(turn.id, Some(decided.action), super::apply::item_body(call, &decided.arguments));
+            let mut item = call.item(turn.id, Some(decided.action), super::calls::item_body(call, &decided.arguments));
             item.effect = Some(EffectNote::Asked { question: question.clone() });
             changes.push(Change::ItemAdded(item));
         }

@@ -4,7 +4,7 @@
 //! that is given that content, our instructions and one question, and nothing else: no history and no tools. The content,
 //! the answer's own words and whatever a failure says of them never enter the history; values that fit the schema do.
 
-use super::apply::CallEnd;
+use super::calls::CallEnd;
 use super::state::{Call, CallStatus, OpenAction, State, Turn};
 use super::{Ask, Mint, Plan};
 use crate::{

@@ -6,7 +6,7 @@
 //! history keeps the handle. What comes back from an action that carried a value may be the value again: it is held as
 //! well, or told in our own words. A value must never get into [`State::entries`].
 
-use super::apply::CallEnd;
+use super::calls::CallEnd;
 use super::state::{OpenAction, State, describe};
 use crate::{
     Action, ActionResult, Content, Failure, FailureCode, Label, Outcome, ToolAnswer, canonical,

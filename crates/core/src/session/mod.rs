@@ -4,6 +4,7 @@ mod apply;
 mod approvals;
 mod booking;
 mod bound;
+mod calls;
 mod connecting;
 mod errands;
 mod extracting;
