@@ -293,7 +293,10 @@ async fn a_held_value_reaches_the_function_and_not_the_model_and_rules_see_it() 
         assert!(!told.contains("STRANGER") && !told.contains("salaries"), "{told}");
     }
     let receipts = house.get(&format!("/bailiwick/v1/sessions/{id}/receipts?limit=1000")).await.ok();
-    assert!(!receipts.to_string().contains("STRANGER"), "receipts name the handle: {receipts}");
+    let actions = receipts["data"].as_array().unwrap().iter().filter(|one| one["kind"] == "action.decided");
+    for action in actions {
+        assert!(!action.to_string().contains("STRANGER"), "what was decided names the handle: {action}");
+    }
     let calls: Vec<&Value> =
         receipts["data"].as_array().unwrap().iter().filter(|one| one["operation"] == "tool.call").collect();
     let denied = calls.iter().find(|one| one["arguments"]["arguments"]["body"] == handles[0]).unwrap();

@@ -136,9 +136,8 @@ async fn limits_a_stop_and_a_change_are_what_they_are_said_to_be() {
     assert_eq!(failure(&query(&databases, &bob, "select 1").await).0, FailureCode::ConnectionFailed);
 }
 
-/// `cargo nextest run -p bailiwick-databases --run-ignored only overhead --no-capture`
+/// `cargo nextest run -p bailiwick-databases overhead --no-capture`
 #[tokio::test]
-#[ignore = "a measurement"]
 async fn overhead_of_a_query_over_the_same_query_without_this_room() {
     let mut maria = start(BOOKS).await;
     let databases = databases();

@@ -374,9 +374,8 @@ impl Proxy {
     }
 }
 
-/// `cargo nextest run -p bailiwick-databases --run-ignored only overhead --no-capture`
+/// `cargo nextest run -p bailiwick-databases overhead --no-capture`
 #[tokio::test]
-#[ignore = "a measurement"]
 async fn overhead_of_a_query_over_the_same_query_without_this_room() {
     let postgres = start(BOOKS).await;
     let databases = databases();

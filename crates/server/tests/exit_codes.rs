@@ -189,7 +189,7 @@ fn an_outcome_that_nobody_knows() {
     let running = running.spawn().unwrap();
     let id = session(&place);
     let shown = place.client(&["session", "show", &id, "--json"]).good().json();
-    let environment = shown["environment"]["id"].as_str().unwrap().to_owned();
+    let environment = shown["session"]["bailiwick"]["environment"]["id"].as_str().unwrap().to_owned();
     let executors = wait_for("the command in its sandbox", || {
         let begun = !processes("^sleep 314.1592").is_empty();
         let executors = processes(&format!("__executor --session {environment}"));
