@@ -30,8 +30,8 @@ use bailiwick_outbound::Outbound;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
-    Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks,
-    TenantDesk, VaultDesk,
+    Administration, Clock, Directory, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store,
+    Tasks, TenantDesk, VaultDesk,
 };
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
@@ -145,7 +145,7 @@ impl House {
         let gate = Arc::new(gate);
         let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
         let environments = environments(loaded, &folder, &archive, &world)?;
-        let systems = Arc::new(systems(loaded, &world, strongroom.clone())?);
+        let systems = Arc::new(systems(loaded, &world, strongroom.clone(), roster.clone())?);
         let audit = audit(loaded, &folder, &store, &metered, &keys, &cards, &world);
         let engine = bailiwick_engine::Options {
             store: Arc::clone(&metered),
@@ -218,7 +218,7 @@ impl House {
 }
 
 /// The rooms that reach a company's systems.
-fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>) -> Outcome<Systems> {
+fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, directory: Arc<dyn Directory>) -> Outcome<Systems> {
     let settings = &loaded.config.outbound;
     let extra_roots_pem = match &settings.extra_roots {
         None => None,
@@ -226,8 +226,14 @@ fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>) -> Outcome<Sys
     };
     let options = bailiwick_outbound::Options { open: settings.open.clone(), extra_roots_pem, ..Default::default() };
     let outbound = Outbound::new(options);
-    let servers = McpHand::new(outbound, vault, Arc::clone(&world.clock));
-    Ok(Systems::new(Arc::clone(&world.clock)).with(&[ConnectorKind::Mcp], Arc::new(servers)))
+    let clock = || Arc::clone(&world.clock);
+    let servers = McpHand::new(outbound.clone(), Arc::clone(&vault), clock());
+    let services = bailiwick_services::Hand::new(outbound, Arc::clone(&vault), clock());
+    let databases = bailiwick_databases::Hand::new(clock(), vault, directory);
+    Ok(Systems::new(clock())
+        .with(&[ConnectorKind::Mcp], Arc::new(servers))
+        .with(&[ConnectorKind::Openapi, ConnectorKind::Web], Arc::new(services))
+        .with(&[ConnectorKind::Database], Arc::new(databases)))
 }
 
 /// The vaults, as far as they are known without opening a secret.
