@@ -3,7 +3,7 @@
 //! What a connector's room needs to reach its system stays opaque here ([`ConnectorSpec::settings`]): what is told to the
 //! model, to policy and to receipts is not. Nothing here holds a secret.
 
-use crate::Label;
+use crate::{Label, difference::difference};
 use bailiwick_types::{CredentialId, EnvironmentId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -207,33 +207,36 @@ pub struct OpenedConnector {
 }
 
 /// A tool whose definition is not the one that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldTool {
     pub name: String,
     /// Of the definition as it is now.
     pub digest: String,
-    /// In plain words.
+    /// In plain words, a line for each thing that changed.
     pub difference: String,
+    /// As it is now. Records of before this was kept do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Box<ToolDefinition>>,
 }
 
-/// Digests of the tool definitions that were accepted, by tool.
-pub type Pins = BTreeMap<String, String>;
+/// The tool definitions that were accepted, by tool.
+pub type Pins = BTreeMap<String, ToolDefinition>;
 
 /// Tells tools that were accepted from those that were not. Without pins, all that is offered is accepted.
 pub fn against_pins(offered: Vec<ToolDefinition>, pins: Option<&Pins>) -> (Vec<ToolDefinition>, Vec<HeldTool>) {
     let Some(pins) = pins else { return (offered, Vec::new()) };
     let (mut kept, mut held) = (Vec::new(), Vec::new());
     for tool in offered {
-        let digest = tool.digest();
         let difference = match pins.get(&tool.name) {
-            Some(pinned) if *pinned == digest => {
+            Some(pinned) if *pinned == tool => {
                 kept.push(tool);
                 continue;
             }
-            Some(_) => "its description, its parameters or its effect changed since it was accepted",
-            None => "it was not there when the tools were accepted",
+            Some(pinned) => difference(pinned, &tool).join("\n"),
+            None => "it was not there when the tools were accepted".to_owned(),
         };
-        held.push(HeldTool { name: tool.name, digest, difference: difference.to_owned() });
+        let (name, digest) = (tool.name.clone(), tool.digest());
+        held.push(HeldTool { name, digest, difference, offered: Some(Box::new(tool)) });
     }
     (kept, held)
 }
@@ -378,11 +381,12 @@ mod tests {
 
     #[test]
     fn what_changed_or_came_later_is_held_back() {
-        let pins = Pins::from([("a".into(), tool("a", "one").digest()), ("b".into(), tool("b", "two").digest())]);
+        let pins = Pins::from([("a".into(), tool("a", "one")), ("b".into(), tool("b", "two"))]);
         let offered = vec![tool("a", "one"), tool("b", "another"), tool("c", "new")];
         let (kept, held) = against_pins(offered.clone(), Some(&pins));
         assert_eq!(kept, [tool("a", "one")]);
         assert_eq!(held.iter().map(|held| held.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(held[0].difference, "the description was `two` and is now `another`");
         assert_eq!(against_pins(offered, None).1, []);
     }
 }

@@ -243,7 +243,7 @@ pub struct SessionView {
 }
 
 /// A connector as the session has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionView {
     /// By the names that its system gives them.
     pub tools: Vec<String>,

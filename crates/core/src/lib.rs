@@ -10,6 +10,7 @@ pub mod budget;
 pub mod canonical;
 pub mod connector;
 pub mod content;
+mod difference;
 pub mod environment;
 pub mod extract;
 pub mod grant;
@@ -24,6 +25,7 @@ pub mod stop;
 pub mod tool_search;
 pub mod tools;
 pub mod tree;
+pub mod visible;
 
 pub use action::{
     Action, ActionKind, ActionResult, Class, CommandEnd, CommandOutput, CommandRun, Extract, Failure, FailureCode,

@@ -15,7 +15,7 @@ use bailiwick_ports::{
 use bailiwick_types::{ConnectorId, Principal, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Connectors of one tenant.
 pub const MAX_CONNECTORS: usize = 1000;
@@ -49,6 +49,14 @@ pub struct Connector {
     pub updated: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl Connector {
+    /// The tools that were accepted, if any were, each with the SHA-256 of its definition in hex.
+    pub fn accepted_tools(&self) -> Option<BTreeMap<String, String>> {
+        let digests = |pins: &Pins| pins.iter().map(|(name, tool)| (name.clone(), tool.digest())).collect();
+        self.pins.as_ref().map(digests)
+    }
 }
 
 /// What somebody wants a connector to be.
@@ -172,7 +180,7 @@ impl Connectors {
             reason: connector.reason.clone(),
             details: json!({
                 "name": connector.name, "kind": connector.spec.kind, "host": connector.spec.host,
-                "inside": connector.spec.inside, "version": connector.version, "pins": connector.pins,
+                "inside": connector.spec.inside, "version": connector.version, "accepted_tools": connector.accepted_tools(),
             }),
             documents: vec![DocumentWrite::Put(seal(&*self.0.key(tenant).await?, connector))],
         };

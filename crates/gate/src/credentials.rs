@@ -21,11 +21,16 @@ impl Judge {
     /// The secrets that an action needs, or why it cannot have them.
     ///
     /// One that goes on after a crash, or after somebody's word, uses those that it was let through or asked about with.
-    pub(crate) fn needed(&self, state: &State, case: &Case<'_>) -> Result<Vec<Arc<Credential>>, Ruling> {
+    pub(crate) fn needed(
+        &self,
+        state: &State,
+        case: &Case<'_>,
+        access: Option<&Access>,
+    ) -> Result<Vec<Arc<Credential>>, Ruling> {
         if let Some(open) = state.open_actions().get(&case.id) {
             return open.credentials.iter().map(|id| self.known(state, *id)).collect();
         }
-        let Some(wanted) = self.wanted(state, case)? else { return Ok(Vec::new()) };
+        let Some(wanted) = self.wanted(state, case, access)? else { return Ok(Vec::new()) };
         let Wanted { need, found } = wanted;
         if !found.reaches(&need.host) {
             return Err(elsewhere(&need, &found));
@@ -38,7 +43,7 @@ impl Judge {
     }
 
     /// The secret that an action needs, as it is found now.
-    fn wanted(&self, state: &State, case: &Case<'_>) -> Result<Option<Wanted>, Ruling> {
+    fn wanted(&self, state: &State, case: &Case<'_>, access: Option<&Access>) -> Result<Option<Wanted>, Ruling> {
         if let Action::ModelCall(call) = case.action {
             let Some(need) = self.cards.as_ref().and_then(|cards| cards.credential(&call.model)) else {
                 return Ok(None);
@@ -46,8 +51,8 @@ impl Judge {
             let found = self.vaults.find(state.tenant, &need.name, &state.vaults).ok_or_else(|| missing(&need))?;
             return Ok(Some(Wanted { need, found }));
         }
-        let Some(access) = self.access(state, case.action) else { return Ok(None) };
-        self.of_connector(state, case, &access)
+        let Some(access) = access else { return Ok(None) };
+        self.of_connector(state, case, access)
     }
 
     /// Each person's own secret before one that is shared: the connector is used in that person's name.

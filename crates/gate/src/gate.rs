@@ -454,11 +454,12 @@ impl Gate {
         let mut answers = judgement.answered.clone().into_iter();
         let (answered, also_answered) = (answers.next(), answers.collect());
         let credentials = judgement.credentials.clone();
+        let access = judgement.access.clone();
         let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));
         let (ruling, spending) = self.afford(writing, judgement, &principal, &ask.action).await?;
         let pending = match &ruling {
             Ruling::Allowed { .. } if ask.action.class() == Class::Awaited => Pending::Awaited(ask.id),
-            Ruling::Allowed { .. } => Pending::Permitted(ask.id, Mode::First),
+            Ruling::Allowed { .. } => Pending::Permitted { action: ask.id, mode: Mode::First, access },
             Ruling::Denied { .. } => Pending::Denied(ask.id),
             Ruling::Asked(_) => Pending::Asked(ask.id),
             Ruling::Held { by } => Pending::Held { action: ask.id, by: *by },
@@ -495,6 +496,7 @@ impl Gate {
         let (principal, at) = (&open.principal, writing.at);
         let case = Case { id: action, action: &open.action, principal, answers: &[], expired: false, at };
         let judgement = self.judge.resume(state, &case);
+        let access = judgement.access.clone();
         let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));
         let (decision, spending) = match &*open.action {
             // The call before it may have been paid for, so this one has to fit too.
@@ -506,7 +508,7 @@ impl Gate {
         };
         let pending = match &decision {
             Ruling::Denied { .. } => Pending::Denied(action),
-            _ => Pending::Permitted(action, mode),
+            _ => Pending::Permitted { action, mode, access },
         };
         writing.add(Body::ActionResumed(ActionResumed { action, policy_version, decision, spending }));
         writing.pending.push(pending);
@@ -533,8 +535,8 @@ impl Gate {
 
     /// Makes the permit, now that the intent is on disk.
     fn decision(&self, lease: &Lease, pending: Pending) -> Decision {
-        let (id, mode) = match pending {
-            Pending::Permitted(id, mode) => (id, mode),
+        let (id, mode, access) = match pending {
+            Pending::Permitted { action, mode, access } => (action, mode, access),
             Pending::Awaited(id) => return Decision::Awaited(id),
             Pending::Denied(id) => return Decision::Denied(id),
             Pending::Asked(id) => return Decision::Asked(id),
@@ -557,7 +559,7 @@ impl Gate {
         };
         Decision::Permitted(Permit::new(Grant {
             id,
-            access: self.judge.access(state, &open.action).map(Arc::new),
+            access,
             action: state.filled(&open.action).map_or_else(|| Arc::clone(&open.action), Arc::new),
             request,
             mode,
@@ -571,7 +573,7 @@ impl Gate {
 }
 
 enum Pending {
-    Permitted(ActionId, Mode),
+    Permitted { action: ActionId, mode: Mode, access: Option<Arc<Access>> },
     Awaited(ActionId),
     Denied(ActionId),
     Asked(ActionId),

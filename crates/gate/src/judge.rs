@@ -48,11 +48,13 @@ pub(crate) struct Judgement {
     pub answered: Vec<Answered>,
     /// The secrets that it uses.
     pub credentials: Vec<CredentialId>,
+    /// The connector that policy saw: what is performed goes through this one, whatever is kept under its name since.
+    pub access: Option<Arc<Access>>,
 }
 
 impl From<Ruling> for Judgement {
     fn from(ruling: Ruling) -> Self {
-        Self { ruling, meters: Vec::new(), version: None, answered: Vec::new(), credentials: Vec::new() }
+        Self { ruling, meters: Vec::new(), version: None, answered: Vec::new(), credentials: Vec::new(), access: None }
     }
 }
 
@@ -62,7 +64,7 @@ struct Facts {
     person: Option<Arc<Person>>,
     model: Option<ModelCard>,
     credentials: Vec<Arc<Credential>>,
-    access: Option<Access>,
+    access: Option<Arc<Access>>,
 }
 
 impl Judge {
@@ -76,7 +78,7 @@ impl Judge {
         if let Some(denied) = denied.or_else(|| self.stop(state)) {
             return denied.into();
         }
-        match self.needed(state, case) {
+        match self.needed(state, case, facts.access.as_deref()) {
             Ok(needed) => facts.credentials = needed,
             Err(denied) => return denied.into(),
         }
@@ -92,7 +94,8 @@ impl Judge {
             ),
         };
         let credentials = facts.credentials.iter().map(|credential| credential.id).collect();
-        Judgement { version: judgement.version.or(Some(version)), credentials, ..judgement }
+        let access = facts.access;
+        Judgement { version: judgement.version.or(Some(version)), credentials, access, ..judgement }
     }
 
     /// A stop that covers the session. What runs already is ended by a cancel, and a crash does not change that: to be
@@ -118,7 +121,7 @@ impl Judge {
         if let Some(denied) = before_policy(state, case, &facts).or_else(|| self.order(state, case)) {
             return denied.into();
         }
-        match self.needed(state, case) {
+        match self.needed(state, case, facts.access.as_deref()) {
             Ok(needed) => facts.credentials = needed,
             Err(denied) => return denied.into(),
         }
@@ -128,7 +131,7 @@ impl Judge {
             Verdict::Deny { rule, reason, remedy } => deny(&rule, reason, remedy),
             Verdict::Ask { rule, reason, .. } => deny(&rule, reason, "Ask a person.".into()),
         };
-        Judgement { version: Some(version), ..ruling.into() }
+        Judgement { version: Some(version), access: facts.access, ..ruling.into() }
     }
 
     /// Policy wants the word of a person, or of several.
@@ -197,7 +200,7 @@ impl Judge {
             person,
             model,
             credentials: Vec::new(),
-            access: self.access(state, case.action),
+            access: self.access(state, case.action).map(Arc::new),
         }
     }
 
@@ -224,7 +227,7 @@ impl Judge {
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {
         let label = state.label_of(case.action);
-        let connector = facts.access.as_ref().map(Access::facts);
+        let connector = facts.access.as_deref().map(Access::facts);
         let tool = connector.and_then(|connector| connector.tool);
         let theirs = |action| addresses(&*self.directory, state.tenant, &state.agent, tool, action);
         let colleagues = theirs(case.action);

@@ -123,17 +123,18 @@ fn what_other_programs_keep_is_imported_and_secrets_are_not() {
     let _server = place.serve();
     place.write(
         "mcp.json",
-        r#"{"mcpServers": {"Our CRM": {"url": "https://crm.example/mcp", "headers": {"X-Team": "a"}}}}"#,
+        r#"{"mcpServers": {"Our CRM": {"url": "https://crm.example/mcp", "headers": {"X-Team": "a"}, "disabled": true}}}"#,
     );
-    let applied = place.client(&["connector", "import", "-f", "mcp.json"]).good().stdout;
-    assert_eq!(applied, "our-crm version 1\n");
+    let applied = place.client(&["connector", "import", "-f", "mcp.json"]).good();
+    assert_eq!(applied.stdout, "our-crm version 1\n");
+    assert!(applied.stderr.contains("`disabled` means nothing here and was left out"), "{applied:?}");
     let shown = place.client(&["connector", "show", "our-crm", "--json"]).good().json();
     assert_eq!(shown["settings"]["transport"]["url"], "https://crm.example/mcp");
     assert_eq!((&shown["host"], &shown["credential"]["matching"]), (&"crm.example".into(), &true.into()));
     for (json, says) in [
         (r#"{"mcpServers": {"a": {"url": "https://x.example", "headers": {"Authorization": "Bearer x"}}}}"#, "vault"),
         (r#"{"mcpServers": {"a": {"command": "npx", "args": ["x"]}}}"#, "a program to start"),
-        (r#"{"servers": {}}"#, "no object `mcpServers`"),
+        (r#"{"connectors": {}}"#, "no object `mcpServers`"),
         (r#"{"mcpServers": {"a": {"url": "ftp://x"}}}"#, "url"),
     ] {
         place.write("mcp.json", json);

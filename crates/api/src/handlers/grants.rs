@@ -15,6 +15,7 @@ use bailiwick_core::{
     Grant as CoreGrant, GrantReach, Remit, Shape, Standing, What,
     grant::{MAX_GRANT_REASON, Revocation},
     item::{ApprovalView, SessionView},
+    visible::visible,
 };
 use bailiwick_gate::GrantError;
 use bailiwick_ports::{Caller, Scope, store::DocumentKind};
@@ -177,7 +178,7 @@ pub(crate) fn options(app: &App, tenant: TenantId, view: &ApprovalView, session:
             let what = shape.kind();
             let standing = standing(view, session, shape.clone(), r#for);
             let words = standing.map(|standing| What::Standing(standing).words(&|who| name(app, tenant, who)));
-            let words = words.map(|words| crate::types::approval::visible(&words));
+            let words = words.map(|words| visible(&words));
             options.extend(words.map(|words| WidenOption { what, r#for, words }));
         }
     }

@@ -5,6 +5,7 @@ use bailiwick_core::{
     ConnectorKind, Effect, Label,
     connector::{CredentialChoice, HeldTool},
     item::ConnectionView,
+    visible::visible,
 };
 use bailiwick_gate::Connector;
 use bailiwick_types::CredentialId;
@@ -251,7 +252,7 @@ impl ConnectorResource {
             credential: CredentialParam::of(&spec.credential),
             label: spec.label.clone(),
             effects: spec.effects.clone(),
-            accepted_tools: connector.pins.clone(),
+            accepted_tools: connector.accepted_tools(),
             by: connector.by.to_string(),
             created_at: connector.created.as_seconds(),
             updated_at: connector.updated.as_seconds(),
@@ -285,13 +286,13 @@ pub struct SessionConnector {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct HeldToolView {
     pub name: String,
-    /// In plain words.
+    /// In plain words, a line for each thing that changed.
     pub difference: String,
 }
 
 impl SessionConnector {
     pub fn of(label: &str, view: &ConnectionView) -> Self {
-        let held = |held: &HeldTool| HeldToolView { name: held.name.clone(), difference: held.difference.clone() };
+        let held = |held: &HeldTool| HeldToolView { name: visible(&held.name), difference: held.difference.clone() };
         Self {
             label: label.to_owned(),
             status: if view.error.is_some() { "failed" } else { "ready" },

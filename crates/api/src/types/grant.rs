@@ -1,7 +1,6 @@
 //! Grants, as they are given and shown.
 
-use super::approval::visible;
-use bailiwick_core::{Grant as CoreGrant, GrantReach, Shape, Standing, What};
+use bailiwick_core::{Grant as CoreGrant, GrantReach, Shape, Standing, What, visible::visible};
 use bailiwick_types::{Principal, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

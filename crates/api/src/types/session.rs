@@ -14,6 +14,7 @@ use bailiwick_core::{
     Action, EnvironmentSpec,
     environment::Connection,
     item::{RequiredAction as CoreRequired, SessionStatus, SessionView},
+    visible::visible,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -291,7 +292,7 @@ fn required(action: &CoreRequired) -> Option<RequiredAction> {
                         "{} (rule `{}`): {}",
                         view.question.reason,
                         view.question.rule,
-                        approval::visible(&view.what)
+                        visible(&view.what)
                     ),
                 },
             })

@@ -472,7 +472,7 @@ impl State {
                     return self.errand_denied(&message, changes);
                 }
                 if let Action::ConnectorOpen { connector, .. } = &decided.arguments {
-                    return self.connector_denied(decided.turn, connector, denial(rule, message), changes);
+                    return self.connection_known(decided.turn, connector, Err(denial(rule, message)), changes);
                 }
                 let answered = self.turn.as_ref().is_some_and(|turn| turn.answered);
                 let starting = matches!(decided.arguments, Action::EnvironmentStart { .. });

@@ -31,13 +31,9 @@ pub(crate) struct Connection {
 }
 
 impl State {
-    pub(super) fn connector_use(&self, label: &str) -> Option<&ConnectorUse> {
-        self.agent.connectors.iter().find(|one| one.label == label)
-    }
-
     /// What the agent was given under this label.
     pub fn connector(&self, label: &str) -> Option<&ConnectorUse> {
-        self.connector_use(label)
+        self.agent.connectors.iter().find(|one| one.label == label)
     }
 
     fn opened(&self, label: &str) -> Option<&OpenedConnector> {
@@ -49,11 +45,11 @@ impl State {
         self.opened(label)?.tools.iter().find(|known| known.name == tool)
     }
 
-    /// Everything that a connector offered when it was opened, by the digest of its definition.
+    /// Everything that a connector offered when it was opened, held back or not.
     pub fn offered(&self, label: &str) -> Option<Pins> {
         let opened = self.opened(label)?;
-        let kept = opened.tools.iter().map(|tool| (tool.name.clone(), tool.digest()));
-        Some(kept.chain(opened.held.iter().map(|held| (held.name.clone(), held.digest.clone()))).collect())
+        let held = opened.held.iter().filter_map(|held| held.offered.as_deref());
+        Some(opened.tools.iter().chain(held).map(|tool| (tool.name.clone(), tool.clone())).collect())
     }
 
     /// The tools that the agent may call, each with the name that the model sees. A name that something else has already
@@ -119,36 +115,37 @@ impl State {
         self.connection_known(open.turn, label, result, changes);
     }
 
-    /// It may not be opened.
-    pub(super) fn connector_denied(&mut self, turn: TurnId, label: &str, error: TurnError, changes: &mut Vec<Change>) {
-        self.connection_known(turn, label, Err(error), changes);
+    /// What there is to be told to the model of a connector, which takes it for the system's own word: no text of whoever
+    /// answered there is in it. People see that text on the session.
+    fn connection_notice(&self, label: &str, result: &Result<OpenedConnector, TurnError>) -> Option<String> {
+        match result {
+            Ok(opened) if opened.held.is_empty() => None,
+            Ok(opened) => Some(format!(
+                "{} of the tools of the connector `{label}` are held back until somebody accepts what changed about them.",
+                opened.held.len()
+            )),
+            // Policy's own words.
+            Err(TurnError { denied_by: Some(_), message, .. }) => {
+                Some(format!("The tools of the connector `{label}` are not there in this turn: {message}"))
+            }
+            Err(TurnError { code, .. }) => Some(format!(
+                "The connector `{label}` could not be opened ({code}): its tools are not there in this turn."
+            )),
+        }
     }
 
-    fn connection_known(
+    /// It was opened, or was not, or may not be.
+    pub(super) fn connection_known(
         &mut self,
         turn: TurnId,
         label: &str,
         result: Result<OpenedConnector, TurnError>,
         changes: &mut Vec<Change>,
     ) {
-        let required = self.connector_use(label).is_some_and(|one| one.required);
-        match &result {
-            Ok(opened) if !opened.held.is_empty() => {
-                let held: Vec<&str> = opened.held.iter().map(|held| held.name.as_str()).collect();
-                self.notices.push(format!(
-                    "Tools of the connector `{label}` are held back until somebody accepts what changed about them: {}.",
-                    held.join(", ")
-                ));
-            }
-            Ok(_) => {}
-            Err(error) if required => {
-                if let Some(turn) = &mut self.turn {
-                    turn.failure = Some(error.clone());
-                }
-            }
-            Err(error) => {
-                self.notices.push(format!("Its tools are not there in this turn: {}", error.message));
-            }
+        let required = self.connector(label).is_some_and(|one| one.required);
+        match (&result, &mut self.turn) {
+            (Err(error), Some(turn)) if required => turn.failure = Some(error.clone()),
+            _ => self.notices.extend(self.connection_notice(label, &result)),
         }
         self.connections.insert(label.to_owned(), Connection { turn, result });
         self.tools = super::state::ToolMemo::default();

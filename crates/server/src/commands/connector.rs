@@ -5,12 +5,16 @@ use crate::{
     cli::Connector,
     client::{Client, encode},
     failure::{Failure, Outcome},
+    files,
     terminal::{Table, Terminal, escape},
 };
+use bailiwick_mcp::TransportConfig;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 const CONNECTORS: &str = "/bailiwick/v1/connectors";
+/// Bytes of a file that is imported.
+const MAX_FILE: u64 = 1024 * 1024;
 
 pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
     match command {
@@ -19,7 +23,7 @@ pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
             apply(&Client::of(&target)?, wanted, reason, terminal).await
         }
         Connector::Import { file, reason, target, .. } => {
-            let wanted = imported(&file)?;
+            let wanted = imported(&file, terminal)?;
             apply(&Client::of(&target)?, wanted, reason, terminal).await
         }
         Connector::List { target, .. } => list(&Client::of(&target)?, terminal).await,
@@ -60,14 +64,34 @@ fn described(file: &Path) -> Outcome<Vec<(String, Value)>> {
     Ok(all.into_iter().collect())
 }
 
-/// Connectors of the `mcpServers` that other programs keep.
-fn imported(file: &Path) -> Outcome<Vec<(String, Value)>> {
+/// Connectors of the `mcpServers` that other programs keep, all of them or none.
+fn imported(file: &Path, terminal: Terminal) -> Outcome<Vec<(String, Value)>> {
     let place = file.display();
-    let mut all = agent::read(file)?;
-    let Some(Value::Object(servers)) = all.remove("mcpServers") else {
-        return Err(Failure::usage(format!("{place}: there is no object `mcpServers`")));
-    };
-    servers.into_iter().map(|(name, server)| Ok((slug(&name), server_of(&name, &server, file)?))).collect()
+    let wrong = |problem: String| Failure::usage(format!("{place}: {problem}"));
+    let bytes = files::read_bounded(file, MAX_FILE).map_err(|error| wrong(error.to_string()))?;
+    let content = String::from_utf8(bytes).map_err(|_| wrong("this is not UTF-8 text".to_owned()))?;
+    let mut connectors = Vec::new();
+    for one in bailiwick_mcp::import(&content).map_err(wrong)? {
+        let name = escape::line(&one.name);
+        let server = one.server.map_err(|problem| wrong(format!("`{name}`: {}", escape::line(&problem))))?;
+        if let TransportConfig::Stdio { .. } = server.transport {
+            return Err(wrong(format!(
+                "`{name}` is a program to start, and this version reaches MCP servers by their address only"
+            ))
+            .help("leave it out, or run it behind an address of its own"));
+        }
+        if one.bearer.is_some() {
+            return Err(wrong(format!("`{name}` holds a secret in `headers.Authorization`"))
+                .help("take it out, and put it into a vault as a `static_bearer` credential for this server"));
+        }
+        for note in &one.notes {
+            terminal.progress(format!("{name}: {}", escape::line(note)));
+        }
+        let settings = json!({"transport": server.transport});
+        connectors
+            .push((slug(&one.name), json!({"kind": "mcp", "settings": settings, "credential": {"matching": true}})));
+    }
+    Ok(connectors)
 }
 
 /// A name as connectors have them.
@@ -75,25 +99,6 @@ fn slug(name: &str) -> String {
     let plain = |char: char| if char.is_ascii_alphanumeric() { char.to_ascii_lowercase() } else { '-' };
     let spelt: String = name.chars().map(plain).take(32).collect();
     spelt.trim_matches('-').to_owned()
-}
-
-fn server_of(name: &str, server: &Value, file: &Path) -> Outcome<Value> {
-    let place = file.display();
-    if server.get("command").is_some() {
-        return Err(Failure::usage(format!(
-            "{place}: `{name}` is a program to start, and this version reaches MCP servers by their address only"
-        ))
-        .help("leave it out, or run it behind an address of its own"));
-    }
-    let url = server["url"].as_str().or_else(|| server["serverUrl"].as_str());
-    let url = url.ok_or_else(|| Failure::usage(format!("{place}: `{name}` has no `url`")))?;
-    let headers = server["headers"].as_object().cloned().unwrap_or_default();
-    if headers.keys().any(|header| header.eq_ignore_ascii_case("authorization")) {
-        return Err(Failure::usage(format!("{place}: `{name}` holds a secret in `headers.Authorization`"))
-            .help("take it out, and put it into a vault as a `static_bearer` credential for this server"));
-    }
-    let transport = json!({"type": "http", "url": url, "headers": headers});
-    Ok(json!({"kind": "mcp", "settings": {"transport": transport}, "credential": {"matching": true}}))
 }
 
 async fn apply(client: &Client, wanted: Vec<(String, Value)>, reason: Option<String>, terminal: Terminal) -> Outcome {
