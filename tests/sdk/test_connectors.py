@@ -60,6 +60,26 @@ def test_a_tool_of_an_mcp_server_is_called_and_shown_as_the_api_has_it(sessions,
     assert tool.transport.server_url == everything
 
 
+def test_deferred_tools_are_found_by_a_search(sessions, everything):
+    pay = {
+        "type": "function",
+        "name": "pay",
+        "description": "Pays.",
+        "parameters": {"type": "object", "properties": {}},
+        "defer_loading": True,
+    }
+    tools = [{"type": "tool_search"}, pay, *agent(everything, bailiwick={"defer_loading": True})["tools"]]
+    given = {"model": "main", "tools": tools}
+    stream = sessions.create(agent=given, environment=NONE, input="find the sum", stream=True).with_result_collection()
+    for _ in stream:
+        pass
+    result = stream.get_final_result()
+    assert "42" in result.output_text
+    shown = {tool.type: tool for tool in sessions.retrieve(result.turn.session_id).agent.tools}
+    assert set(shown) == {"tool_search", "function", "mcp"}
+    assert shown["function"].defer_loading is True
+
+
 def test_tools_may_change_in_mid_session(sessions, everything):
     session = sessions.create(agent={"model": "main"}, environment=NONE, input="greet")
     wait_for(sessions, session.id, "idle")

@@ -363,3 +363,59 @@ async fn a_held_value_reaches_the_system_and_not_the_model() {
         assert!(!told.contains("STRANGER"), "{told}");
     }
 }
+
+fn told(house: &House, call: usize) -> Vec<String> {
+    house.model.requests()[call].tools.iter().map(|tool| tool.name.clone()).collect()
+}
+
+#[tokio::test]
+async fn deferred_tools_fill_no_prompt_until_a_search_has_found_them() {
+    let house = House::new().await;
+    let mut tools: Vec<_> = (0..500).map(|number| tool(&format!("report_{number}"), Effect::Read)).collect();
+    tools.push(tool("find", Effect::Read));
+    tools[7].description = "Lists overdue invoices by region.".into();
+    house.systems.offer(&tools);
+    house.script([
+        calls(vec![call("s1", "tool_search", json!({"query": "overdue invoices"}))]),
+        calls(vec![call("c1", "crm__report_7", json!({"id": 1}))]),
+        calls(vec![
+            call("s2", "tool_search", json!({"query": "zebra"})),
+            call("s3", "tool_search", json!({"query": ""})),
+            call("s4", "tool_search", json!({"query": "pay somebody", "limit": 1})),
+        ]),
+        say("Done."),
+        say("Again."),
+    ]);
+    let function = |name: &str, defer: bool| {
+        json!({"type": "function", "name": name, "description": "Pays somebody.",
+        "parameters": {"type": "object", "properties": {}}, "defer_loading": defer})
+    };
+    let crm = mcp("crm", json!({"bailiwick": {"defer_loading": true}}));
+    let all = json!([{"type": "tool_search"}, function("pay", true), function("greet", false), crm]);
+    let (session, _) = house.run("What is overdue?", with(all)).await;
+    let id = session["id"].as_str().unwrap();
+    let shown = session["agent"]["tools"].as_array().unwrap();
+    assert!(shown.iter().any(|tool| tool["type"] == "tool_search"), "{shown:?}");
+    assert!(shown.iter().any(|tool| tool["name"] == "pay" && tool["defer_loading"] == true), "{shown:?}");
+    assert_eq!(told(&house, 0), ["greet", "tool_search"]);
+    assert_eq!(told(&house, 1), ["greet", "tool_search", "crm__report_7"], "found, and told of from here on");
+    assert_eq!(house.systems.asked(), [asked("crm", "report_7", json!({"id": 1}))]);
+    assert_eq!(told(&house, 3), ["greet", "tool_search", "crm__report_7", "pay"]);
+    let answers = format!("{:?}", house.model.requests()[3].input);
+    for says in
+        ["crm__report_7: Lists overdue invoices", "No tool was found", "`query` must have", "pay: Pays somebody."]
+    {
+        assert!(answers.contains(says), "{says}: {answers}");
+    }
+    house.say(id, "And now?").await;
+    house.until(id, |shown| shown["status"] == "idle").await;
+    assert_eq!(told(&house, 4), told(&house, 3), "what was found stays");
+
+    let no_search = house.post("/v1/agents/sessions", {
+        let mut body = with(json!([function("pay", true)]));
+        body["input"] = json!([]);
+        body
+    });
+    let refused = no_search.await.error(400);
+    assert!(refused["message"].as_str().unwrap().contains("add a tool of type `tool_search`"), "{refused}");
+}

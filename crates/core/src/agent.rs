@@ -22,6 +22,9 @@ pub struct AgentConfig {
     pub instructions: Option<String>,
     #[serde(default)]
     pub tools: Vec<FunctionTool>,
+    /// Tools that are deferred are found by a search.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tool_search: bool,
     /// What it was given of the company's systems.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connectors: Vec<ConnectorUse>,
@@ -51,6 +54,9 @@ pub struct FunctionTool {
     /// What one call costs, where the operator's own price list does not name the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
+    /// Found by a search, and not told before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }
 
 /// What the agent may do: the allow-list that stands where a policy engine will. Anything not listed is denied.

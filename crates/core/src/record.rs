@@ -79,6 +79,8 @@ bodies! {
     ActionSettled(ActionSettled) = "action.settled" v 1;
     /// A tool call that never became an action: its tool or its arguments do not exist.
     CallRefused(CallRefused) = "call.refused" v 1;
+    /// A search for tools that the model had not been told of.
+    ToolsFound(ToolsFound) = "tools.found" v 1;
     /// Somebody changed what the tenant's administration keeps. Only in a tenant's own stream. A receipt.
     AdministrationChanged(AdministrationChanged) = "administration.changed" v 1;
 }
@@ -215,6 +217,9 @@ pub struct SessionPatch {
     pub service_tier: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<FunctionTool>>,
+    /// Goes with `tools`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_search: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connectors: Option<Vec<ConnectorUse>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -376,6 +381,15 @@ pub struct CallRefused {
     pub turn: TurnId,
     pub call_id: String,
     pub message: String,
+}
+
+/// What a search of the agent's own deferred tools found: the model is told of them from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolsFound {
+    pub turn: TurnId,
+    pub call_id: String,
+    /// As the model sees them, the best first.
+    pub names: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

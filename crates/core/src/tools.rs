@@ -3,7 +3,7 @@
 //! A call becomes an action only in canonical form: known tool, known fields, right types, absolute paths without dot
 //! segments. What does not is refused with a message that the model can act on.
 
-use crate::{Action, AgentConfig, CommandRun, EnvironmentSpec, ToolSpec, canonical, extract::Shape};
+use crate::{Action, AgentConfig, CommandRun, EnvironmentSpec, FunctionTool, ToolSpec, canonical, extract::Shape};
 use bailiwick_types::{ActionId, EnvironmentId, Millis};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -129,15 +129,23 @@ pub const FILE_GOES_ON: &str = "[the file goes on: read from line ";
 const MAX_QUESTION: usize = 4 * 1024;
 const MAX_SCHEMA: usize = 16 * 1024;
 
-/// The tools that the model is told of.
+/// The tool by which a model finds others that it was not told of.
+pub const TOOL_SEARCH: &str = "tool_search";
+
+/// The agent's own functions and the tools of its environment, but for those that are deferred.
 pub fn specs(agent: &AgentConfig, environment: &EnvironmentSpec) -> impl Iterator<Item = ToolSpec> {
     let built_in = if environment.id().is_some() { environment_tools() } else { Vec::new() };
-    let functions = agent.tools.iter().map(|tool| ToolSpec {
-        name: tool.name.clone(),
-        description: tool.description.clone(),
-        parameters: tool.parameters.clone(),
-    });
-    built_in.into_iter().chain(functions)
+    built_in.into_iter().chain(agent.tools.iter().filter(|tool| !tool.deferred).map(spec))
+}
+
+/// The agent's own functions that a search finds.
+pub fn deferred(agent: &AgentConfig) -> impl Iterator<Item = ToolSpec> {
+    agent.tools.iter().filter(|tool| tool.deferred).map(spec)
+}
+
+fn spec(tool: &FunctionTool) -> ToolSpec {
+    let (name, description) = (tool.name.clone(), tool.description.clone());
+    ToolSpec { name, description, parameters: tool.parameters.clone() }
 }
 
 fn environment_tools() -> Vec<ToolSpec> {
@@ -363,13 +371,15 @@ fn run_command(call: RunCommand, place: &Place<'_>, longest: Millis) -> Result<A
     }))
 }
 
-fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, String> {
+/// Reads a tool's arguments. The error is for the model.
+pub(crate) fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, String> {
     let text = if arguments.trim().is_empty() { "{}" } else { arguments };
     serde_json::from_str(text).map_err(|error| format!("The arguments do not fit: {error}."))
 }
 
 fn known_tools(agent: &AgentConfig, environment: &EnvironmentSpec) -> String {
     let built_in: &[&str] = if environment.id().is_some() { &BUILT_IN } else { &[] };
-    let names: Vec<&str> = built_in.iter().copied().chain(agent.tools.iter().map(|tool| tool.name.as_str())).collect();
+    let told = agent.tools.iter().filter(|tool| !tool.deferred);
+    let names: Vec<&str> = built_in.iter().copied().chain(told.map(|tool| tool.name.as_str())).collect();
     if names.is_empty() { "This session has no tools.".into() } else { format!("There are: {}.", names.join(", ")) }
 }

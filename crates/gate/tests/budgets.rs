@@ -247,6 +247,7 @@ fn created(spend_limit: Option<Money>) -> SessionCreated {
         model: "main".into(),
         instructions: None,
         tools: Vec::new(),
+        tool_search: false,
         connectors: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
@@ -625,6 +626,7 @@ async fn calling(house: &House, number: u8, spend_limit: Option<i64>) -> (Driven
         description: String::new(),
         parameters: serde_json::json!({"type": "object"}),
         price: None,
+        deferred: false,
     }];
     let message = UserMessage { item: ItemId::new(START, [number; 10]), content: vec![Content::text("Go.")] };
     let input = Some(InputEnvelope { orderer: ASKED_BY, input: Input::Message { messages: vec![message] } });

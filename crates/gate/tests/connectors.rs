@@ -110,6 +110,7 @@ fn created() -> SessionCreated {
         model: "main".into(),
         instructions: None,
         tools: Vec::new(),
+        tool_search: false,
         connectors: vec![crm],
         reasoning: Reasoning::default(),
         text: TextOptions::default(),

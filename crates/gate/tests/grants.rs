@@ -241,6 +241,7 @@ fn created(order: &Order) -> SessionCreated {
         model: "main".into(),
         instructions: None,
         tools: Vec::new(),
+        tool_search: false,
         connectors: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),

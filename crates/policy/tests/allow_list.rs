@@ -33,12 +33,14 @@ fn agent(allow: &[&str]) -> AgentConfig {
             description: String::new(),
             parameters: json!({}),
             price: None,
+            deferred: false,
         }],
         reasoning: Default::default(),
         text: Default::default(),
         service_tier: "auto".into(),
         remit: Remit { allow: allow.iter().map(|entry| (*entry).into()).collect() },
         limits: Limits::default(),
+        tool_search: false,
         connectors: vec![given()],
     }
 }

@@ -595,6 +595,7 @@ fn created(laid_in: FileId, seed: u64) -> SessionCreated {
         model: "main".into(),
         instructions: None,
         tools: vec![function],
+        tool_search: false,
         connectors: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),

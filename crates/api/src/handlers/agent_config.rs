@@ -63,6 +63,7 @@ pub(crate) fn blank(id: AgentId) -> AgentConfig {
         model: String::new(),
         instructions: None,
         tools: Vec::new(),
+        tool_search: false,
         connectors: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
@@ -108,6 +109,7 @@ pub(crate) fn apply(
     if let Some(given) = param.tools {
         let given = tools_of(app, given.unwrap_or_default(), &at(path, "tools"))?;
         config.tools = given.functions;
+        config.tool_search = given.search;
         config.connectors = with_own(&config.connectors, given.servers);
         for (index, tool) in config.tools.iter().enumerate() {
             app.options.policy.check_tool(tool).map_err(|reason| {
@@ -124,7 +126,7 @@ pub(crate) fn apply(
         let own = config.connectors.iter().filter(|one| is_own(one)).cloned();
         config.connectors = kept.into_iter().chain(own).collect();
     }
-    connectors::check_names(config, &at(path, "tools"))?;
+    connectors::check_tools(config, &at(path, "tools"))?;
     if let Some(remit) = extras.remit {
         let remit = Remit { allow: remit.allow };
         app.options
@@ -206,6 +208,8 @@ pub(crate) fn with_own(before: &[ConnectorUse], own: Vec<ConnectorUse>) -> Vec<C
 pub(crate) struct Given {
     pub functions: Vec<FunctionTool>,
     pub servers: Vec<ConnectorUse>,
+    /// Those that are deferred are found by a search.
+    pub search: bool,
 }
 
 pub(crate) fn tools_of(app: &App, params: Vec<ToolParam>, path: &str) -> Result<Given, ApiError> {
@@ -213,13 +217,17 @@ pub(crate) fn tools_of(app: &App, params: Vec<ToolParam>, path: &str) -> Result<
         return Err(ApiError::invalid(path, format!("`{path}` has more than {MAX_TOOLS} entries.")));
     }
     let mut tools: Vec<FunctionTool> = Vec::with_capacity(params.len());
-    let mut servers = Vec::new();
+    let (mut servers, mut search) = (Vec::new(), false);
     let mut bytes = 0;
     for (index, param) in params.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
         let param = match param {
             ToolParam::Mcp(server) => {
                 servers.push(connectors::mcp_of(app, server, &path)?);
+                continue;
+            }
+            ToolParam::ToolSearch(_) => {
+                search = true;
                 continue;
             }
             other => other,
@@ -235,7 +243,7 @@ pub(crate) fn tools_of(app: &App, params: Vec<ToolParam>, path: &str) -> Result<
     if bytes > MAX_TOOLS_BYTES {
         return Err(ApiError::invalid(path, format!("`{path}` is longer than {MAX_TOOLS_BYTES} bytes of JSON.")));
     }
-    Ok(Given { functions: tools, servers })
+    Ok(Given { functions: tools, servers, search })
 }
 
 fn price_of(text: &str, path: &str) -> Result<Money, ApiError> {
@@ -249,9 +257,6 @@ fn price_of(text: &str, path: &str) -> Result<Money, ApiError> {
 fn function_of(param: ToolParam, path: &str) -> Result<FunctionTool, ApiError> {
     let kind = match param {
         ToolParam::Function(function) => {
-            if function.defer_loading == Some(true) {
-                return Err(ApiError::not_built(format!("{path}.defer_loading")));
-            }
             if function.r#async == Some(true) {
                 return Err(ApiError::not_built(format!("{path}.async")));
             }
@@ -259,9 +264,11 @@ fn function_of(param: ToolParam, path: &str) -> Result<FunctionTool, ApiError> {
             let price = function.bailiwick.and_then(|extras| extras.price);
             let price = price.map(|price| price_of(&price, &format!("{path}.bailiwick.price"))).transpose()?;
             let parameters = Value::Object(function.parameters);
-            return Ok(FunctionTool { name: function.name, description: function.description, parameters, price });
+            let deferred = function.defer_loading.unwrap_or(false);
+            let (name, description) = (function.name, function.description);
+            return Ok(FunctionTool { name, description, parameters, price, deferred });
         }
-        // It is a connector, and no function.
+        // They are no functions.
         ToolParam::Mcp(_) => "mcp",
         ToolParam::WebSearch(_) => "web_search",
         ToolParam::ToolSearch(_) => "tool_search",
@@ -280,7 +287,7 @@ fn check_function_name(name: &str, path: &str) -> Result<(), ApiError> {
         let message = format!("`{path}` must have 1 to 64 letters, digits, `_` and `-`.");
         return Err(ApiError::invalid(path, message));
     }
-    if tools::BUILT_IN.contains(&name) {
+    if tools::BUILT_IN.contains(&name) || name == tools::TOOL_SEARCH {
         let message = format!("`{path}`: `{name}` is the name of a built-in tool; take another.");
         return Err(ApiError::invalid(path, message));
     }

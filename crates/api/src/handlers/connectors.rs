@@ -176,6 +176,7 @@ pub(crate) fn mcp_of(app: &App, param: McpToolParam, path: &str) -> Result<Conne
         credential_id,
         request_metadata,
         required,
+        bailiwick,
     } = param;
     check_label(&label, &at(path, "server_label"))?;
     if connection_origin == Some(ConnectionOrigin::Environment) {
@@ -203,7 +204,7 @@ pub(crate) fn mcp_of(app: &App, param: McpToolParam, path: &str) -> Result<Conne
         allowed_tools: allowed(allowed_tools, &at(path, "allowed_tools"))?,
         required: required.unwrap_or(false),
         credential,
-        deferred: false,
+        deferred: bailiwick.is_some_and(|extras| extras.defer_loading),
         from_environment: false,
     })
 }
@@ -247,7 +248,7 @@ pub(crate) fn kept_of(
     param: ConnectorGrantParam,
     path: &str,
 ) -> Result<ConnectorUse, ApiError> {
-    let ConnectorGrantParam { name, label, tools, required } = param;
+    let ConnectorGrantParam { name, label, tools, required, defer_loading } = param;
     let label = label.unwrap_or_else(|| name.clone());
     check_label(&label, &at(path, "label"))?;
     if !all.iter().any(|connector| connector.name == name && sees(caller, connector)) {
@@ -263,7 +264,7 @@ pub(crate) fn kept_of(
         allowed_tools: allowed(tools, &at(path, "tools"))?,
         required,
         credential: None,
-        deferred: false,
+        deferred: defer_loading,
         from_environment: false,
     })
 }
@@ -287,11 +288,18 @@ fn allowed(tools: Option<Vec<String>>, path: &str) -> Result<Option<BTreeSet<Str
     Ok(Some(tools.into_iter().collect()))
 }
 
-/// Two connectors of one agent never share a label, and no function has a name that looks like one of their tools.
-pub(crate) fn check_names(config: &bailiwick_core::AgentConfig, path: &str) -> Result<(), ApiError> {
+/// Two connectors of one agent never share a label, no function has a name that looks like one of their tools, and what is
+/// deferred can be found.
+pub(crate) fn check_tools(config: &bailiwick_core::AgentConfig, path: &str) -> Result<(), ApiError> {
     let most = bailiwick_core::connector::MAX_USES;
     if config.connectors.len() > most {
         return Err(ApiError::invalid(path, format!("An agent has at most {most} connectors.")));
+    }
+    let deferred = config.tools.iter().any(|tool| tool.deferred) || config.connectors.iter().any(|one| one.deferred);
+    if deferred && !config.tool_search {
+        let message =
+            format!("`{path}`: what has `defer_loading` is found by a search; add a tool of type `tool_search`.");
+        return Err(ApiError::invalid(path, message));
     }
     let mut seen = BTreeSet::new();
     for one in &config.connectors {

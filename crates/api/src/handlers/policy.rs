@@ -182,8 +182,13 @@ async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Re
     let named = param.call.as_ref().map(|call| call.tool.as_str()).filter(|tool| !tools::BUILT_IN.contains(tool));
     let recorded = param.action.as_ref().filter(|action| action.operation == "tool.call");
     let named = named.or_else(|| recorded.and_then(|action| action.arguments["name"].as_str()));
-    let tool =
-        |name: &str| FunctionTool { name: name.into(), description: String::new(), parameters: json!({}), price: None };
+    let tool = |name: &str| FunctionTool {
+        name: name.into(),
+        description: String::new(),
+        parameters: json!({}),
+        price: None,
+        deferred: false,
+    };
     let any = || app.options.cards.cards().first().map(|card| card.name.clone()).unwrap_or_default();
     Ok(AgentConfig {
         id: AgentId::new(app.now(), app.random()),
@@ -197,6 +202,7 @@ async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Re
         service_tier: "auto".into(),
         remit: Default::default(),
         limits: Default::default(),
+        tool_search: false,
         connectors: Vec::new(),
     })
 }

@@ -361,10 +361,12 @@ fn patch_of(app: &App, param: SessionUpdate, view: &SessionView) -> Result<Sessi
     if let Some(tools) = tools {
         let given = agent_config::tools_of(app, tools.unwrap_or_default(), "agent.tools")?;
         let all = agent_config::with_own(&view.agent.connectors, given.servers);
-        let changed = AgentConfig { tools: given.functions, connectors: all, ..view.agent.clone() };
-        connectors::check_names(&changed, "agent.tools")?;
+        let changed =
+            AgentConfig { tools: given.functions, tool_search: given.search, connectors: all, ..view.agent.clone() };
+        connectors::check_tools(&changed, "agent.tools")?;
         patch.connectors = (changed.connectors != view.agent.connectors).then_some(changed.connectors);
         patch.tools = Some(changed.tools);
+        patch.tool_search = changed.tool_search.then_some(true);
     }
     if let Some(metadata) = &param.metadata {
         agent_config::check_metadata(metadata.as_ref().unwrap_or(&BTreeMap::new()))?;

@@ -1,7 +1,7 @@
 //! Agents: saved colleagues and the agent of one session.
 
 use super::{
-    connector::{ConnectionOrigin, ConnectorGrantParam, McpTool, McpToolParam, McpTransport},
+    connector::{ConnectionOrigin, ConnectorGrantParam, McpExtras, McpTool, McpToolParam, McpTransport},
     extra::{AgentExtras, SavedAgentExtras, SavedExtrasView},
 };
 use crate::body::{nested, nullable, tagged};
@@ -239,14 +239,15 @@ impl<'de> Deserialize<'de> for TextFormat {
     }
 }
 
-/// A tool of an agent. Only `function` and `mcp` are built; the others answer 501.
+/// A tool of an agent. `function`, `mcp` and `tool_search` are built; the others answer 501.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolParam {
     Function(FunctionParam),
     Mcp(McpToolParam),
+    /// Finds the tools that are deferred.
+    ToolSearch(ToolSearchParam),
     WebSearch(UnbuiltTool),
-    ToolSearch(UnbuiltTool),
     ProgrammaticToolCalling(UnbuiltTool),
     Automations(UnbuiltTool),
     ComputerUse(UnbuiltTool),
@@ -262,7 +263,7 @@ pub struct FunctionParam {
     /// A JSON Schema object.
     #[schema(value_type = Object)]
     pub parameters: Map<String, Value>,
-    /// Not built: `true` answers 501.
+    /// Found by `tool_search`, and not told to the model before. `false` when left out.
     #[serde(default)]
     pub defer_loading: Option<bool>,
     /// Not built: `true` answers 501.
@@ -282,6 +283,11 @@ pub struct FunctionExtras {
     pub price: Option<String>,
 }
 
+/// The search for tools that are deferred.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolSearchParam {}
+
 /// A tool that this version has not.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UnbuiltTool {}
@@ -295,7 +301,7 @@ impl<'de> Deserialize<'de> for ToolParam {
             "function" => Some(nested(rest).map(Self::Function)),
             "mcp" => Some(nested(rest).map(Self::Mcp)),
             "web_search" => Some(Ok(Self::WebSearch(UnbuiltTool {}))),
-            "tool_search" => Some(Ok(Self::ToolSearch(UnbuiltTool {}))),
+            "tool_search" => Some(nested(rest).map(Self::ToolSearch)),
             "programmatic_tool_calling" => Some(Ok(Self::ProgrammaticToolCalling(UnbuiltTool {}))),
             "automations" => Some(Ok(Self::Automations(UnbuiltTool {}))),
             "computer_use" => Some(Ok(Self::ComputerUse(UnbuiltTool {}))),
@@ -379,6 +385,7 @@ pub struct Experimental {
 pub enum Tool {
     Function(FunctionTool),
     Mcp(McpTool),
+    ToolSearch(ToolSearchParam),
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -427,6 +434,7 @@ fn mcp(one: &ConnectorUse) -> Option<Tool> {
         credential_id: one.credential.map(|id| id.to_string()),
         request_metadata: Map::new(),
         required: one.required,
+        bailiwick: one.deferred.then_some(McpExtras { defer_loading: true }),
     }))
 }
 
@@ -437,6 +445,7 @@ fn kept(one: &ConnectorUse) -> Option<ConnectorGrantParam> {
         label: Some(one.label.clone()),
         tools: one.allowed_tools.as_ref().map(|tools| tools.iter().cloned().collect()),
         required: one.required,
+        defer_loading: one.deferred,
     })
 }
 
@@ -462,11 +471,12 @@ impl AgentSettings {
                 name: tool.name.clone(),
                 description: tool.description.clone(),
                 parameters: tool.parameters.clone(),
-                defer_loading: false,
+                defer_loading: tool.deferred,
                 r#async: false,
                 bailiwick: tool.price.map(|price| FunctionExtras { price: Some(price.to_string()) }),
             })
         });
+        let search = agent.tool_search.then_some(Tool::ToolSearch(ToolSearchParam {}));
         Self {
             name: agent.name.clone(),
             model: agent.model.clone(),
@@ -475,7 +485,7 @@ impl AgentSettings {
             reasoning: Reasoning { effort: agent.reasoning.effort.clone(), summary: agent.reasoning.summary.clone() },
             service_tier: ServiceTier::read(&agent.service_tier),
             text: Text { format, verbosity: Verbosity::read(&agent.text.verbosity) },
-            tools: tools.chain(agent.connectors.iter().filter_map(mcp)).collect(),
+            tools: tools.chain(agent.connectors.iter().filter_map(mcp)).chain(search).collect(),
             compaction: Compaction { r#async: false },
             experimental: Experimental { time_awareness: false },
             bailiwick: AgentExtrasView {

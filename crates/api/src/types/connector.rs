@@ -40,6 +40,16 @@ pub struct McpToolParam {
     /// No turn goes on without it. `false` when left out.
     #[serde(default)]
     pub required: Option<bool>,
+    #[serde(default)]
+    pub bailiwick: Option<McpExtras>,
+}
+
+/// What an MCP server may be given beyond the API.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpExtras {
+    /// Its tools are found by `tool_search`, and not told to the model before.
+    pub defer_loading: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -95,6 +105,8 @@ pub struct McpTool {
     #[schema(value_type = Object)]
     pub request_metadata: Map<String, Value>,
     pub required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bailiwick: Option<McpExtras>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -123,6 +135,9 @@ pub struct ConnectorGrantParam {
     /// No turn goes on without it. `false` when left out.
     #[serde(default)]
     pub required: bool,
+    /// Its tools are found by the agent's `tool_search`, and not told to the model before. `false` when left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub defer_loading: bool,
 }
 
 // ---- connectors ----

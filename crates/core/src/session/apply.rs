@@ -6,7 +6,8 @@
 use super::booking::Closing;
 use super::calls::{CallEnd, command_end, item_body, unparsed_body};
 use super::errands::{Look, Wish};
-use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, ToolMemo, Turn, UnknownAction, describe};
+use super::finding::ToolMemo;
+use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, Turn, UnknownAction, describe};
 use crate::{
     Action, ActionResult, Answer, Content, Ending, Entry, EntryBody, EnvironmentStatus, Failure, FailureCode, Label,
     ModelAnswer, ModelCall, Outcome, Published, Purpose, Stop,
@@ -72,6 +73,7 @@ impl State {
             shown_status: SessionStatus::Idle,
             shown_calls: BTreeSet::new(),
             shown_turn: None,
+            found: Vec::new(),
             tools: ToolMemo::default(),
         };
         let changes = vec![Change::SessionCreated(Box::new(state.view()))];
@@ -93,6 +95,7 @@ impl State {
             Body::ActionResumed(resumed) => self.resumed(record.time, resumed, &mut changes),
             Body::ActionSettled(settled) => self.settled(record.time, settled, &mut changes),
             Body::CallRefused(refused) => self.call_refused(refused, &mut changes),
+            Body::ToolsFound(found) => self.tools_found(found, &mut changes),
         }
         self.sign(before, &mut changes);
         self.show_status(&mut changes);
@@ -235,6 +238,7 @@ impl State {
             text,
             service_tier,
             tools,
+            tool_search,
             connectors,
             metadata,
             spend_limit,
@@ -252,6 +256,7 @@ impl State {
         agent.service_tier = service_tier.unwrap_or_else(|| agent.service_tier.clone());
         if let Some(tools) = tools {
             agent.tools = tools;
+            agent.tool_search = tool_search.unwrap_or(false);
             self.tools = ToolMemo::default();
         }
         if let Some(connectors) = connectors {

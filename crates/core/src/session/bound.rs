@@ -4,7 +4,7 @@
 //! after the first answer only what is new since counts in bytes.
 
 use super::{State, extracting, prompt};
-use crate::{EntryBody, ModelCall, Purpose};
+use crate::{EntryBody, ModelCall, Purpose, ToolSpec};
 
 /// Tokens that a provider's own form adds to an entry, generously: role, names, separators.
 const PER_ENTRY: u64 = 16;
@@ -43,9 +43,14 @@ fn whole(state: &State) -> u64 {
             PER_ENTRY + entry.body.weight() as u64 + native
         })
         .sum();
-    let tools: u64 = state.tool_specs().iter().map(|tool| PER_ENTRY + json_bytes(tool)).sum();
+    let tools: u64 = state.tool_specs().iter().map(weight_of).sum();
     let schema = state.agent.text.schema.as_ref().map_or(0, json_bytes);
     PER_REQUEST + prompt::instructions(state).len() as u64 + entries + tools + schema
+}
+
+/// What one tool counts in a prompt.
+pub(super) fn weight_of(tool: &ToolSpec) -> u64 {
+    PER_ENTRY + json_bytes(tool)
 }
 
 /// The length of a value as JSON, without making the text.

@@ -70,8 +70,10 @@ impl State {
         all
     }
 
-    pub(super) fn connected_specs(&self) -> impl Iterator<Item = ToolSpec> {
-        self.connected_tools().into_iter().map(|(name, _, _, tool)| ToolSpec {
+    /// Those that a search finds, or the others.
+    pub(super) fn connected_specs(&self, deferred: bool) -> impl Iterator<Item = ToolSpec> {
+        let tools = self.connected_tools().into_iter().filter(move |(_, one, ..)| one.deferred == deferred);
+        tools.map(|(name, _, _, tool)| ToolSpec {
             name,
             description: tool.description.clone(),
             parameters: tool.parameters.clone(),
@@ -148,7 +150,7 @@ impl State {
             _ => self.notices.extend(self.connection_notice(label, &result)),
         }
         self.connections.insert(label.to_owned(), Connection { turn, result });
-        self.tools = super::state::ToolMemo::default();
+        self.tools = super::finding::ToolMemo::default();
         changes.push(Change::SessionUpdated(Box::new(self.view())));
     }
 

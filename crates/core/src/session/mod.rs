@@ -8,6 +8,7 @@ mod calls;
 mod connecting;
 mod errands;
 mod extracting;
+mod finding;
 mod held;
 mod labels;
 mod plan;

@@ -1,6 +1,6 @@
 //! What comes next: a pure function of the state, the time and what the model can take.
 
-use super::state::{CallStatus, Overflow, State, Turn};
+use super::state::{Call, CallStatus, Overflow, State, Turn};
 use super::{connecting, extracting};
 use crate::{
     Action, Answer, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
@@ -183,13 +183,19 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
     let mut plan = Plan::default();
     let mut room = usize::from(state.agent.limits.parallel_actions.max(1)).saturating_sub(running.len());
     for call in turn.calls.iter().filter(|call| call.status == CallStatus::Waiting) {
+        if state.is_search(&call.name) {
+            plan.records.push(match state.search_tools(turn, &call.call_id, &call.arguments) {
+                Ok(found) => Body::ToolsFound(found),
+                Err(message) => refused(turn, call, message),
+            });
+            continue;
+        }
         let connected = connecting::to_action(state, call, bounds.statements);
         let own = || tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment);
         let action = match connected.unwrap_or_else(own).and_then(|action| state.check_handles(action)) {
             Ok(action) => action,
             Err(message) => {
-                let refused = CallRefused { turn: turn.id, call_id: call.call_id.clone(), message };
-                plan.records.push(Body::CallRefused(refused));
+                plan.records.push(refused(turn, call, message));
                 continue;
             }
         };
@@ -204,6 +210,10 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
         plan.asks.push(Ask::new(mint.action(), turn.id, Some(call.call_id.clone()), action));
     }
     plan
+}
+
+fn refused(turn: &Turn, call: &Call, message: String) -> Body {
+    Body::CallRefused(CallRefused { turn: turn.id, call_id: call.call_id.clone(), message })
 }
 
 /// Asks for the next thing that a client wants of the environment.

@@ -4,6 +4,7 @@ use super::approvals::AskedAction;
 use super::connecting::Connection;
 use super::errands::Errand;
 use super::extracting::Aside;
+use super::finding::ToolMemo;
 use super::held::Held;
 use crate::{
     Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Quote, Reservation,
@@ -11,9 +12,8 @@ use crate::{
         EffectNote, Item, ItemBody, ItemStatus, RequiredAction, SessionStatus, SessionView, TurnStatus, TurnView,
         Unresolved,
     },
-    model::{Entry, ToolSpec},
+    model::Entry,
     record::TurnError,
-    tools,
 };
 use bailiwick_types::{
     ActionId, CredentialId, ItemId, Millis, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage,
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 /// Snapshots of another version are not read. Raise it with every change of [`State`]'s shape or meaning.
@@ -110,25 +110,11 @@ pub struct State {
     /// The turn that the session's row shows as running.
     #[serde(default)]
     pub(crate) shown_turn: Option<TurnId>,
+    /// The deferred tools that a search has found, in the order in which the model was told of them.
+    #[serde(default)]
+    pub(crate) found: Vec<String>,
     #[serde(skip)]
     pub(crate) tools: ToolMemo,
-}
-
-/// The tools that the model is told of, made from agent and environment when they are first needed: the same allocation
-/// for every call, so that an encoding of it can be kept. Says nothing that the rest of the state does not.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ToolMemo(OnceLock<Arc<[ToolSpec]>>);
-
-impl PartialEq for ToolMemo {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl ToolMemo {
-    fn get(&self, make: impl FnOnce() -> Arc<[ToolSpec]>) -> Arc<[ToolSpec]> {
-        Arc::clone(self.0.get_or_init(make))
-    }
 }
 
 /// A message that waits for the model to see it.
@@ -237,11 +223,6 @@ pub(crate) struct UnknownAction {
 }
 
 impl State {
-    /// The tools that the model is told of.
-    pub(crate) fn tool_specs(&self) -> Arc<[ToolSpec]> {
-        self.tools.get(|| tools::specs(&self.agent, &self.environment).chain(self.connected_specs()).collect())
-    }
-
     /// The principal that everything in the running turn is done by.
     pub fn acting(&self) -> Option<Principal> {
         self.turn.as_ref().map(|turn| Principal::Agent {

@@ -62,6 +62,7 @@ pub fn of(action: Action) -> Case {
             service_tier: "auto".into(),
             remit: Remit::default(),
             limits: Limits::default(),
+            tool_search: false,
             connectors: vec![given("crm"), given("books")],
         },
         principal: behalf(Some(Principal::User { id: ANNA })),
@@ -199,12 +200,12 @@ fn mail() -> FunctionTool {
         "to": {"type": "string", "format": "email"}, "subject": {"type": "string"}, "file": {"type": "string", "format": "path"},
         "page": {"type": "string", "format": "uri"}, "n": {"type": "integer"},
     }});
-    FunctionTool { name: "mail".into(), description: String::new(), parameters, price: None }
+    FunctionTool { name: "mail".into(), description: String::new(), parameters, price: None, deferred: false }
 }
 
 fn pay() -> FunctionTool {
     let parameters = json!({"type": "object", "properties": {"amount": {}, "order": {"type": "object"}}});
-    FunctionTool { name: "pay".into(), description: String::new(), parameters, price: None }
+    FunctionTool { name: "pay".into(), description: String::new(), parameters, price: None, deferred: false }
 }
 
 pub fn call(name: &str, arguments: Value) -> Action {
