@@ -263,7 +263,7 @@ pub fn host(text: &str) -> Result<String, Misspelt> {
 }
 
 /// One bare address in lower case, its domain as a host. No name around it, no quotes, no comment.
-fn email(text: &str) -> Result<String, Misspelt> {
+pub fn email(text: &str) -> Result<String, Misspelt> {
     let wrong = || "must be one bare address, such as `anna@example.com`".to_owned();
     let text: String = text.nfkc().collect();
     let (local, domain) = text.split_once('@').ok_or_else(wrong)?;

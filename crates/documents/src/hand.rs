@@ -1,0 +1,118 @@
+//! The hand of documents connectors: a permit becomes one call of [`crate::call`], for the person whom it is done for.
+
+use crate::{Access, Library, Limits, Reader, call, definitions};
+use async_trait::async_trait;
+use bailiwick_core::{Action, ActionResult, ConnectorKind, Failure, FailureCode, Outcome, ToolAnswer};
+use bailiwick_gate::{Live, Permit, Scope, Settled, Tools};
+use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, People, SettingsProblem};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Performs what connectors of the kind `documents` do.
+pub struct DocumentTools {
+    clock: Arc<dyn Clock>,
+    people: Arc<dyn People>,
+    limits: Limits,
+}
+
+/// What settings of this kind say that others go by, or what is wrong with them.
+fn checked(kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
+    library(kind, settings).map(|_| CheckedSettings::default()).map_err(|failure| {
+        let named = failure.message.strip_prefix('`').and_then(|rest| rest.split_once("`: "));
+        match named {
+            Some((field, problem)) => SettingsProblem::new(field, problem),
+            None => SettingsProblem::new("", failure.message),
+        }
+    })
+}
+
+fn library(kind: ConnectorKind, settings: &Value) -> Result<Library, Failure> {
+    let invalid = |text: String| Failure::new(FailureCode::InvalidRequest, text);
+    if kind != ConnectorKind::Documents {
+        return Err(invalid(format!("a connector of kind `{}` has no documents", kind.name())));
+    }
+    let library = Library::deserialize(settings);
+    let library = library.map_err(|error| invalid(format!("the settings do not fit: {error}")))?;
+    library.check().map(|()| library)
+}
+
+impl DocumentTools {
+    pub fn new(clock: Arc<dyn Clock>, people: Arc<dyn People>) -> Self {
+        Self { clock, people, limits: Limits::default() }
+    }
+
+    /// In whose rights documents are read, by the directory as it is now. Somebody who was disabled reads what nobody in
+    /// particular may read.
+    fn reader(&self, scope: &Scope) -> Reader {
+        let person = scope.principal.person().and_then(|person| self.people.user(scope.tenant, person));
+        match person.filter(|person| person.disabled.is_none()) {
+            Some(person) => Reader { user: Some(person.id), teams: person.teams, roles: person.roles },
+            None => Reader::default(),
+        }
+    }
+}
+
+impl ConnectorRooms for DocumentTools {
+    fn check(&self, kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
+        checked(kind, settings)
+    }
+}
+
+#[async_trait]
+impl Tools for DocumentTools {
+    async fn perform(&self, permit: Permit, live: Live) -> Settled {
+        let opened = match permit.open(&*self.clock) {
+            Ok(opened) => opened,
+            Err(settled) => return settled,
+        };
+        let Some(connector) = opened.access().cloned() else {
+            let failure = Failure::new(FailureCode::Internal, "no connector is known of this action");
+            return opened.settle(Outcome::Failed { failure });
+        };
+        if !connector.kept {
+            let text =
+                "folders of the machine must be a connector that the organisation keeps, not one written into an agent";
+            return opened.settle(Outcome::Failed { failure: Failure::new(FailureCode::InvalidRequest, text) });
+        }
+        let library = match library(connector.spec.kind, &connector.spec.settings) {
+            Ok(library) => Arc::new(library),
+            Err(failure) => return opened.settle(Outcome::Failed { failure }),
+        };
+        let called = match opened.action() {
+            Action::ConnectorOpen { .. } => return opened.settle_tools(definitions()),
+            Action::ConnectorCall(called) => called.clone(),
+            other => {
+                let text = format!("`{}` is nothing that documents do", other.operation());
+                let failure = Failure::new(FailureCode::InvalidRequest, text);
+                return opened.settle(Outcome::Failed { failure });
+            }
+        };
+        let (reader, limits, clock) = (self.reader(opened.scope()), self.limits, self.clock.clone());
+        let access = Access { library, reader, limits, clock };
+        match call(&access, &called.tool, &called.arguments, live).await {
+            Ok(answer) => {
+                let answer = ToolAnswer { content: answer.content, label: Some(answer.label), ..ToolAnswer::default() };
+                opened.settle(Outcome::Confirmed { result: ActionResult::Tool(answer) })
+            }
+            Err(failure) => opened.settle(Outcome::Failed { failure }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_are_refused_by_their_field() {
+        let check = |settings: Value| checked(ConnectorKind::Documents, &settings);
+        let folder = json!({"name": "finance", "root": "/srv/finance", "readers": {"everybody": true}});
+        assert_eq!(check(json!({"folders": [folder]})).unwrap(), CheckedSettings::default());
+        assert_eq!(check(json!({"folders": []})).unwrap_err().field, "folders");
+        let refused = check(json!({"folders": [{"name": "a", "root": "x", "readers": {}}]})).unwrap_err();
+        assert_eq!((refused.field.as_str(), refused.problem.as_str()), ("folders[0].root", "must be an absolute path"));
+        assert!(checked(ConnectorKind::Mail, &json!({})).is_err());
+    }
+}

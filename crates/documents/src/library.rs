@@ -1,0 +1,246 @@
+//! Which folders there are and who may read them: the configuration of a documents connector.
+
+use bailiwick_core::{Confidentiality, Failure, FailureCode, Integrity, Label, canonical};
+use bailiwick_types::{Role, TeamId, UserId};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+pub const MAX_FOLDERS: usize = 256;
+/// Rules inside one folder.
+pub const MAX_INNER: usize = 256;
+/// Names in one list of readers.
+const MAX_READERS: usize = 1_000;
+/// Longest name of a folder in characters.
+const MAX_NAME: usize = 64;
+
+/// The configuration of a documents connector.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Library {
+    pub folders: Vec<Folder>,
+}
+
+/// A folder of the machine under a name of its own: `/NAME/…` is how its documents are called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Folder {
+    /// 1 to 64 characters, without `/`; names differ by more than their case.
+    pub name: String,
+    /// Where it is, as an absolute path.
+    pub root: PathBuf,
+    /// Who may read it. Nobody else knows that it is there.
+    pub readers: Readers,
+    /// What its documents carry into a session. Without it: untrusted, because anybody may have written them, and
+    /// internal.
+    #[serde(default = "usual_label")]
+    pub label: Label,
+    /// Parts of it that fewer may read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<Inner>,
+}
+
+/// A narrower rule for a part of a folder. It adds to those around it: whoever reads here may read there too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inner {
+    /// Relative to the folder: `payroll`, `2026/board`.
+    pub path: String,
+    pub readers: Readers,
+    /// Joined with the folder's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+}
+
+/// Who may read: whoever is in any of these lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Readers {
+    /// Everybody of the organisation, programs included.
+    pub everybody: bool,
+    pub teams: Vec<TeamId>,
+    pub roles: Vec<Role>,
+    pub users: Vec<UserId>,
+}
+
+/// For whom something is read. A program that acts for nobody is in no team and has no role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reader {
+    pub user: Option<UserId>,
+    pub teams: Vec<TeamId>,
+    pub roles: Vec<Role>,
+}
+
+/// Documents of a department are anybody's words.
+fn usual_label() -> Label {
+    Label { integrity: Integrity::Untrusted, confidentiality: Confidentiality::Internal }
+}
+
+impl Readers {
+    pub fn admit(&self, reader: &Reader) -> bool {
+        self.everybody
+            || reader.user.is_some_and(|user| self.users.contains(&user))
+            || reader.teams.iter().any(|team| self.teams.contains(team))
+            || reader.roles.iter().any(|role| self.roles.contains(role))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let longest = self.teams.len().max(self.roles.len()).max(self.users.len());
+        if longest > MAX_READERS {
+            return Err(format!("readers`: must have at most {MAX_READERS} names in a list"));
+        }
+        Ok(())
+    }
+}
+
+impl Library {
+    /// Refuses what cannot work, by the name of the field.
+    pub fn check(&self) -> Result<(), Failure> {
+        let wrong = |text: String| Err(Failure::new(FailureCode::InvalidRequest, text));
+        if self.folders.is_empty() || self.folders.len() > MAX_FOLDERS {
+            return wrong(format!("`folders`: must be 1 to {MAX_FOLDERS}"));
+        }
+        for (at, folder) in self.folders.iter().enumerate() {
+            if let Err(problem) = folder.check() {
+                return wrong(format!("`folders[{at}].{problem}"));
+            }
+            let name = canonical::folded(&folder.name);
+            if self.folders[..at].iter().any(|other| canonical::folded(&other.name) == name) {
+                return wrong(format!("`folders[{at}].name`: `{}` is there twice", folder.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder of this name, if `reader` may read it.
+    pub(crate) fn folder(&self, name: &str, reader: &Reader) -> Option<&Folder> {
+        let name = canonical::folded(name);
+        self.folders.iter().find(|folder| canonical::folded(&folder.name) == name && folder.readers.admit(reader))
+    }
+}
+
+impl Folder {
+    fn check(&self) -> Result<(), String> {
+        if !is_name(&self.name) || self.name.chars().count() > MAX_NAME {
+            return Err(format!(
+                "name`: must have 1 to {MAX_NAME} characters, without `/`, control characters or a dot in front"
+            ));
+        }
+        if !self.root.is_absolute() {
+            return Err("root`: must be an absolute path".into());
+        }
+        self.readers.check()?;
+        if self.inside.len() > MAX_INNER {
+            return Err(format!("inside`: must be at most {MAX_INNER}"));
+        }
+        self.inside.iter().enumerate().try_for_each(|(at, inner)| {
+            if inner.path.is_empty() || !inner.path.split('/').all(is_name) {
+                return Err(format!("inside[{at}].path`: must be a path below the folder, such as `payroll`"));
+            }
+            inner.readers.check().map_err(|problem| format!("inside[{at}].{problem}"))
+        })
+    }
+
+    /// The label of what lies at `parts` below this folder; `None` when `reader` may not read it. Names count alike in
+    /// every case and width, so that no spelling walks around a rule on a file system that does not tell them apart.
+    pub(crate) fn admits(&self, parts: &[String], reader: &Reader) -> Option<Label> {
+        if !self.readers.admit(reader) {
+            return None;
+        }
+        let parts: Vec<String> = parts.iter().map(|part| canonical::folded(part)).collect();
+        let mut label = self.label.clone();
+        for inner in &self.inside {
+            let rule = inner.path.split('/').map(canonical::folded);
+            let mut walked = parts.iter();
+            if rule.into_iter().all(|name| walked.next() == Some(&name)) {
+                if !inner.readers.admit(reader) {
+                    return None;
+                }
+                if let Some(more) = &inner.label {
+                    label.join(more);
+                }
+            }
+        }
+        Some(label)
+    }
+}
+
+/// Whether this is a name that may be walked to. What begins with a dot is the system's or somebody's settings, and no
+/// document.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 255
+        && !name.starts_with('.')
+        && !name.contains('/')
+        && !name.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bailiwick_types::Timestamp;
+
+    const AT: Timestamp = Timestamp::from_millis(1_795_260_645_000);
+
+    fn team(number: u8) -> TeamId {
+        TeamId::new(AT, [number; 10])
+    }
+
+    fn library(value: serde_json::Value) -> Result<Library, String> {
+        let library: Library = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        library.check().map(|()| library).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_its_field() {
+        let folder =
+            |name: &str, root: &str| serde_json::json!({"name": name, "root": root, "readers": {"everybody": true}});
+        let wrong = |folders: Vec<serde_json::Value>, field: &str| {
+            let error = library(serde_json::json!({"folders": folders})).unwrap_err();
+            assert!(error.contains(field), "{error}");
+        };
+        assert!(library(serde_json::json!({"folders": [folder("finance", "/srv/finance")]})).is_ok());
+        wrong(vec![], "`folders`");
+        wrong(vec![folder("a/b", "/srv")], "`folders[0].name`");
+        wrong(vec![folder("..", "/srv")], "`folders[0].name`");
+        wrong(vec![folder("a", "srv")], "`folders[0].root`");
+        wrong(vec![folder("hr", "/srv"), folder("HR", "/srv")], "`folders[1].name`");
+        let mut inner = folder("a", "/srv");
+        inner["inside"] = serde_json::json!([{"path": "../b", "readers": {}}]);
+        wrong(vec![inner], "`folders[0].inside[0].path`");
+        let mut readers = folder("a", "/srv");
+        readers["readers"] = serde_json::json!({"everyone": true});
+        wrong(vec![readers], "everyone");
+    }
+
+    #[test]
+    fn an_inner_rule_only_narrows_whatever_the_spelling() {
+        let readers = |number: u8| Readers { teams: vec![team(number)], ..Readers::default() };
+        let folder = Folder {
+            name: "finance".into(),
+            root: "/srv".into(),
+            readers: readers(1),
+            label: usual_label(),
+            inside: vec![
+                Inner { path: "payroll".into(), readers: readers(2), label: None },
+                Inner {
+                    path: "payroll/open".into(),
+                    readers: Readers { everybody: true, ..Readers::default() },
+                    label: Some(Label::nothing()),
+                },
+            ],
+        };
+        let reader =
+            |teams: &[u8]| Reader { teams: teams.iter().map(|number| team(*number)).collect(), ..Reader::default() };
+        let admits = |path: &str, teams: &[u8]| {
+            let parts: Vec<String> = path.split('/').map(str::to_owned).collect();
+            folder.admits(&parts, &reader(teams)).is_some()
+        };
+        assert!(admits("report.md", &[1]) && !admits("report.md", &[2]) && !admits("report.md", &[]));
+        assert!(admits("payrolls/x", &[1]), "another name is another folder");
+        for spelling in ["payroll", "payroll/x", "PayRoll/x", "\u{ff50}ayroll/x", "payroll/open/x"] {
+            assert!(!admits(spelling, &[1]), "{spelling}");
+            assert!(admits(spelling, &[1, 2]), "{spelling}");
+            assert!(!admits(spelling, &[2]), "{spelling}");
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The tools of a library: what they are called, what they take, and what a person's colleague is shown.
+
+use crate::{
+    Folder, Library, Reader,
+    library::is_name,
+    reading::{Text, text_of},
+    search::{self, MAX_WORDS, Search},
+    tree::{Entry, MAX_DEPTH, Missing, Open},
+};
+use bailiwick_core::{Content, Effect, Failure, FailureCode, Label, ToolDefinition};
+use bailiwick_gate::Live;
+use bailiwick_ports::Clock;
+use bailiwick_types::{Millis, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Entries of one list that are shown.
+const MAX_LISTED: usize = 500;
+/// Documents of one search that are shown.
+const MAX_FOUND: usize = 50;
+/// Bytes of one document that are read.
+const MAX_READ: u64 = 16 * 1024 * 1024;
+/// Lines that are shown at once.
+const MAX_LINES: usize = 5_000;
+/// Longest path in bytes.
+const MAX_PATH: usize = 4_096;
+
+/// What one call needs beside its arguments.
+#[derive(Clone)]
+pub struct Access {
+    pub library: Arc<Library>,
+    /// For whom it is read.
+    pub reader: Reader,
+    pub limits: Limits,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How much one call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of what comes back.
+    pub output_bytes: usize,
+    pub time: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { output_bytes: 64 * 1024, time: Millis::from_secs(20) }
+    }
+}
+
+/// What came back, and what it carries into the session: the join of everything that is shown in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub content: Vec<Content>,
+    pub label: Label,
+}
+
+/// The tools of a library.
+pub fn definitions() -> Vec<ToolDefinition> {
+    let path = |what: &str| json!({"type": "string", "format": "path", "maxLength": MAX_PATH, "description": what});
+    let tool = |name: &str, title: &str, description: &str, parameters: Value| ToolDefinition {
+        name: name.into(),
+        title: Some(title.into()),
+        description: description.into(),
+        parameters,
+        effect: Effect::Read,
+    };
+    vec![
+        tool(
+            "list_documents",
+            "List documents",
+            "Lists one folder of the company's documents, as far as the person may read them. `/` lists the folders.",
+            json!({
+                "type": "object",
+                "properties": {"path": path("Such as `/finance/2026`; `/` without it.")},
+                "additionalProperties": false
+            }),
+        ),
+        tool(
+            "search_documents",
+            "Search documents",
+            "Finds documents that the person may read and that hold every word, in their name or text, with the lines \
+             that say so.",
+            json!({
+                "type": "object",
+                "properties": {
+                    "query": {"type": "string", "minLength": 1, "maxLength": 512, "description": "Words; parts of words count."},
+                    "path": path("The folder to search below; all folders without it."),
+                    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_FOUND, "description": "20 without it."}
+                },
+                "required": ["query"],
+                "additionalProperties": false
+            }),
+        ),
+        tool(
+            "read_document",
+            "Read a document",
+            "Reads a text document, or some of its lines.",
+            json!({
+                "type": "object",
+                "properties": {
+                    "path": path("The path from a list or a search."),
+                    "offset": {"type": "integer", "minimum": 1, "description": "The first line; 1 without it."},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LINES, "description": "How many lines; 2000 without it."}
+                },
+                "required": ["path"],
+                "additionalProperties": false
+            }),
+        ),
+    ]
+}
+
+/// Performs one call. Every failure is certain: nothing here has an effect.
+pub async fn call(access: &Access, tool: &str, arguments: &Value, live: Live) -> Result<Answer, Failure> {
+    let (access, tool, arguments) = (access.clone(), tool.to_owned(), arguments.clone());
+    let stop = {
+        let (clock, until) = (access.clock.clone(), access.clock.now() + access.limits.time);
+        move || live.is_cancelled() || clock.now() >= until
+    };
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the files of a folder server may take their time; no task outlives this call"
+    )]
+    let work = tokio::task::spawn_blocking(move || access.perform(&tool, &arguments, &stop));
+    work.await.unwrap_or_else(|_| {
+        Err(Failure::new(FailureCode::Internal, "reading documents ended by a fault of this program"))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    #[serde(default = "top")]
+    path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Find {
+    query: String,
+    #[serde(default = "top")]
+    path: String,
+    #[serde(default = "usual_found")]
+    limit: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    path: String,
+    #[serde(default = "first")]
+    offset: usize,
+    #[serde(default = "usual_lines")]
+    limit: usize,
+}
+
+fn top() -> String {
+    "/".into()
+}
+
+fn usual_found() -> usize {
+    20
+}
+
+fn first() -> usize {
+    1
+}
+
+fn usual_lines() -> usize {
+    2_000
+}
+
+fn invalid(text: String) -> Failure {
+    Failure::new(FailureCode::InvalidRequest, text)
+}
+
+fn arguments<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    T::deserialize(value).map_err(|error| invalid(format!("the arguments do not fit: {error}")))
+}
+
+/// What is not there and what may not be read look the same: nobody learns of the one by the other.
+fn not_there(path: &str) -> Failure {
+    let shown: String = path.chars().filter(|char| !char.is_control()).take(200).collect();
+    let text = format!("there is no document `{shown}` that this person may read: list or search to see what there is");
+    Failure::new(FailureCode::ToolError, text)
+}
+
+fn failure(path: &str, missing: Missing) -> Failure {
+    match missing {
+        Missing::NotThere => not_there(path),
+        Missing::Failed(why) => Failure::new(FailureCode::ToolError, format!("`{path}` cannot be read now: {why}")),
+    }
+}
+
+/// The names of a path, without its slashes.
+fn parts_of(path: &str) -> Result<Vec<String>, Failure> {
+    if path.len() > MAX_PATH {
+        return Err(invalid(format!("`path`: must have at most {MAX_PATH} bytes")));
+    }
+    let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    if parts.len() > MAX_DEPTH {
+        return Err(invalid(format!("`path`: must have at most {MAX_DEPTH} parts")));
+    }
+    if parts.iter().all(|part| is_name(part)) { Ok(parts) } else { Err(not_there(path)) }
+}
+
+/// A place below a folder that the reader may read, in the spelling of the file system.
+struct Place<'a> {
+    folder: &'a Folder,
+    /// The open folder that holds `parts`' last.
+    within: Open,
+    parts: Vec<String>,
+    label: Label,
+}
+
+impl Access {
+    fn perform(&self, tool: &str, value: &Value, stop: &dyn Fn() -> bool) -> Result<Answer, Failure> {
+        self.library.check()?;
+        match tool {
+            "list_documents" => self.list(&arguments(value)?),
+            "search_documents" => self.search(&arguments(value)?, stop),
+            "read_document" => self.read(&arguments(value)?),
+            other => Err(invalid(format!("there is no tool `{other}` here"))),
+        }
+    }
+
+    /// Walks to a path below a folder. Asked at every step, so that a rule on the way holds as well.
+    fn find(&self, path: &str) -> Result<Place<'_>, Failure> {
+        let wanted = parts_of(path)?;
+        let Some((name, below)) = wanted.split_first() else { return Err(not_there(path)) };
+        let folder = self.library.folder(name, &self.reader).ok_or_else(|| not_there(path))?;
+        let mut within = Open::root(&folder.root).map_err(|missing| match missing {
+            Missing::NotThere => Failure::new(FailureCode::ToolError, format!("the folder `/{name}` is not there now")),
+            other => failure(path, other),
+        })?;
+        let mut label = folder.label.clone();
+        let mut parts: Vec<String> = Vec::new();
+        for (at, part) in below.iter().enumerate() {
+            let spelt = within.spelling(part).map_err(|missing| failure(path, missing))?;
+            parts.push(spelt.clone());
+            label = folder.admits(&parts, &self.reader).ok_or_else(|| not_there(path))?;
+            if at + 1 < below.len() {
+                within = within.folder(&spelt).map_err(|missing| failure(path, missing))?;
+            }
+        }
+        Ok(Place { folder, within, parts, label })
+    }
+
+    fn list(&self, wanted: &List) -> Result<Answer, Failure> {
+        if parts_of(&wanted.path)?.is_empty() {
+            let mine = self.library.folders.iter().filter(|folder| folder.readers.admit(&self.reader));
+            let names: Vec<String> = mine.map(|folder| format!("/{}/\n", folder.name)).collect();
+            let text = if names.is_empty() { "This person may read no folder.".into() } else { names.concat() };
+            return Ok(self.answer(text, Label::default()));
+        }
+        let place = self.find(&wanted.path)?;
+        let open = match place.parts.last() {
+            None => place.within,
+            Some(name) => place.within.folder(name).map_err(|missing| failure(&wanted.path, missing))?,
+        };
+        let (entries, mut more) = open.entries().map_err(|missing| failure(&wanted.path, missing))?;
+        let mut label = place.label;
+        let (mut text, mut shown) = (String::new(), 0);
+        for entry in entries {
+            let mut parts = place.parts.clone();
+            parts.push(entry.name.clone());
+            let Some(its) = place.folder.admits(&parts, &self.reader) else { continue };
+            if shown == MAX_LISTED {
+                more = true;
+                break;
+            }
+            shown += 1;
+            label.join(&its);
+            text.push_str(&line(&format!("/{}/{}", place.folder.name, parts.join("/")), &entry));
+        }
+        if shown == 0 {
+            text.push_str("Nothing here that this person may read.");
+        }
+        if more {
+            text.push_str("[there is more: search for it]");
+        }
+        Ok(self.answer(text, label))
+    }
+
+    fn search(&self, wanted: &Find, stop: &dyn Fn() -> bool) -> Result<Answer, Failure> {
+        let words = search::words_of(&wanted.query);
+        if words.is_empty() || words.len() > MAX_WORDS || wanted.query.len() > 2_048 {
+            return Err(invalid(format!("`query`: must be 1 to {MAX_WORDS} words")));
+        }
+        let mut search = Search::new(words, &self.reader, wanted.limit.clamp(1, MAX_FOUND), stop);
+        if parts_of(&wanted.path)?.is_empty() {
+            for folder in self.library.folders.iter().filter(|folder| folder.readers.admit(&self.reader)) {
+                // One folder server that is away does not hide what the others hold.
+                let _ = search.walk(folder, &[]);
+                if search.is_over() {
+                    break;
+                }
+            }
+        } else {
+            let place = self.find(&wanted.path)?;
+            search.walk(place.folder, &place.parts).map_err(|missing| failure(&wanted.path, missing))?;
+        }
+        let result = search.finish();
+        let mut label = Label::nothing();
+        let mut text = String::new();
+        for found in &result.found {
+            label.join(&found.label);
+            text.push_str(&format!("{} ({} bytes, {})\n", found.path, found.size_bytes, day(found.modified)));
+            found.lines.iter().for_each(|line| text.push_str(&format!("  > {line}\n")));
+        }
+        if result.found.is_empty() {
+            text.push_str("Nothing that this person may read holds all these words.\n");
+        }
+        if let Some(early) = result.early {
+            text.push_str(&format!("[not everything was searched: {early}; search in one folder]"));
+        }
+        Ok(self.answer(text, label))
+    }
+
+    fn read(&self, wanted: &Read) -> Result<Answer, Failure> {
+        let place = self.find(&wanted.path)?;
+        let Some(name) = place.parts.last() else { return Err(not_there(&wanted.path)) };
+        let document = place.within.document(name).map_err(|missing| failure(&wanted.path, missing))?;
+        let size = document.size_bytes;
+        let (bytes, more) = document.read(MAX_READ).map_err(|missing| failure(&wanted.path, missing))?;
+        let text = match text_of(&bytes) {
+            Text::Plain(text) => text,
+            Text::Other(kind) => {
+                let text = format!("`{}` is {kind} of {size} bytes and no text: it cannot be shown", wanted.path);
+                return Err(Failure::new(FailureCode::ToolError, text));
+            }
+        };
+        let (first, count) = (wanted.offset.max(1), wanted.limit.clamp(1, MAX_LINES));
+        let all = text.lines().count();
+        let mut shown: String = text.lines().skip(first - 1).take(count).flat_map(|line| [line, "\n"]).collect();
+        if all > 0 && first > all {
+            return Err(invalid(format!("`offset`: the document has {all} lines")));
+        }
+        let last = (first - 1).saturating_add(count).min(all);
+        if last < all {
+            shown.push_str(&format!("[lines {first} to {last} of {all}; go on with `offset` {}]", last + 1));
+        } else if more {
+            shown.push_str(&format!("[only the first {MAX_READ} of {size} bytes were read]"));
+        }
+        Ok(self.answer(shown, place.label))
+    }
+
+    fn answer(&self, mut text: String, label: Label) -> Answer {
+        const NOTE: &str = "\n[cut here: more than may be shown at once]";
+        if text.len() > self.limits.output_bytes {
+            let mut end = self.limits.output_bytes;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+            text.push_str(NOTE);
+        }
+        Answer { content: vec![Content::text(text)], label }
+    }
+}
+
+fn line(path: &str, entry: &Entry) -> String {
+    if entry.is_folder {
+        format!("{path}/\n")
+    } else {
+        format!("{path} ({} bytes, {})\n", entry.size_bytes, day(entry.modified))
+    }
+}
+
+fn day(at: Timestamp) -> String {
+    at.to_string().chars().take(10).collect()
+}

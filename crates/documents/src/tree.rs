@@ -1,0 +1,154 @@
+//! Walking below one folder, step by step from an open directory: no step follows a link or goes up, so that whatever
+//! happens to the folder meanwhile, nothing outside of it is opened.
+
+use crate::library::is_name;
+use bailiwick_core::canonical;
+use bailiwick_types::Timestamp;
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat},
+    io::Errno,
+};
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+/// How deep a path may go.
+pub(crate) const MAX_DEPTH: usize = 32;
+/// Entries of one folder that are looked at.
+pub(crate) const MAX_ENTRIES: usize = 20_000;
+
+/// Why something cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It is not there, or is no plain file or folder.
+    NotThere,
+    /// The system says no.
+    Failed(String),
+}
+
+/// What lies in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) is_folder: bool,
+    pub(crate) size_bytes: u64,
+    pub(crate) modified: Timestamp,
+}
+
+/// An open folder.
+pub(crate) struct Open(OwnedFd);
+
+/// An open plain file.
+pub(crate) struct Document {
+    file: File,
+    pub(crate) size_bytes: u64,
+    pub(crate) modified: Timestamp,
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Without waiting: a pipe would wait for whoever writes into it.
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+impl Open {
+    /// The folder that an administrator named; its own path may go through links.
+    pub(crate) fn root(path: &Path) -> Result<Self, Missing> {
+        rustix::fs::openat(CWD, path, FOLDER, Mode::empty()).map(Self).map_err(missing)
+    }
+
+    /// A folder in this one.
+    pub(crate) fn folder(&self, name: &str) -> Result<Self, Missing> {
+        rustix::fs::openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()).map(Self).map_err(missing)
+    }
+
+    /// A plain file in this one.
+    pub(crate) fn document(&self, name: &str) -> Result<Document, Missing> {
+        let file = rustix::fs::openat(&self.0, name, FILE | OFlags::NOFOLLOW, Mode::empty()).map_err(missing)?;
+        let stat = rustix::fs::fstat(&file).map_err(missing)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Missing::NotThere);
+        }
+        Ok(Document { size_bytes: size(&stat), modified: modified(&stat), file: File::from(file) })
+    }
+
+    /// What lies here, by name; and whether there is more than that. Links, pipes and what has no name that can be told
+    /// are left out.
+    pub(crate) fn entries(&self) -> Result<(Vec<Entry>, bool), Missing> {
+        let mut entries = Vec::new();
+        let mut looked = 0;
+        for entry in Dir::read_from(&self.0).map_err(missing)? {
+            let entry = entry.map_err(missing)?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if !is_name(name) {
+                continue;
+            }
+            looked += 1;
+            if looked > MAX_ENTRIES {
+                sort(&mut entries);
+                return Ok((entries, true));
+            }
+            let Ok(stat) = rustix::fs::statat(self.0.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let is_folder = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => true,
+                FileType::RegularFile => false,
+                _ => continue,
+            };
+            let size_bytes = if is_folder { 0 } else { size(&stat) };
+            entries.push(Entry { name: name.to_owned(), is_folder, size_bytes, modified: modified(&stat) });
+        }
+        sort(&mut entries);
+        Ok((entries, false))
+    }
+
+    /// The name here that is spelt as `wanted`, or the only one that reads the same: a model writes names in another form
+    /// than some systems keep them in.
+    pub(crate) fn spelling(&self, wanted: &str) -> Result<String, Missing> {
+        if rustix::fs::statat(self.0.as_fd(), wanted, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Ok(wanted.to_owned());
+        }
+        let folded = canonical::folded(wanted);
+        let (entries, _) = self.entries()?;
+        let mut alike = entries.into_iter().filter(|entry| canonical::folded(&entry.name) == folded);
+        match (alike.next(), alike.next()) {
+            (Some(entry), None) => Ok(entry.name),
+            _ => Err(Missing::NotThere),
+        }
+    }
+}
+
+impl Document {
+    /// The first `max` bytes, and whether there are more.
+    pub(crate) fn read(mut self, max: u64) -> Result<(Vec<u8>, bool), Missing> {
+        let mut bytes = Vec::new();
+        let read = self.file.by_ref().take(max.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| Missing::Failed(error.to_string()))?;
+        let more = bytes.len() as u64 > max;
+        bytes.truncate(usize::try_from(max).unwrap_or(usize::MAX));
+        Ok((bytes, more))
+    }
+}
+
+fn sort(entries: &mut [Entry]) {
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+}
+
+fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+fn modified(stat: &Stat) -> Timestamp {
+    Timestamp::from_millis(stat.st_mtime.saturating_mul(1000))
+}
+
+fn missing(errno: Errno) -> Missing {
+    match errno {
+        // A link where none may be, a file where a folder must be, a name that is too long, and what is not there: all
+        // the same to whoever asks.
+        Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::INVAL | Errno::NXIO | Errno::MLINK => {
+            Missing::NotThere
+        }
+        other => Missing::Failed(other.to_string()),
+    }
+}

@@ -1,0 +1,274 @@
+//! Mail under kill -9 and under lost connections at every point of the SMTP dialogue.
+//!
+//! A sender (a process of its own) speaks through a line that this test holds in its hands to a real server, which writes
+//! down what it took on and files it as providers do. At each step, in both directions, the line stops; then the sender is
+//! killed, or the connection is cut; and what was on its way either still arrives or does not. What the server took on is
+//! compared with what the sender says: never twice, never *failed* when it was taken on, never *sent* when it was not.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests start processes and speak to them")]
+
+mod servers;
+
+use bailiwick_core::Outcome;
+use bailiwick_gate::Live;
+use bailiwick_mail::{Access, Account, Address, LookedUp, call, look_up, message_id};
+use bailiwick_types::{ActionId, Secret};
+use serde_json::json;
+use servers::{Dovecot, PASSWORD, SmtpServer, WallClock, account, action, author, limits, patience, plain};
+use std::{path::Path, process::Stdio, sync::Arc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    process::{Child, Command},
+};
+
+/// More steps than any dialogue here has.
+const MOST: usize = 40;
+
+/// What happens at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    Kill,
+    Cut,
+}
+
+/// What becomes of the bytes that are on their way then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Arrives,
+    IsLost,
+}
+
+/// A line between a sender and a server.
+struct Line {
+    client: (OwnedReadHalf, OwnedWriteHalf),
+    server: (OwnedReadHalf, OwnedWriteHalf),
+}
+
+/// Where a line was stopped.
+struct Stopped {
+    /// In words, for a failing test.
+    at: String,
+    /// What was about to be passed on, to the server or to the client.
+    to_server: bool,
+    bytes: Vec<u8>,
+}
+
+impl Line {
+    /// Passes everything on up to step `stop`; `None` when the dialogue is over before that.
+    async fn pass(&mut self, stop: usize) -> Option<Stopped> {
+        let mut step = 0;
+        let mut in_message = false;
+        loop {
+            // SMTP without pipelining takes turns: the server speaks first.
+            let reply = self.reply().await?;
+            if step == stop {
+                return Some(Stopped { at: format!("answer {}", shown(&reply)), to_server: false, bytes: reply });
+            }
+            step += 1;
+            in_message = in_message || reply.starts_with(b"354");
+            self.client.1.write_all(&reply).await.ok()?;
+            if in_message && reply.starts_with(b"354") {
+                let mut message = self.command(b"\r\n.\r\n").await?;
+                let dot = message.split_off(message.len() - 3);
+                for (at, bytes) in [("message", message), ("final dot", dot)] {
+                    if step == stop {
+                        return Some(Stopped { at: at.into(), to_server: true, bytes });
+                    }
+                    step += 1;
+                    self.server.1.write_all(&bytes).await.ok()?;
+                }
+            } else {
+                let command = self.command(b"\r\n").await?;
+                if step == stop {
+                    return Some(Stopped { at: shown(&command), to_server: true, bytes: command });
+                }
+                step += 1;
+                self.server.1.write_all(&command).await.ok()?;
+            }
+        }
+    }
+
+    async fn reply(&mut self) -> Option<Vec<u8>> {
+        let mut reply = Vec::new();
+        loop {
+            reply.push(self.server.0.read_u8().await.ok()?);
+            let last = reply[..reply.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            if reply.ends_with(b"\n") && reply.get(last + 3) != Some(&b'-') {
+                return Some(reply);
+            }
+        }
+    }
+
+    async fn command(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+        let mut command = Vec::new();
+        loop {
+            command.push(self.client.0.read_u8().await.ok()?);
+            if command.ends_with(end) {
+                return Some(command);
+            }
+        }
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().chars().take(20).collect()
+}
+
+/// One try: the line stops at `stop`, the blow falls, and what the sender had to say is returned.
+async fn strike(world: &World, stop: usize, blow: Blow, wire: Wire) -> Option<(String, ActionId, Option<Outcome>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (id, told) = (action(), world.folder.path().join("told"));
+    let _ = std::fs::remove_file(&told);
+    let mut sender = sender(port, world.imap.port, id, &told);
+    let (client, server) =
+        (listener.accept().await.unwrap().0, TcpStream::connect(("127.0.0.1", world.smtp.port)).await.unwrap());
+    let mut line = Line { client: client.into_split(), server: server.into_split() };
+    let Some(stopped) = line.pass(stop).await else {
+        sender.wait().await.unwrap();
+        return None;
+    };
+    if blow == Blow::Kill {
+        sender.kill().await.unwrap();
+    }
+    if wire == Wire::Arrives {
+        let way = if stopped.to_server { &mut line.server.1 } else { &mut line.client.1 };
+        let _ = way.write_all(&stopped.bytes).await;
+    }
+    // Nothing more passes. The server has done what it does before the sender sees the end of the connection.
+    let Line { client, server } = line;
+    let (mut rest, way) = server;
+    drop(way);
+    let _ = rest.read_to_end(&mut Vec::new()).await;
+    drop(client);
+    sender.wait().await.unwrap();
+    let outcome = std::fs::read(&told).ok().map(|bytes| serde_json::from_slice(&bytes).unwrap());
+    Some((stopped.at, id, outcome))
+}
+
+struct World {
+    imap: Dovecot,
+    smtp: SmtpServer,
+    folder: tempfile::TempDir,
+}
+
+/// The sender's process: this very program, at [`sends_one_mail`].
+fn sender(smtp: u16, imap: u16, id: ActionId, told: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sends_one_mail", "--ignored"])
+        .env("MAIL_TEST", json!({"smtp": smtp, "imap": imap, "action": id, "told": told}).to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+fn mailbox(smtp: u16, imap: u16) -> Account {
+    let mut account = account(Some(plain(smtp)), Some(plain(imap)));
+    account.sent.copy = false;
+    account
+}
+
+#[tokio::test]
+#[ignore = "a part of the tests below, in a process of its own"]
+async fn sends_one_mail() {
+    let Ok(told) = std::env::var("MAIL_TEST") else { return };
+    let task: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let port = |name: &str| u16::try_from(task[name].as_u64().unwrap()).unwrap();
+    let account = mailbox(port("smtp"), port("imap"));
+    let (secret, author) = (Secret::new(PASSWORD), author());
+    let access = Access {
+        account: &account,
+        secret: Some(&secret),
+        author: &author,
+        action: serde_json::from_value(task["action"].clone()).unwrap(),
+        limits: limits(),
+        clock: Arc::new(WallClock),
+    };
+    let mail = json!({"to": ["ben@firma.example", "cleo@firma.example"], "subject": "Once", "text": "and never twice"});
+    let outcome = call(&access, "send_mail", &mail, Live::unwatched()).await;
+    let path = task["told"].as_str().unwrap();
+    std::fs::write(format!("{path}.part"), serde_json::to_vec(&outcome).unwrap()).unwrap();
+    std::fs::rename(format!("{path}.part"), path).unwrap();
+}
+
+/// Every step with every wire. Returns what was seen: step, times taken on, outcome.
+async fn every_step(blow: Blow) -> Vec<(String, usize, Option<Outcome>)> {
+    let imap = Dovecot::start();
+    let smtp = SmtpServer::start("plain", Some(&imap.maildir("Sent")));
+    let world = World { imap, smtp, folder: tempfile::TempDir::new().unwrap() };
+    let account = mailbox(world.smtp.port, world.imap.port);
+    let login = account.login(Some(&Secret::new(PASSWORD))).unwrap();
+    let from = Address::parse("anna@firma.example").unwrap();
+    let mut seen = Vec::new();
+    for wire in [Wire::Arrives, Wire::IsLost] {
+        for stop in 0..MOST {
+            let Some((at, id, outcome)) = strike(&world, stop, blow, wire).await else { break };
+            let message_id = message_id(id, &from);
+            let count = world.smtp.count(&message_id);
+            let story = format!("{blow:?} at {at}, and what was on its way {wire:?}: {count} times, {outcome:?}");
+            assert!(count <= 1, "twice: {story}");
+            match &outcome {
+                Some(Outcome::Confirmed { .. }) => assert_eq!(count, 1, "said to be sent: {story}"),
+                Some(Outcome::Failed { .. } | Outcome::NotSent { .. }) => {
+                    assert_eq!(count, 0, "said to have failed: {story}")
+                }
+                // Unknown, or nothing said because the sender is dead: the mailbox settles it.
+                Some(Outcome::Unknown { .. }) | None => {
+                    let found = look_up(&account, login.as_ref(), &message_id, &patience()).await.unwrap();
+                    let found = matches!(found, LookedUp::Found { .. });
+                    assert_eq!(found, count == 1, "looked up: {story}");
+                }
+            }
+            seen.push((at, count, outcome));
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_sender_that_is_killed_at_any_step_has_sent_at_most_once() {
+    let seen = every_step(Blow::Kill).await;
+    assert!(seen.len() > 30, "{} steps", seen.len());
+    // The step that all of this is about: dead, and yet taken on.
+    assert!(seen.iter().any(|(at, count, outcome)| at == "final dot" && *count == 1 && outcome.is_none()));
+    assert!(seen.iter().any(|(at, count, _)| at == "final dot" && *count == 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_at_any_step_leaves_a_true_outcome() {
+    let seen = every_step(Blow::Cut).await;
+    assert!(seen.len() > 30, "{} steps", seen.len());
+    for (at, count, outcome) in &seen {
+        // Before the mail was handed over it has certainly failed; afterwards it is never said to have.
+        let handed_over = at == "message"
+            || at == "final dot"
+            || at.starts_with("answer 250 2.0.0")
+            || at.starts_with("QUIT")
+            || at.starts_with("answer 221");
+        // Whoever was told to go on hands the mail over at once, and cannot see that nobody takes it.
+        if at.starts_with("answer 354") {
+            assert!(
+                *count == 0 && matches!(outcome, Some(Outcome::Failed { .. } | Outcome::Unknown { .. })),
+                "{outcome:?}"
+            );
+            continue;
+        }
+        match outcome {
+            Some(Outcome::Failed { .. }) => assert!(!handed_over, "{at}: {outcome:?}"),
+            Some(Outcome::Confirmed { .. }) => assert!(handed_over && *count == 1, "{at}: {outcome:?}"),
+            Some(Outcome::Unknown { .. }) => assert!(handed_over && *count == 0, "{at}: {outcome:?}"),
+            other => panic!("{at}: {other:?}"),
+        }
+    }
+    // An answer that was lost while the mail was taken on is settled by the mailbox, in the same call.
+    let settled = |(at, count, outcome): &(String, usize, Option<Outcome>)| {
+        at.starts_with("answer 250 2.0.0") && *count == 1 && matches!(outcome, Some(Outcome::Confirmed { .. }))
+    };
+    assert!(seen.iter().any(settled));
+}
