@@ -20,18 +20,21 @@ use crate::{
 use bailiwick_api::{Api, Limits};
 use bailiwick_audit::Audit;
 use bailiwick_core::ConnectorKind;
+use bailiwick_documents::DocumentTools;
 use bailiwick_engine::{Engine, Eraser, EraserOptions, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
 use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
-use bailiwick_identity::{Bootstrapped, Credentials, LogKeys, OsRandom, Reception, Sealing, Strongroom};
+use bailiwick_identity::{Bootstrapped, Credentials, LogKeys, OsRandom, Reception, Roster, Sealing, Strongroom};
+use bailiwick_mail::MailTools;
 use bailiwick_mcp::McpHand;
 use bailiwick_models::Models;
 use bailiwick_outbound::Outbound;
+use bailiwick_people::PeopleTools;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
-    Administration, Clock, Directory, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store,
-    Tasks, TenantDesk, VaultDesk,
+    Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks,
+    TenantDesk, VaultDesk,
 };
 use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
@@ -218,7 +221,7 @@ impl House {
 }
 
 /// The rooms that reach a company's systems.
-fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, directory: Arc<dyn Directory>) -> Outcome<Systems> {
+fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, roster: Arc<Roster>) -> Outcome<Systems> {
     let settings = &loaded.config.outbound;
     let extra_roots_pem = match &settings.extra_roots {
         None => None,
@@ -228,12 +231,17 @@ fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, directory: Arc
     let outbound = Outbound::new(options);
     let clock = || Arc::clone(&world.clock);
     let servers = McpHand::new(outbound.clone(), Arc::clone(&vault), clock());
-    let services = bailiwick_services::Hand::new(outbound, Arc::clone(&vault), clock());
-    let databases = bailiwick_databases::Hand::new(clock(), vault, directory);
+    let services = bailiwick_services::Hand::new(outbound.clone(), Arc::clone(&vault), clock());
+    let databases = bailiwick_databases::Hand::new(clock(), Arc::clone(&vault), roster.clone());
+    let mail = MailTools::new(clock(), vault, roster.clone(), outbound);
+    let documents = DocumentTools::new(clock(), roster.clone());
     Ok(Systems::new(clock())
         .with(&[ConnectorKind::Mcp], Arc::new(servers))
         .with(&[ConnectorKind::Openapi, ConnectorKind::Web], Arc::new(services))
-        .with(&[ConnectorKind::Database], Arc::new(databases)))
+        .with(&[ConnectorKind::Database], Arc::new(databases))
+        .with(&[ConnectorKind::Mail, ConnectorKind::Calendar], Arc::new(mail))
+        .with(&[ConnectorKind::Documents], Arc::new(documents))
+        .with(&[ConnectorKind::People], Arc::new(PeopleTools::new(clock(), roster))))
 }
 
 /// The vaults, as far as they are known without opening a secret.
