@@ -197,7 +197,7 @@ impl Mailroom {
                 });
             }
         }
-        heads.sort_by(|one, other| other.place.uid.cmp(&one.place.uid));
+        heads.sort_by_key(|head| std::cmp::Reverse(head.place.uid));
         Ok((heads, all))
     }
 

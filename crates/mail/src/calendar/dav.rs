@@ -245,7 +245,8 @@ fn multistatus(text: &str) -> Result<Vec<Told>, &'static str> {
             Event::Text(text) => told.take(&open, &text.unescape().map_err(|_| BROKEN)?),
             Event::CData(data) => told.take(&open, &String::from_utf8_lossy(&data)),
             Event::End(_) => {
-                if open.pop().as_deref() == Some("response") {
+                let ended = open.pop();
+                if ended.as_deref() == Some("response") {
                     all.push(std::mem::take(&mut told));
                     if all.len() > MAX_RESPONSES {
                         return Err("answered with too much: ask for less time");
