@@ -553,6 +553,7 @@ impl Gate {
             session: state.session,
             turn: open.turn,
             principal: open.principal.clone(),
+            agent_name: state.agent.name.clone(),
             environment: Arc::new(state.environment.clone()),
             environment_facts: state.environment_facts.clone(),
             limits: state.agent.limits.clone(),

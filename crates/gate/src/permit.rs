@@ -33,6 +33,8 @@ pub struct Scope {
     pub session: SessionId,
     pub turn: TurnId,
     pub principal: Principal,
+    /// What people call the agent.
+    pub agent_name: Option<String>,
     pub environment: Arc<EnvironmentSpec>,
     /// What the environment said of itself when it was started; `None` before.
     pub environment_facts: Option<EnvironmentFacts>,

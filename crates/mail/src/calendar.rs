@@ -117,6 +117,9 @@ pub fn calendar_definitions() -> Vec<ToolDefinition> {
         "required": ["title", "start", "end"],
         "additionalProperties": false
     });
+    // A proposal goes to nobody: who is named in one is no destination.
+    let mut proposal = event.clone();
+    proposal["properties"]["attendees"]["items"] = json!({"type": "string"});
     let tool = |name: &str, title: &str, description: &str, parameters: Value, effect: Effect| ToolDefinition {
         name: name.into(),
         title: Some(title.into()),
@@ -147,7 +150,7 @@ pub fn calendar_definitions() -> Vec<ToolDefinition> {
             "create_event",
             "Create an event",
             "Puts an event into the calendar. The calendar server may send invitations to its attendees.",
-            event.clone(),
+            event,
             Effect::Idempotent,
         ),
         tool(
@@ -155,7 +158,7 @@ pub fn calendar_definitions() -> Vec<ToolDefinition> {
             "Propose an event",
             "Puts a tentative event into the person's calendar, for them to accept or delete. Nobody is invited and no \
              time is blocked.",
-            event,
+            proposal,
             Effect::Idempotent,
         ),
     ]

@@ -113,7 +113,7 @@ impl MailTools {
         let scope = opened.scope();
         let person = scope.principal.person().and_then(|person| self.people.user(scope.tenant, person));
         let (person_name, person_email) = person.map(|person| (Some(person.name), person.email)).unwrap_or_default();
-        Author { mark: Mark(&scope.principal).to_string(), agent: None, person_name, person_email }
+        Author { mark: Mark(&scope.principal).to_string(), agent: scope.agent_name.clone(), person_name, person_email }
     }
 }
 

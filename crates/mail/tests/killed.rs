@@ -7,21 +7,20 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests start processes and speak to them")]
 
+#[path = "servers/line.rs"]
+mod line;
 mod servers;
 
 use bailiwick_core::Outcome;
 use bailiwick_gate::Live;
 use bailiwick_mail::{Access, Account, Address, LookedUp, call, look_up, message_id};
 use bailiwick_types::{ActionId, Secret};
+use line::Line;
 use serde_json::json;
 use servers::{Dovecot, PASSWORD, SmtpServer, WallClock, account, action, author, limits, patience, plain};
 use std::{path::Path, process::Stdio, sync::Arc};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpListener, TcpStream},
     process::{Child, Command},
 };
 
@@ -42,82 +41,6 @@ enum Wire {
     IsLost,
 }
 
-/// A line between a sender and a server.
-struct Line {
-    client: (OwnedReadHalf, OwnedWriteHalf),
-    server: (OwnedReadHalf, OwnedWriteHalf),
-}
-
-/// Where a line was stopped.
-struct Stopped {
-    /// In words, for a failing test.
-    at: String,
-    /// What was about to be passed on, to the server or to the client.
-    to_server: bool,
-    bytes: Vec<u8>,
-}
-
-impl Line {
-    /// Passes everything on up to step `stop`; `None` when the dialogue is over before that.
-    async fn pass(&mut self, stop: usize) -> Option<Stopped> {
-        let mut step = 0;
-        let mut in_message = false;
-        loop {
-            // SMTP without pipelining takes turns: the server speaks first.
-            let reply = self.reply().await?;
-            if step == stop {
-                return Some(Stopped { at: format!("answer {}", shown(&reply)), to_server: false, bytes: reply });
-            }
-            step += 1;
-            in_message = in_message || reply.starts_with(b"354");
-            self.client.1.write_all(&reply).await.ok()?;
-            if in_message && reply.starts_with(b"354") {
-                let mut message = self.command(b"\r\n.\r\n").await?;
-                let dot = message.split_off(message.len() - 3);
-                for (at, bytes) in [("message", message), ("final dot", dot)] {
-                    if step == stop {
-                        return Some(Stopped { at: at.into(), to_server: true, bytes });
-                    }
-                    step += 1;
-                    self.server.1.write_all(&bytes).await.ok()?;
-                }
-            } else {
-                let command = self.command(b"\r\n").await?;
-                if step == stop {
-                    return Some(Stopped { at: shown(&command), to_server: true, bytes: command });
-                }
-                step += 1;
-                self.server.1.write_all(&command).await.ok()?;
-            }
-        }
-    }
-
-    async fn reply(&mut self) -> Option<Vec<u8>> {
-        let mut reply = Vec::new();
-        loop {
-            reply.push(self.server.0.read_u8().await.ok()?);
-            let last = reply[..reply.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            if reply.ends_with(b"\n") && reply.get(last + 3) != Some(&b'-') {
-                return Some(reply);
-            }
-        }
-    }
-
-    async fn command(&mut self, end: &[u8]) -> Option<Vec<u8>> {
-        let mut command = Vec::new();
-        loop {
-            command.push(self.client.0.read_u8().await.ok()?);
-            if command.ends_with(end) {
-                return Some(command);
-            }
-        }
-    }
-}
-
-fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim().chars().take(20).collect()
-}
-
 /// One try: the line stops at `stop`, the blow falls, and what the sender had to say is returned.
 async fn strike(world: &World, stop: usize, blow: Blow, wire: Wire) -> Option<(String, ActionId, Option<Outcome>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -125,9 +48,8 @@ async fn strike(world: &World, stop: usize, blow: Blow, wire: Wire) -> Option<(S
     let (id, told) = (action(), world.folder.path().join("told"));
     let _ = std::fs::remove_file(&told);
     let mut sender = sender(port, world.imap.port, id, &told);
-    let (client, server) =
-        (listener.accept().await.unwrap().0, TcpStream::connect(("127.0.0.1", world.smtp.port)).await.unwrap());
-    let mut line = Line { client: client.into_split(), server: server.into_split() };
+    let client = listener.accept().await.unwrap().0;
+    let mut line = Line::new(client, TcpStream::connect(("127.0.0.1", world.smtp.port)).await.unwrap());
     let Some(stopped) = line.pass(stop).await else {
         sender.wait().await.unwrap();
         return None;
@@ -135,16 +57,7 @@ async fn strike(world: &World, stop: usize, blow: Blow, wire: Wire) -> Option<(S
     if blow == Blow::Kill {
         sender.kill().await.unwrap();
     }
-    if wire == Wire::Arrives {
-        let way = if stopped.to_server { &mut line.server.1 } else { &mut line.client.1 };
-        let _ = way.write_all(&stopped.bytes).await;
-    }
-    // Nothing more passes. The server has done what it does before the sender sees the end of the connection.
-    let Line { client, server } = line;
-    let (mut rest, way) = server;
-    drop(way);
-    let _ = rest.read_to_end(&mut Vec::new()).await;
-    drop(client);
+    line.end(&stopped, wire == Wire::Arrives).await;
     sender.wait().await.unwrap();
     let outcome = std::fs::read(&told).ok().map(|bytes| serde_json::from_slice(&bytes).unwrap());
     Some((stopped.at, id, outcome))

@@ -4,7 +4,7 @@
 
 mod house;
 
-use bailiwick_core::{Integrity, Label, connector::StatementKind};
+use bailiwick_core::{ConnectorKind, Integrity, Label, connector::StatementKind};
 use house::{asks, confidential, rule_of, sends};
 use serde_json::json;
 
@@ -70,4 +70,32 @@ fn the_starter_set_lets_statements_read_asks_before_they_write_and_keeps_the_rul
     let inside = house::Case { label: both, ..asks(StatementKind::Read, &[("t", None)]) };
     assert_eq!(rule_of(&inside.under(starter)).0, "allow", "nothing leaves the walls");
     assert_eq!(rule_of(&house::Case { label: Label::foreign(), ..sent }.under(starter)).0, "allow");
+}
+
+#[test]
+fn mail_is_asked_about_and_leaves_the_walls_unless_it_stays_among_colleagues() {
+    let starter = include_str!("../starter.cedar");
+    let walls = format!(r#"{ALL}@id("walls") forbid (principal, action, resource) when {{ context.leaves_walls }};"#);
+    for kind in [ConnectorKind::Mail, ConnectorKind::Calendar, ConnectorKind::Mcp] {
+        let called = |arguments: serde_json::Value| {
+            let mut case = sends(arguments);
+            let connector = case.connector.as_mut().unwrap();
+            (connector.spec.kind, connector.spec.inside) = (kind, true);
+            case.colleagues = ["ben@example.com".to_owned()].into();
+            case
+        };
+        let (colleague, stranger) =
+            (called(json!({"to": "ben@example.com"})), called(json!({"to": "eve@evil.example"})));
+        let nobody = called(json!({}));
+        let carries = kind != ConnectorKind::Mcp;
+        let asked = if carries { ("ask", "mail-is-confirmed") } else { ("allow", "own-functions") };
+        assert_eq!(rule_of(&colleague.under(starter)), asked, "{kind:?}");
+        assert_eq!(rule_of(&stranger.under(starter)), asked, "{kind:?}");
+        assert_eq!(rule_of(&nobody.under(starter)).0, "allow", "{kind:?}: reading asks nobody");
+        // The server is inside, and what it carries is not.
+        let leaves = if carries { ("deny", "walls") } else { ("allow", "all") };
+        assert_eq!(rule_of(&stranger.under(&walls)), leaves, "{kind:?}");
+        assert_eq!(rule_of(&colleague.under(&walls)).0, "allow", "{kind:?}");
+        assert_eq!(rule_of(&nobody.under(&walls)).0, "allow", "{kind:?}");
+    }
 }
