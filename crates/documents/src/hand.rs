@@ -1,10 +1,12 @@
 //! The hand of documents connectors: a permit becomes one call of [`crate::call`], for the person whom it is done for.
 
-use crate::{Access, Library, Limits, Reader, call, definitions};
+use crate::{Access, AccessKey, Library, Limits, ObjectStores, Reader, call, definitions};
 use async_trait::async_trait;
 use bailiwick_core::{Action, ActionResult, ConnectorKind, Failure, FailureCode, Outcome, ToolAnswer};
-use bailiwick_gate::{Live, Permit, Scope, Settled, Tools};
+use bailiwick_gate::{Live, Opened, Permit, Scope, Settled, Tools, Vault};
+use bailiwick_outbound::Outbound;
 use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, People, SettingsProblem};
+use bailiwick_types::Mark;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -12,13 +14,16 @@ use std::sync::Arc;
 /// Performs what connectors of the kind `documents` do.
 pub struct DocumentTools {
     clock: Arc<dyn Clock>,
+    vault: Arc<dyn Vault>,
     people: Arc<dyn People>,
+    outbound: Outbound,
     limits: Limits,
 }
 
 /// What settings of this kind say that others go by, or what is wrong with them.
 fn checked(kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
-    library(kind, settings).map(|_| CheckedSettings::default()).map_err(|failure| {
+    let checked = |library: Library| CheckedSettings { host: library.host(), dialect: None };
+    library(kind, settings).map(checked).map_err(|failure| {
         let named = failure.message.strip_prefix('`').and_then(|rest| rest.split_once("`: "));
         match named {
             Some((field, problem)) => SettingsProblem::new(field, problem),
@@ -38,8 +43,27 @@ fn library(kind: ConnectorKind, settings: &Value) -> Result<Library, Failure> {
 }
 
 impl DocumentTools {
-    pub fn new(clock: Arc<dyn Clock>, people: Arc<dyn People>) -> Self {
-        Self { clock, people, limits: Limits::default() }
+    pub fn new(clock: Arc<dyn Clock>, vault: Arc<dyn Vault>, people: Arc<dyn People>, outbound: Outbound) -> Self {
+        Self { clock, vault, people, outbound, limits: Limits::default() }
+    }
+
+    /// The way to the library's buckets, with the connector's access key.
+    async fn stores(&self, opened: &mut Opened, library: &Library) -> Result<Option<Arc<ObjectStores>>, Failure> {
+        if library.host().is_none() {
+            return Ok(None);
+        }
+        let wrong = |why: String| Failure::new(FailureCode::AuthenticationFailed, why);
+        let key = match opened.credentials().first().copied() {
+            None => None,
+            Some(credential) => {
+                let secret = opened.reveal(&*self.vault, credential).await;
+                let secret = secret.map_err(|error| wrong(error.to_string()))?;
+                Some(AccessKey::parse(&secret).map_err(wrong)?)
+            }
+        };
+        let (outbound, clock) = (self.outbound.clone(), self.clock.clone());
+        let who = Mark(&opened.scope().principal).to_string();
+        Ok(Some(Arc::new(ObjectStores { outbound, key, who, clock, time: self.limits.time })))
     }
 
     /// In whose rights documents are read, by the directory as it is now. Somebody who was disabled reads what nobody in
@@ -62,7 +86,7 @@ impl ConnectorRooms for DocumentTools {
 #[async_trait]
 impl Tools for DocumentTools {
     async fn perform(&self, permit: Permit, live: Live) -> Settled {
-        let opened = match permit.open(&*self.clock) {
+        let mut opened = match permit.open(&*self.clock) {
             Ok(opened) => opened,
             Err(settled) => return settled,
         };
@@ -88,8 +112,12 @@ impl Tools for DocumentTools {
                 return opened.settle(Outcome::Failed { failure });
             }
         };
+        let stores = match self.stores(&mut opened, &library).await {
+            Ok(stores) => stores,
+            Err(failure) => return opened.settle(Outcome::Failed { failure }),
+        };
         let (reader, limits, clock) = (self.reader(opened.scope()), self.limits, self.clock.clone());
-        let access = Access { library, reader, limits, clock };
+        let access = Access { library, reader, stores, limits, clock };
         match call(&access, &called.tool, &called.arguments, live).await {
             Ok(answer) => {
                 let answer = ToolAnswer { content: answer.content, label: Some(answer.label), ..ToolAnswer::default() };
@@ -113,6 +141,8 @@ mod tests {
         assert_eq!(check(json!({"folders": []})).unwrap_err().field, "folders");
         let refused = check(json!({"folders": [{"name": "a", "root": "x", "readers": {}}]})).unwrap_err();
         assert_eq!((refused.field.as_str(), refused.problem.as_str()), ("folders[0].root", "must be an absolute path"));
+        let bucket = json!({"name": "a", "bucket": {"url": "https://S3.example:9000/docs/"}, "readers": {}});
+        assert_eq!(check(json!({"folders": [bucket]})).unwrap().host.as_deref(), Some("s3.example"));
         assert!(checked(ConnectorKind::Mail, &json!({})).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Which folders there are and who may read them: the configuration of a documents connector.
 
+use crate::Bucket;
 use bailiwick_core::{Confidentiality, Failure, FailureCode, Integrity, Label, canonical};
 use bailiwick_types::{Role, TeamId, UserId};
 use serde::{Deserialize, Serialize};
@@ -20,14 +21,18 @@ pub struct Library {
     pub folders: Vec<Folder>,
 }
 
-/// A folder of the machine under a name of its own: `/NAME/…` is how its documents are called.
+/// A folder of the machine, or a part of a bucket, under a name of its own: `/NAME/…` is how its documents are called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Folder {
     /// 1 to 64 characters, without `/`; names differ by more than their case.
     pub name: String,
-    /// Where it is, as an absolute path.
-    pub root: PathBuf,
+    /// Where it is on this machine, as an absolute path; or `bucket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Where it is in an object store; or `root`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<Bucket>,
     /// Who may read it. Nobody else knows that it is there.
     pub readers: Readers,
     /// What its documents carry into a session. Without it: untrusted, because anybody may have written them, and
@@ -104,11 +109,20 @@ impl Library {
                 return wrong(format!("`folders[{at}].{problem}"));
             }
             let name = canonical::folded(&folder.name);
+            if folder.bucket.is_some() && folder.host() != self.host() {
+                let other = "must be on the same host as the other buckets, because one secret goes to all";
+                return wrong(format!("`folders[{at}].bucket.url`: {other}"));
+            }
             if self.folders[..at].iter().any(|other| canonical::folded(&other.name) == name) {
                 return wrong(format!("`folders[{at}].name`: `{}` is there twice", folder.name));
             }
         }
         Ok(())
+    }
+
+    /// The object store, where there is one.
+    pub(crate) fn host(&self) -> Option<String> {
+        self.folders.iter().find_map(Folder::host)
     }
 
     /// The folder of this name, if `reader` may read it.
@@ -119,14 +133,21 @@ impl Library {
 }
 
 impl Folder {
+    fn host(&self) -> Option<String> {
+        self.bucket.as_ref().and_then(Bucket::host)
+    }
+
     fn check(&self) -> Result<(), String> {
         if !is_name(&self.name) || self.name.chars().count() > MAX_NAME {
             return Err(format!(
                 "name`: must have 1 to {MAX_NAME} characters, without `/`, control characters or a dot in front"
             ));
         }
-        if !self.root.is_absolute() {
-            return Err("root`: must be an absolute path".into());
+        match (&self.root, &self.bucket) {
+            (Some(root), None) if root.is_absolute() => {}
+            (Some(_), None) => return Err("root`: must be an absolute path".into()),
+            (None, Some(bucket)) => bucket.check()?,
+            _ => return Err("root`: either this or `bucket` must be there".into()),
         }
         self.readers.check()?;
         if self.inside.len() > MAX_INNER {
@@ -207,6 +228,18 @@ mod tests {
         let mut inner = folder("a", "/srv");
         inner["inside"] = serde_json::json!([{"path": "../b", "readers": {}}]);
         wrong(vec![inner], "`folders[0].inside[0].path`");
+        let bucket = |name: &str, host: &str| {
+            let bucket = serde_json::json!({"url": format!("https://{host}/docs/{name}/")});
+            serde_json::json!({"name": name, "bucket": bucket, "readers": {"everybody": true}})
+        };
+        assert!(
+            library(serde_json::json!({"folders": [bucket("a", "s3.example"), bucket("b", "S3.example")]})).is_ok()
+        );
+        wrong(vec![bucket("a", "s3.example"), bucket("b", "s3.other.example")], "`folders[1].bucket.url`");
+        let mut both = bucket("a", "s3.example");
+        both["root"] = "/srv".into();
+        wrong(vec![both], "`folders[0].root`");
+        wrong(vec![serde_json::json!({"name": "a", "readers": {}})], "`folders[0].root`");
         let mut readers = folder("a", "/srv");
         readers["readers"] = serde_json::json!({"everyone": true});
         wrong(vec![readers], "everyone");
@@ -217,7 +250,8 @@ mod tests {
         let readers = |number: u8| Readers { teams: vec![team(number)], ..Readers::default() };
         let folder = Folder {
             name: "finance".into(),
-            root: "/srv".into(),
+            root: Some("/srv".into()),
+            bucket: None,
             readers: readers(1),
             label: usual_label(),
             inside: vec![

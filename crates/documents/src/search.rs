@@ -3,12 +3,14 @@
 
 use crate::{
     Folder, Reader,
+    bucket::ObjectStores,
     reading::{Text, is_office, text_of},
-    tree::{MAX_DEPTH, Missing, Open},
+    source::Open,
+    tree::{Entry, MAX_DEPTH, Missing},
 };
 use bailiwick_core::{Label, canonical};
 use bailiwick_types::Timestamp;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// Words of one search.
 pub(crate) const MAX_WORDS: usize = 16;
@@ -47,6 +49,7 @@ pub(crate) struct Found {
 pub(crate) struct Search<'a> {
     words: Vec<String>,
     reader: &'a Reader,
+    stores: Option<&'a Arc<ObjectStores>>,
     /// Whether it is to stop now: time is over, or somebody cancelled.
     stop: &'a dyn Fn() -> bool,
     found: Vec<Found>,
@@ -69,12 +72,19 @@ pub(crate) struct Result {
 impl<'a> Search<'a> {
     /// `words` in the form of [`words_of`].
     pub(crate) fn new(words: Vec<String>, reader: &'a Reader, keep: usize, stop: &'a dyn Fn() -> bool) -> Self {
-        Self { words, reader, stop, found: Vec::new(), keep, files: 0, folders: 0, bytes: 0, early: None }
+        let (found, stores, early) = (Vec::new(), None, None);
+        Self { words, reader, stores, stop, found, keep, files: 0, folders: 0, bytes: 0, early }
+    }
+
+    /// With a way to folders that lie in object stores.
+    pub(crate) fn with_stores(mut self, stores: Option<&'a Arc<ObjectStores>>) -> Self {
+        self.stores = stores;
+        self
     }
 
     /// Searches what lies below `start` in `folder`.
     pub(crate) fn walk(&mut self, folder: &Folder, start: &[String]) -> std::result::Result<(), Missing> {
-        let mut root = Open::root(&folder.root)?;
+        let mut root = Open::root(folder, self.stores)?;
         for part in start {
             root = root.folder(part)?;
         }
@@ -97,7 +107,7 @@ impl<'a> Search<'a> {
                 parts.push(entry.name.clone());
                 let Some(label) = folder.admits(&parts, self.reader) else { continue };
                 if !entry.is_folder {
-                    self.look(folder, &open, &parts, label);
+                    self.look(folder, &open, &parts, (&entry, label));
                 } else if parts.len() < MAX_DEPTH {
                     // Open folders that wait are as many as may be open at once.
                     if waiting.len() >= 256 {
@@ -131,15 +141,13 @@ impl<'a> Search<'a> {
         Result { found: self.found, early: self.early }
     }
 
-    fn look(&mut self, folder: &Folder, open: &Open, parts: &[String], label: Label) {
-        let Some(name) = parts.last() else { return };
+    fn look(&mut self, folder: &Folder, open: &Open, parts: &[String], (entry, label): (&Entry, Label)) {
+        let (name, size_bytes, modified) = (&entry.name, entry.size_bytes, entry.modified);
         self.files += 1;
-        let Ok(document) = open.document(name) else { return };
-        let (size_bytes, modified) = (document.size_bytes, document.modified);
-        let text = match document.read(if is_office(name) { MAX_OFFICE_BYTES } else { MAX_FILE_BYTES }) {
-            Ok((bytes, _)) => {
-                self.bytes += bytes.len() as u64;
-                match text_of(&bytes) {
+        let text = match open.read(name, if is_office(name) { MAX_OFFICE_BYTES } else { MAX_FILE_BYTES }) {
+            Ok(piece) => {
+                self.bytes += piece.bytes.len() as u64;
+                match text_of(&piece.bytes) {
                     Text::Plain(text) => text,
                     Text::Other(_) => String::new(),
                 }

@@ -1,11 +1,12 @@
 //! The tools of a library: what they are called, what they take, and what a person's colleague is shown.
 
 use crate::{
-    Folder, Library, Reader,
+    Folder, Library, ObjectStores, Reader,
     library::is_name,
     reading::{Text, text_of},
     search::{self, MAX_WORDS, Search},
-    tree::{Entry, MAX_DEPTH, Missing, Open},
+    source::Open,
+    tree::{Entry, MAX_DEPTH, Missing},
 };
 use bailiwick_core::{Content, Effect, Failure, FailureCode, Label, ToolDefinition};
 use bailiwick_gate::Live;
@@ -32,6 +33,8 @@ pub struct Access {
     pub library: Arc<Library>,
     /// For whom it is read.
     pub reader: Reader,
+    /// The way to folders that lie in object stores.
+    pub stores: Option<Arc<ObjectStores>>,
     pub limits: Limits,
     pub clock: Arc<dyn Clock>,
 }
@@ -231,7 +234,7 @@ impl Access {
         let wanted = parts_of(path)?;
         let Some((name, below)) = wanted.split_first() else { return Err(not_there(path)) };
         let folder = self.library.folder(name, &self.reader).ok_or_else(|| not_there(path))?;
-        let mut within = Open::root(&folder.root).map_err(|missing| match missing {
+        let mut within = Open::root(folder, self.stores.as_ref()).map_err(|missing| match missing {
             Missing::NotThere => Failure::new(FailureCode::ToolError, format!("the folder `/{name}` is not there now")),
             other => failure(path, other),
         })?;
@@ -289,7 +292,8 @@ impl Access {
         if words.is_empty() || words.len() > MAX_WORDS || wanted.query.len() > 2_048 {
             return Err(invalid(format!("`query`: must be 1 to {MAX_WORDS} words")));
         }
-        let mut search = Search::new(words, &self.reader, wanted.limit.clamp(1, MAX_FOUND), stop);
+        let mut search =
+            Search::new(words, &self.reader, wanted.limit.clamp(1, MAX_FOUND), stop).with_stores(self.stores.as_ref());
         if parts_of(&wanted.path)?.is_empty() {
             for folder in self.library.folders.iter().filter(|folder| folder.readers.admit(&self.reader)) {
                 // One folder server that is away does not hide what the others hold.
@@ -322,10 +326,9 @@ impl Access {
     fn read(&self, wanted: &Read) -> Result<Answer, Failure> {
         let place = self.find(&wanted.path)?;
         let Some(name) = place.parts.last() else { return Err(not_there(&wanted.path)) };
-        let document = place.within.document(name).map_err(|missing| failure(&wanted.path, missing))?;
-        let size = document.size_bytes;
-        let (bytes, more) = document.read(MAX_READ).map_err(|missing| failure(&wanted.path, missing))?;
-        let text = match text_of(&bytes) {
+        let piece = place.within.read(name, MAX_READ).map_err(|missing| failure(&wanted.path, missing))?;
+        let (size, more) = (piece.size_bytes, piece.more);
+        let text = match text_of(&piece.bytes) {
             Text::Plain(text) => text,
             Text::Other(kind) => {
                 let text = format!("`{}` is {kind} of {size} bytes and no text: it cannot be shown", wanted.path);

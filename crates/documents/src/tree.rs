@@ -41,11 +41,14 @@ pub(crate) struct Entry {
 /// An open folder.
 pub(crate) struct Open(OwnedFd);
 
-/// An open plain file.
-pub(crate) struct Document {
-    file: File,
+/// The front of a document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    /// There is more than that.
+    pub(crate) more: bool,
+    /// Of the whole document.
     pub(crate) size_bytes: u64,
-    pub(crate) modified: Timestamp,
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -63,14 +66,19 @@ impl Open {
         rustix::fs::openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()).map(Self).map_err(missing)
     }
 
-    /// A plain file in this one.
-    pub(crate) fn document(&self, name: &str) -> Result<Document, Missing> {
+    /// The first `max` bytes of a plain file in this one.
+    pub(crate) fn read(&self, name: &str, max: u64) -> Result<Piece, Missing> {
         let file = rustix::fs::openat(&self.0, name, FILE | OFlags::NOFOLLOW, Mode::empty()).map_err(missing)?;
         let stat = rustix::fs::fstat(&file).map_err(missing)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Missing::NotThere);
         }
-        Ok(Document { size_bytes: size(&stat), modified: modified(&stat), file: File::from(file) })
+        let mut bytes = Vec::new();
+        let read = File::from(file).take(max.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| Missing::Failed(error.to_string()))?;
+        let more = bytes.len() as u64 > max;
+        bytes.truncate(usize::try_from(max).unwrap_or(usize::MAX));
+        Ok(Piece { bytes, more, size_bytes: size(&stat) })
     }
 
     /// What lies here, by name; and whether there is more than that. Links, pipes and what has no name that can be told
@@ -115,18 +123,6 @@ impl Open {
             (Some(entry), None) => Ok(entry.name),
             _ => Err(Missing::NotThere),
         }
-    }
-}
-
-impl Document {
-    /// The first `max` bytes, and whether there are more.
-    pub(crate) fn read(mut self, max: u64) -> Result<(Vec<u8>, bool), Missing> {
-        let mut bytes = Vec::new();
-        let read = self.file.by_ref().take(max.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| Missing::Failed(error.to_string()))?;
-        let more = bytes.len() as u64 > max;
-        bytes.truncate(usize::try_from(max).unwrap_or(usize::MAX));
-        Ok((bytes, more))
     }
 }
 

@@ -50,7 +50,8 @@ fn company() -> Company {
     let teams = |teams: &[TeamId]| Readers { teams: teams.to_vec(), ..Readers::default() };
     let plain = |name: &str, readers: Readers, label: Label| Folder {
         name: name.into(),
-        root: root(name),
+        root: Some(root(name)),
+        bucket: None,
         readers,
         label,
         inside: Vec::new(),
@@ -73,6 +74,7 @@ impl Company {
         let access = Access {
             library: self.library.clone(),
             reader,
+            stores: None,
             limits: Limits::default(),
             clock: Arc::new(ManualClock::new(NOW)),
         };
@@ -233,6 +235,7 @@ async fn a_search_whose_time_is_over_says_so() {
     let access = Access {
         library: company.library.clone(),
         reader: Reader::default(),
+        stores: None,
         limits: Limits { time: Millis(0), ..Limits::default() },
         clock: Arc::new(ManualClock::new(NOW)),
     };

@@ -233,8 +233,8 @@ fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, roster: Arc<Ro
     let servers = McpHand::new(outbound.clone(), Arc::clone(&vault), clock());
     let services = bailiwick_services::Hand::new(outbound.clone(), Arc::clone(&vault), clock());
     let databases = bailiwick_databases::Hand::new(clock(), Arc::clone(&vault), roster.clone());
-    let mail = MailTools::new(clock(), vault, roster.clone(), outbound);
-    let documents = DocumentTools::new(clock(), roster.clone());
+    let mail = MailTools::new(clock(), Arc::clone(&vault), roster.clone(), outbound.clone());
+    let documents = DocumentTools::new(clock(), vault, roster.clone(), outbound);
     Ok(Systems::new(clock())
         .with(&[ConnectorKind::Mcp], Arc::new(servers))
         .with(&[ConnectorKind::Openapi, ConnectorKind::Web], Arc::new(services))

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub mod person;
+
 use serde_json::Value;
 use std::{
     fs,
