@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the object store that the tests read documents from (npm, `s3rver`, MIT; it checks signatures) into the build
-# folder. Needs npm and the npm registry. Does nothing when it is there already.
+# Installs the object store that the tests read documents from (npm, `s3rver`, MIT) into the build folder.
+# Needs npm and the npm registry. Does nothing when it is there already.
 set -eu
 version=3.7.1
 folder=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)/target/tools/object-store

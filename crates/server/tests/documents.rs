@@ -28,6 +28,9 @@ say = "Found: {{ result found }} Read: {{ result read }} People: {{ result peopl
 #[test]
 fn a_department_s_documents_are_there_for_its_people_only_and_bring_their_label() {
     let place = Place::with_scenario(SCENARIO);
+    // What finance keeps to itself goes to models inside only.
+    let inside = "[models.main]\nprovider = \"rehearsal\"\nscenario = \"scenario.toml\"\nresidency = \"inside\"\n";
+    place.write("bailiwick.toml", inside);
     let server = place.serve();
     place.client(&["team", "create", "Finance"]).good();
     let teams = place.client(&["team", "list", "--json"]).good().json();
