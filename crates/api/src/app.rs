@@ -5,6 +5,7 @@ use crate::{
     bounds::Bounds,
     documents::TenantKeys,
     error::ApiError,
+    hex::hex,
     options::Options,
     query::Query,
     routes::Route,
@@ -83,7 +84,7 @@ impl App {
     pub fn request_id(&self) -> String {
         let mut bytes = [0; 12];
         self.options.random.fill(&mut bytes);
-        bytes.iter().fold(String::from("req_"), |id, byte| format!("{id}{byte:02x}"))
+        format!("req_{}", hex(&bytes))
     }
 
     /// Whether the person of this caller, if there is one, has not been disabled meanwhile.

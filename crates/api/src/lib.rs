@@ -14,6 +14,7 @@ mod documents;
 mod error;
 mod events;
 mod handlers;
+mod hex;
 mod openapi;
 mod options;
 mod query;

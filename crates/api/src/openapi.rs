@@ -5,6 +5,7 @@ use crate::{
     error::ErrorBody,
     handlers::{
         agents::PublishParam,
+        encryption_keys::{EncryptionKeyRotation, EncryptionKeysResource, RotateEncryptionKeyParam},
         executors::{RegisterParam, Registration},
         keys::{Key, KeyParam},
         receipts::Receipt,
@@ -67,6 +68,9 @@ use utoipa::OpenApi;
     CheckpointResource,
     ConsistencyProof,
     Deleted,
+    EncryptionKeyRotation,
+    EncryptionKeysResource,
+    RotateEncryptionKeyParam,
     EnvironmentFile,
     EnvironmentFilePage,
     EnvironmentInfo,
@@ -191,6 +195,7 @@ const RECEIPTS: &[&str] = &[
     "effect",
     "outside",
     "credential",
+    "left",
     "from",
     "until",
 ];
@@ -207,6 +212,7 @@ const EXPORT: &[&str] = &[
     "effect",
     "outside",
     "credential",
+    "left",
     "from",
     "until",
 ];
@@ -361,10 +367,25 @@ fn sorted(value: Value) -> Value {
 
 /// `None` for what is not built.
 fn shape(route: &Route) -> Option<Shape> {
-    let answers = |response| Shape { response: Some(response), ..Shape::default() };
-    let takes = |request, response| Shape { request: Some(request), response: Some(response), ..Shape::default() };
-    let lists = |response| Shape { query: PAGE, response: Some(response), ..Shape::default() };
-    Some(match route.operation {
+    let operation = route.operation;
+    of_work(operation).or_else(|| of_control(operation)).or_else(|| of_identity(operation))
+}
+
+fn answers(response: &'static str) -> Shape {
+    Shape { response: Some(response), ..Shape::default() }
+}
+
+fn takes(request: &'static str, response: &'static str) -> Shape {
+    Shape { request: Some(request), ..answers(response) }
+}
+
+fn lists(response: &'static str) -> Shape {
+    Shape { query: PAGE, ..answers(response) }
+}
+
+/// Agents, sessions, and what they work with.
+fn of_work(operation: &str) -> Option<Shape> {
+    Some(match operation {
         "create_agent" | "update_agent" => takes("AgentParam", "Agent"),
         "get_agent" => answers("Agent"),
         "list_agents" => lists("Page_Agent"),
@@ -412,6 +433,13 @@ fn shape(route: &Route) -> Option<Shape> {
         "get_file" => answers("FileObject"),
         "list_models" => answers("Page_Model"),
         "get_model" => answers("Model"),
+        _ => return None,
+    })
+}
+
+/// What is decided, spent and written down about work.
+fn of_control(operation: &str) -> Option<Shape> {
+    Some(match operation {
         "resolve_outcome" => takes("ResolveParam", "AgentSession"),
         "release_label" => takes("ReleaseParam", "AgentSession"),
         "set_stop" => takes("StopParam", "Stop"),
@@ -453,11 +481,18 @@ fn shape(route: &Route) -> Option<Shape> {
         "estimate_spend" => Shape { query: &["agent_id"], ..answers("SpendEstimate") },
         "publish_agent" => takes("PublishParam", "Agent"),
         "list_orphaned_agents" => lists("Page_Agent"),
-        "get_sign_in_ways" => answers("SignInWays"),
+        _ => return None,
+    })
+}
+
+/// People, rules, keys and secrets.
+fn of_identity(operation: &str) -> Option<Shape> {
+    Some(match operation {
+        "get_sign_in_ways" => Shape { query: &["organisation"], ..answers("SignInWays") },
         "sign_in" => takes("SignInParam", "SignIn"),
         "set_password" => takes("SetUpParam", "User"),
         "begin_provider_sign_in" => Shape {
-            query: &["next", "redirect_uri", "state", "code_challenge", "code_challenge_method"],
+            query: &["organisation", "next", "redirect_uri", "state", "code_challenge", "code_challenge_method"],
             leads_on: true,
             ..Shape::default()
         },
@@ -493,6 +528,8 @@ fn shape(route: &Route) -> Option<Shape> {
         "get_vault_credential" => answers("VaultCredential"),
         "list_vault_credentials" => Shape { query: VAULTS, ..lists("Page_VaultCredential") },
         "list_keys" => lists("Page_Key"),
+        "rotate_encryption_key" => takes("RotateEncryptionKeyParam", "EncryptionKeys"),
+        "get_encryption_keys" => answers("EncryptionKeys"),
         "create_tenant" => takes("TenantParam", "Tenant"),
         "list_tenants" => lists("Page_Tenant"),
         "create_tenant_key" => answers("Key"),

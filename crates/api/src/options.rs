@@ -4,11 +4,11 @@ use crate::{app::App, routes};
 use axum::Router;
 use bailiwick_engine::{Eraser, Handle};
 use bailiwick_gate::{Archive, ExecutorDoor};
-use bailiwick_ports::tokens::Tokens;
 use bailiwick_ports::{
     Administration, Auditor, Authenticator, Caller, Clock, Colleagues, ConnectorRooms, Directory, KeyDesk, Keys,
     LogStore, ModelCards, People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk, VaultDesk,
 };
+use bailiwick_ports::{rewrap::KeyRotation, tokens::Tokens};
 use bailiwick_types::Millis;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub authenticator: Arc<dyn Authenticator>,
     /// Makes and revokes keys for `/bailiwick/v1/keys`.
     pub key_desk: Arc<dyn KeyDesk>,
+    /// Replaces the key-encryption key; without one `/bailiwick/v1/encryption-keys` answers 501.
+    pub key_rotation: Option<Arc<dyn KeyRotation>>,
     /// Makes organisations, for `/bailiwick/v1/tenants`.
     pub tenants: Arc<dyn TenantDesk>,
     /// Writes down who changed agents and the like, together with the change.

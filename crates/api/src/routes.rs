@@ -6,9 +6,9 @@ use crate::{
     auth,
     error::ApiError,
     handlers::{
-        agents, approvals, artifacts, audit, budgets, connectors, environment_files, environments, events, executors,
-        files, grants, history, holds, keys, models, people, policy, policy_simulation, receipts, sessions, sign_in,
-        spend, stops, teams, tenants, tokens, unbuilt, vaults,
+        agents, approvals, artifacts, audit, budgets, connectors, encryption_keys, environment_files, environments,
+        events, executors, files, grants, history, holds, keys, models, people, policy, policy_simulation, receipts,
+        sessions, sign_in, spend, stops, teams, tenants, tokens, unbuilt, vaults,
     },
 };
 use axum::{
@@ -308,6 +308,8 @@ routes! {
     Bailiwick POST "/keys" Admin create_key keys::create, "Makes an API key or an access key. The secret is shown this once.";
     Bailiwick GET "/keys" Admin list_keys keys::list, "Lists keys without their secrets.";
     Bailiwick DELETE "/keys/{key_id}" Admin revoke_key keys::revoke, "Revokes a key.";
+    Bailiwick POST "/encryption-keys/rotate" Admin rotate_encryption_key encryption_keys::rotate, "Replaces the key under which all others lie, while work goes on. Only through the local socket.";
+    Bailiwick GET "/encryption-keys" Admin get_encryption_keys encryption_keys::show, "Says which key all others lie under, and how far a rotation is. Only through the local socket.";
     Bailiwick POST "/tenants" Admin create_tenant tenants::create, "Makes an organisation, with an administrator's key that is shown this once. Only through the local socket.";
     Bailiwick GET "/tenants" Admin list_tenants tenants::list, "Lists the organisations of this server. Only through the local socket.";
     Bailiwick POST "/tenants/{tenant_id}/keys" Admin create_tenant_key tenants::create_key, "Makes another administrator's key. Only through the local socket.";

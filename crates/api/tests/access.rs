@@ -103,7 +103,7 @@ fn body_of(route: &Route) -> Option<Value> {
 }
 
 /// Everybody who asks, in the order of the list.
-const ASKERS: [&str; 7] = [
+const ASKERS: [&str; 8] = [
     "ANONYMOUS",
     "WITHOUT THE SCOPE",
     "ANOTHER ORGANISATION'S ADMINISTRATOR",
@@ -111,9 +111,12 @@ const ASKERS: [&str; 7] = [
     "THE MEMBER'S AGENT",
     "EXPIRED",
     "DISABLED",
+    "A PERSON OF ANOTHER ORGANISATION",
 ];
 const MEMBER: usize = 3;
 const AGENT: usize = 4;
+/// What only a person does, or only a program.
+const OWN_WORD: [&str; 1] = ["create_grant"];
 /// Their errors have the shape of RFC 6749.
 const OAUTH: [&str; 2] = ["exchange_token", "revoke_token"];
 
@@ -157,6 +160,7 @@ async fn every_route_answers_everybody_as_the_list_says() {
     let ids = furnish(&house).await;
     let (foreign, expired, disabled) = (house.foreign_key().await, expired_key(&house).await, disabled(&house).await);
     let (_, mut member) = house.person("member", &["member"]).await;
+    let mut foreigner = house.foreigner("member", &foreign).await;
     let saved = house.post("/v1/agents", json!({"model": "main"})).await.ok()["id"].as_str().unwrap().to_owned();
     let mut agent = house.token(&member, &saved).await;
     let mut list = format!("# METHOD PATH | SCOPE | {}\n", ASKERS.join(" | "));
@@ -167,7 +171,7 @@ async fn every_route_answers_everybody_as_the_list_says() {
         for prefix in route.area.prefixes() {
             let path = path_of(route, prefix, &ids);
             let mut statuses = [0; ASKERS.len()];
-            let askers = ["", &without, &foreign, &member, &agent, &expired, &disabled];
+            let askers = ["", &without, &foreign, &member, &agent, &expired, &disabled, &foreigner];
             for (at, key) in askers.into_iter().enumerate() {
                 let answer = house.send(request(key, route.method, &path, body_of(route).as_ref())).await;
                 statuses[at] = answer.status.as_u16();
@@ -181,7 +185,11 @@ async fn every_route_answers_everybody_as_the_list_says() {
         }
         let told = told.unwrap();
         let (method, prefix, path) = (route.method, route.area.prefixes()[0], route.path);
-        let [anonymous, unprivileged, _, _, _, expired, disabled] = told;
+        let [anonymous, unprivileged, key, _, _, expired, disabled, person] = told;
+        // A person of another organisation is told what its keys are told.
+        if route.need != Need::Known && !OWN_WORD.contains(&route.operation) {
+            assert_eq!(key, person, "{method} {path}");
+        }
         match route.need {
             Need::Nothing => {}
             Need::Known => assert_eq!((anonymous, expired, disabled), (401, 401, 401), "{method} {path}"),
@@ -194,6 +202,7 @@ async fn every_route_answers_everybody_as_the_list_says() {
         if route.operation == "sign_out" {
             member = house.sign_in("member").await;
             agent = house.token(&member, &saved).await;
+            foreigner = house.foreign_sign_in("member").await;
         }
     }
     if std::env::var_os("BLESS").is_some() {

@@ -51,7 +51,7 @@ pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn M
             orderer: decided.principal.orderer().map(name),
             person: decided.principal.person(),
             agent: agent(&decided.principal),
-            leaves: leaves(&decided.arguments, cards),
+            leaves: Destination::of(&decided.arguments).is_outside(cards),
             credentials: decided.credentials.clone(),
             ..plain(ReceiptKind::Action, decided.arguments.operation(), word(&decided.decision))
         }),
@@ -104,11 +104,47 @@ fn effect(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Whether it takes data out of the company's walls: a prompt for a model that is outside, or that nobody knows any
-/// more. What runs in a sandbox has no way out, and functions are answered by the company's own application.
-fn leaves(action: &Action, cards: &dyn ModelCards) -> bool {
-    match action {
-        Action::ModelCall(call) => cards.card(&call.model).is_none_or(|card| card.residency == Residency::Outside),
-        _ => false,
+/// Where an action takes what it is given.
+enum Destination<'a> {
+    /// Nowhere beyond the company's own: a sandbox, which has no way out, an executor on its own machine, its own
+    /// application, this server.
+    Inside,
+    /// The provider of a model, by the model's name.
+    Model(&'a str),
+    /// A system that a connector reaches.
+    System,
+}
+
+impl Destination<'_> {
+    /// A new kind of action does not compile here before somebody has said where it goes.
+    fn of(action: &Action) -> Destination<'_> {
+        match action {
+            Action::ModelCall(call) => Destination::Model(&call.model),
+            Action::ConnectorOpen { .. } | Action::ConnectorCall(_) | Action::DataQuery(_) => Destination::System,
+            Action::EnvironmentStart { .. }
+            | Action::CommandRun(_)
+            | Action::CommandPoll { .. }
+            | Action::CommandWrite { .. }
+            | Action::CommandStop { .. }
+            | Action::FileRead { .. }
+            | Action::FileWrite { .. }
+            | Action::FileAdd { .. }
+            | Action::FileEdit { .. }
+            | Action::FileList { .. }
+            | Action::FileSearch { .. }
+            | Action::ImageView { .. }
+            | Action::ArtifactPublish { .. }
+            | Action::FunctionCall { .. } => Destination::Inside,
+        }
+    }
+
+    /// Whether that is outside the company's walls. What nobody knows any more counts as outside.
+    fn is_outside(&self, cards: &dyn ModelCards) -> bool {
+        match self {
+            Self::Inside => false,
+            // The record does not say whether the system is inside; a question about what left must not miss it.
+            Self::System => true,
+            Self::Model(name) => cards.card(name).is_none_or(|card| card.residency == Residency::Outside),
+        }
     }
 }

@@ -40,7 +40,7 @@ pub enum RevealError {
     NotNamed(CredentialId),
     #[error("the credential {0} was deleted")]
     Gone(CredentialId),
-    #[error("the token of the credential {0} has expired: give it a new one")]
+    #[error("the token of the credential {0} has expired and is not renewed: connect it again, or give it a new token")]
     Expired(CredentialId),
     #[error("the vault cannot be read now: {0}")]
     Unavailable(String),

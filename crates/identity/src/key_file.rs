@@ -23,6 +23,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use zeroize::Zeroizing;
 
@@ -43,9 +44,10 @@ pub enum KeyFileError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Key-encryption keys from a file.
+/// Key-encryption keys: from a file, or from words.
+#[derive(Clone)]
 pub struct FileKek {
-    keys: BTreeMap<u32, Sealer>,
+    keys: BTreeMap<u32, Arc<Sealer>>,
     newest: u32,
 }
 
@@ -62,12 +64,20 @@ impl FileKek {
         }
     }
 
-    pub(crate) fn of_keys(keys: BTreeMap<u32, Sealer>, newest: u32) -> Self {
+    pub(crate) fn of_keys(keys: BTreeMap<u32, Arc<Sealer>>, newest: u32) -> Self {
         Self { keys, newest }
     }
 
     pub(crate) fn newest(&self) -> u32 {
         self.newest
+    }
+
+    /// These, and those of `before` that are not among them, for what was wrapped under one and is still in memory.
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        for (id, key) in &before.keys {
+            self.keys.entry(*id).or_insert_with(|| Arc::clone(key));
+        }
+        self
     }
 
     /// How many keys there are.
@@ -223,7 +233,7 @@ fn add_line(text: &mut String, id: u32, random: &dyn Random) {
 }
 
 /// The keys of a file's text, or the line at which it is wrong.
-fn parse(text: &str) -> Result<BTreeMap<u32, Sealer>, (usize, &'static str)> {
+fn parse(text: &str) -> Result<BTreeMap<u32, Arc<Sealer>>, (usize, &'static str)> {
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     match lines.next() {
         Some((_, HEADER)) => {}
@@ -242,7 +252,7 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Sealer>, (usize, &'static str)> {
         if check(&key) != given {
             return Err(wrong("the key does not match its check digits"));
         }
-        if keys.insert(id, Sealer::new(&key)).is_some() {
+        if keys.insert(id, Arc::new(Sealer::new(&key))).is_some() {
             return Err(wrong("this id occurs twice"));
         }
     }

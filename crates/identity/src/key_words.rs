@@ -11,7 +11,7 @@ use crate::{
 };
 use aws_lc_rs::digest::{Context, SHA256};
 use bailiwick_types::Secret;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use zeroize::Zeroizing;
 
 /// Keys that only unwrap.
@@ -51,7 +51,7 @@ impl FileKek {
             }
             known.insert(id, key);
         }
-        let keys = known.into_iter().map(|(id, key)| (id, Sealer::new(&key))).collect();
+        let keys = known.into_iter().map(|(id, key)| (id, Arc::new(Sealer::new(&key)))).collect();
         Ok(Self::of_keys(keys, newest))
     }
 }

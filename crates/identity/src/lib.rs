@@ -5,6 +5,7 @@
 
 mod access_key;
 mod api_key;
+mod assertion_grant;
 mod attempts;
 mod cache;
 mod credentials;
@@ -15,6 +16,7 @@ mod jwt;
 mod key_file;
 mod key_words;
 mod log_key;
+mod oauth;
 mod once;
 mod passwords;
 mod pkce;
@@ -36,6 +38,7 @@ mod webhook;
 
 pub use access_key::{AccessKey, NewAccessKey};
 pub use api_key::{ApiKey, NewApiKey};
+pub use assertion_grant::{AccessError, AccessRequest, AssertionGrants, ResourceClient};
 pub use credentials::{Bootstrapped, CredentialError, Credentials};
 pub use key_file::{FileKek, KeyFileError};
 pub use key_words::KeyWordsError;
@@ -45,7 +48,7 @@ pub use pkce::Pkce;
 pub use random::OsRandom;
 pub use reception::Reception;
 pub use roster::Roster;
-pub use rotation::RotationError;
+pub use rotation::{GivenKeys, KeyFile, KeyRing, KeySource, Rotation, RotationError, RotationOptions};
 pub use scope::{UnknownScope, parse_scope, parse_scopes};
 pub use sealing::{KeyEncryption, Sealing};
 pub use sign_in::{Lives, Mapping, Provider, ProviderError, ProviderOptions, SignInOptions, SignIns};

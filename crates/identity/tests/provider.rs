@@ -211,14 +211,14 @@ async fn metadata_that_leads_elsewhere_is_not_followed() {
         house.provider.metadata.lock().unwrap()[field] = json!(value);
         assert!(
             matches!(
-                house.sign_ins.depart(CALLBACK, Destination::Page("/".into())).await,
+                house.sign_ins.depart(None, CALLBACK, Destination::Page("/".into())).await,
                 Err(SignInError::Provider(_))
             ),
             "{field}"
         );
     }
     let house = House::new(mapped()).await;
-    let farewell = house.sign_ins.farewell("https://agents.example/").await.unwrap();
+    let farewell = house.sign_ins.farewell(house.tenant, "https://agents.example/").await.unwrap();
     assert!(
         farewell.starts_with("https://id.example/end?client_id=bailiwick&post_logout_redirect_uri=https"),
         "{farewell}"

@@ -29,7 +29,7 @@ fn command_line(redirect_uri: &str) -> HandOver {
 /// The code that the browser brings back to a command line.
 async fn code(house: &House, more: Value) -> String {
     let destination = Destination::CommandLine(command_line("http://127.0.0.1:4321/"));
-    let trip = house.trip(house.sign_ins.depart(CALLBACK, destination).await.unwrap());
+    let trip = house.trip(house.sign_ins.depart(None, CALLBACK, destination).await.unwrap());
     assert!(trip.prompt.contains("login"), "no page makes a browser hand a sign-in over by itself: {}", trip.prompt);
     let mut claims = house.claims(&trip);
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -277,6 +277,7 @@ async fn one_address_guesses_slowly_whatever_the_account_and_a_clock_set_back_gi
     let house = House::new(mapped()).await;
     let guess = async |number: u32, address: &str| {
         let attempt = PasswordAttempt {
+            organisation: None,
             login: format!("somebody-{number}"),
             password: Secret::new("a guess of twelve"),
             address: Some(address.parse().unwrap()),

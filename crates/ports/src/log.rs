@@ -175,8 +175,10 @@ pub struct ReceiptFilter {
     pub operation: Option<String>,
     pub decision: Option<String>,
     pub effect: Option<String>,
-    /// Only what leaves the walls.
+    /// Only what is for a destination outside the walls, whatever became of it.
     pub leaves: bool,
+    /// Of that, only what was allowed and is not known to have stayed here.
+    pub left: bool,
     /// Only what uses this secret. Receipts from before uses were indexed are not found by it.
     pub credential: Option<CredentialId>,
     /// Inclusive.

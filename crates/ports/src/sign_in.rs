@@ -2,7 +2,7 @@
 
 use crate::people::User;
 use async_trait::async_trait;
-use bailiwick_types::{Secret, Timestamp};
+use bailiwick_types::{Secret, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -18,6 +18,8 @@ pub enum Medium {
 /// What somebody says to be let in.
 #[derive(Debug, Clone)]
 pub struct PasswordAttempt {
+    /// The organisation that they are of, by its name or id; `None` is the first of the server.
+    pub organisation: Option<String>,
     pub login: String,
     pub password: Secret,
     /// Where the request came from; `None` on the administration socket.
@@ -118,12 +120,21 @@ pub trait SignIn: Send + Sync {
     /// let this person in.
     async fn sign_out(&self, token: &str) -> Result<bool, SignInError>;
 
-    /// The identity provider's name for itself, if there is one.
-    fn provider(&self) -> Option<&str> {
-        None
+    /// Whether people of this organisation may come from an identity provider. An organisation that there is not has none.
+    async fn has_provider(&self, _organisation: Option<&str>) -> Result<bool, SignInError> {
+        Ok(false)
     }
-    /// Begins a sign-in at the identity provider, which sends the browser back to `callback`.
-    async fn depart(&self, _callback: &str, _destination: Destination) -> Result<Departure, SignInError> {
+    /// The name for itself of the identity provider of an organisation's people, if there is one.
+    async fn provider_of(&self, _tenant: TenantId) -> Result<Option<String>, SignInError> {
+        Ok(None)
+    }
+    /// Begins a sign-in at the identity provider of an organisation, which sends the browser back to `callback`.
+    async fn depart(
+        &self,
+        _organisation: Option<&str>,
+        _callback: &str,
+        _destination: Destination,
+    ) -> Result<Departure, SignInError> {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }
     /// Ends it.
@@ -138,8 +149,8 @@ pub trait SignIn: Send + Sync {
     async fn logged_out(&self, _logout_token: &str) -> Result<(), SignInError> {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }
-    /// Where a browser goes to sign out at the identity provider as well; `None` when it has no such place.
-    async fn farewell(&self, _back_to: &str) -> Option<String> {
+    /// Where a browser goes to sign out at the organisation's identity provider as well; `None` when it has no such place.
+    async fn farewell(&self, _tenant: TenantId, _back_to: &str) -> Option<String> {
         None
     }
 }

@@ -173,7 +173,6 @@ async fn old_sessions_and_secrets_are_read_under_another_key_encryption_key() {
     allow_shared(&place);
     run(&place).good();
     let before = place.client(&["session", "list", "--json"]).good().json();
-    assert_eq!(place.client(&["key", "rotate"]).code, 1, "a server uses the folder");
     assert_eq!(server.stop(), 0);
     let old = fs::read_to_string(place.path("data/keys")).unwrap();
 
@@ -199,6 +198,68 @@ async fn old_sessions_and_secrets_are_read_under_another_key_encryption_key() {
     assert_eq!(bearers(&model).last(), Some(&format!("Bearer {SECRET}")));
     assert_eq!(server.stop(), 0);
     assert!(!place.log().contains(&new_key) && !place.log().contains(digits));
+}
+
+fn key_ids(place: &Place) -> Vec<String> {
+    let text = fs::read_to_string(place.path("data/keys")).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("key "));
+    lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_gets_another_key_encryption_key_while_it_works() {
+    let model = ModelServer::start(repeats).await;
+    let place = configured(&model);
+    let server = place.serve();
+    keep(&place, &model);
+    allow_shared(&place);
+    run(&place).good();
+    let before = place.client(&["session", "list", "--json"]).good().json();
+
+    // Sessions begin while it is replaced, twice.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            let mut ended = Vec::new();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                ended.push(run(&place).code);
+            }
+            ended
+        });
+        for to in ["2", "3"] {
+            let rotated = place.client(&["key", "rotate", "--reason", "a drill", "--json"]).good().json();
+            assert!(rotated["rewrapped"].as_u64().unwrap() >= 2, "{rotated}");
+            assert_eq!(key_ids(&place), [to]);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        running.join().unwrap()
+    });
+    assert!(!ended.is_empty() && ended.iter().all(|code| *code == 0), "{ended:?}");
+    let changes = place.client(&["audit", "changes", "--json"]).good().stdout;
+    for said in ["encryption_key.rotation_begun", "encryption_key.rotated", "a drill"] {
+        assert_eq!(changes.matches(said).count(), 2, "{changes}");
+    }
+
+    // What was there before, and what came meanwhile, is read by the next process, which knows the new key alone.
+    let all = place.client(&["session", "list", "--json"]).good().json();
+    assert_eq!(server.stop(), 0);
+    let server = place.serve();
+    assert_eq!(place.client(&["session", "list", "--json"]).good().json(), all);
+    let count = |listed: &Value| listed["sessions"].as_array().unwrap().len();
+    assert_eq!(count(&all), count(&before) + ended.len());
+    run(&place).good();
+    assert_eq!(bearers(&model).last(), Some(&format!("Bearer {SECRET}")));
+
+    // Killed in the middle, wherever that is, it loses nothing, and the next rotation finishes it.
+    let asked = std::process::Command::new(support::BINARY).args(["key", "rotate", "--data", &place.data()]).spawn();
+    server.kill();
+    let _ = asked.unwrap().wait();
+    let server = place.serve();
+    assert_eq!(count(&place.client(&["session", "list", "--json"]).good().json()), count(&all) + 1);
+    place.client(&["key", "rotate", "--json"]).good();
+    assert_eq!(key_ids(&place).len(), 1);
+    run(&place).good();
+    assert_eq!(server.stop(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -102,6 +102,7 @@ fn filter(query: &mut Query) -> Result<ReceiptFilter, ApiError> {
     };
     let (from, until) = (time("from")?, time("until")?);
     let leaves = query.flag("outside")?.unwrap_or_default();
+    let left = query.flag("left")?.unwrap_or_default();
     let (person, agent, session) = (query.id("person")?, query.id("agent")?, query.id("session")?);
     let credential = query.id("credential")?;
     Ok(ReceiptFilter {
@@ -114,6 +115,7 @@ fn filter(query: &mut Query) -> Result<ReceiptFilter, ApiError> {
         decision,
         effect,
         leaves,
+        left,
         credential,
         from,
         until,

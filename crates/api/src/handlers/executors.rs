@@ -7,6 +7,7 @@ use super::{environments, ok};
 use crate::{
     app::{App, Call},
     error::ApiError,
+    hex::hex,
     routes::Answer,
 };
 use axum::{
@@ -26,7 +27,7 @@ use bailiwick_ports::Caller;
 use bailiwick_types::{EnvironmentId, SessionId};
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
@@ -58,11 +59,7 @@ pub(crate) async fn register(mut call: Call) -> Answer {
     if param.transport != TRANSPORT {
         return Err(ApiError::invalid("transport", format!("`transport` must be `{TRANSPORT}`.")));
     }
-    let mut registration_id = String::from("reg_");
-    for byte in call.app.random() {
-        // INVARIANT: writing to a string cannot fail.
-        write!(registration_id, "{byte:02x}").expect("a string takes text");
-    }
+    let registration_id = format!("reg_{}", hex(&call.app.random()));
     // `http` becomes `ws`, `https` becomes `wss`.
     let socket = call.base_url.strip_prefix("http").map_or(call.base_url.clone(), |rest| format!("ws{rest}"));
     let url = format!("{socket}/cloud/environment/{environment}/direct/{registration_id}");

@@ -7,6 +7,7 @@ pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod budgets;
 pub(crate) mod connectors;
+pub(crate) mod encryption_keys;
 pub(crate) mod environment_config;
 pub(crate) mod environment_files;
 pub(crate) mod environments;

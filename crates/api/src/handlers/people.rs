@@ -25,8 +25,8 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     check_rank(&call.caller, &roles)?;
     let foreign = match param.subject {
         None => None,
-        Some(subject) => match call.app.options.sign_in.provider() {
-            Some(issuer) => Some(ForeignId { issuer: issuer.to_owned(), subject: checked_subject(subject)? }),
+        Some(subject) => match call.app.options.sign_in.provider_of(call.caller.tenant).await? {
+            Some(issuer) => Some(ForeignId { issuer, subject: checked_subject(subject)? }),
             None => {
                 let message = "`subject`: no identity provider is configured; give the person a `login`.";
                 return Err(ApiError::invalid("subject", message));

@@ -4,6 +4,7 @@ use super::{ok, sessions};
 use crate::{
     app::Call,
     error::ApiError,
+    hex::hex,
     routes::Answer,
     types::{extra::Who, page::Page},
 };
@@ -183,8 +184,4 @@ fn insert_spending(fields: &mut Map<String, Value>, spending: &Spending) {
     if !spending.is_empty() {
         fields.insert("spending".into(), json!(spending));
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

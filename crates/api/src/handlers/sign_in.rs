@@ -28,8 +28,10 @@ use serde_json::json;
 const RETURN_PATH: &str = "/bailiwick/v1/sign-in/provider/return";
 
 pub(crate) async fn ways(visit: Visit) -> Answer {
-    visit.query()?.finish()?;
-    let provider = visit.app.options.sign_in.provider().is_some();
+    let mut query = visit.query()?;
+    let organisation = query.take("organisation");
+    query.finish()?;
+    let provider = visit.app.options.sign_in.has_provider(organisation.as_deref()).await?;
     ok(SignInWays { object: "bailiwick.sign_in_ways", password: true, provider })
 }
 
@@ -40,8 +42,9 @@ pub(crate) async fn by_password(mut visit: Visit) -> Answer {
         MediumParam::Browser => Medium::Browser,
         MediumParam::Bearer => Medium::Bearer,
     };
-    let (password, address) = (Secret::new(param.password), visit.address());
-    let attempt = PasswordAttempt { login: param.login, password, address, medium };
+    let (password, address) = (Secret::new(param.password.as_str()), visit.address());
+    let SignInParam { organisation, login, .. } = param;
+    let attempt = PasswordAttempt { organisation, login, password, address, medium };
     let signed = visit.app.options.sign_in.by_password(attempt).await?;
     let body = resource(&visit, &signed, medium);
     let mut response = Json(body).into_response();
@@ -63,7 +66,7 @@ pub(crate) async fn set_up(mut visit: Visit) -> Answer {
 /// Leads a browser to the identity provider.
 pub(crate) async fn depart(visit: Visit) -> Answer {
     let mut query = visit.query()?;
-    let next = query.take("next");
+    let (organisation, next) = (query.take("organisation"), query.take("next"));
     let command_line = query.take("redirect_uri");
     let [state, challenge, method] = ["state", "code_challenge", "code_challenge_method"].map(|name| query.take(name));
     query.finish()?;
@@ -76,7 +79,7 @@ pub(crate) async fn depart(visit: Visit) -> Answer {
         Some(_) => return Err(ApiError::invalid("code_challenge_method", "`code_challenge_method` must be `S256`.")),
     };
     let callback = format!("{}{RETURN_PATH}", visit.base_url);
-    let departure = visit.app.options.sign_in.depart(&callback, destination).await?;
+    let departure = visit.app.options.sign_in.depart(organisation.as_deref(), &callback, destination).await?;
     let mut response = leads_to(&departure.url)?;
     let cookies = Cookies::of(&visit.base_url);
     response.headers_mut().append(header::SET_COOKIE, cookies.departure(departure.cookie.expose()));
@@ -147,7 +150,7 @@ pub(crate) async fn sign_out(call: Call) -> Answer {
         None => false,
     };
     let provider_url = match by_provider {
-        true => sign_in.farewell(&format!("{}/", call.base_url)).await,
+        true => sign_in.farewell(call.caller.tenant, &format!("{}/", call.base_url)).await,
         false => None,
     };
     let mut response = Json(SignedOut { object: "bailiwick.signed_out", provider_url }).into_response();
@@ -173,6 +176,7 @@ pub(crate) async fn me(call: Call) -> Answer {
             Principal::Agent { .. } => "agent",
             Principal::Operator => "operator",
         },
+        organisation: caller.tenant.to_string(),
         principal: caller.principal.to_string(),
         scopes: Scope::ALL.into_iter().filter(|scope| caller.may(*scope)).map(Scope::name).collect(),
         user: user.map(|user| UserResource::of(user, None)),

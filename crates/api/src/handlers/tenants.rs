@@ -27,21 +27,21 @@ pub struct TenantResource {
     pub name: String,
     /// Seconds since 1970.
     pub created_at: i64,
-    /// People sign in here: it is the organisation with which the server began. In others, programs work with keys.
-    pub signs_in: bool,
+    /// The organisation with which the server began: that of people who name none when they sign in.
+    pub first: bool,
     /// An administrator's key, only when the organisation is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
 impl TenantResource {
-    fn new(info: TenantInfo, signs_in: bool) -> Self {
+    fn new(info: TenantInfo, first: bool) -> Self {
         Self {
             id: info.id.to_string(),
             object: "bailiwick.tenant",
             name: info.name,
             created_at: info.created.as_seconds(),
-            signs_in,
+            first,
             key: None,
         }
     }

@@ -1,5 +1,6 @@
 //! The receipt log as it is shown.
 
+use crate::hex::hex;
 use bailiwick_core::record::AdministrationChanged;
 use bailiwick_ports::{
     log::{Inclusion, LoggedCheckpoint, ReceiptRow, Tally},
@@ -220,10 +221,6 @@ impl AdministrationEntry {
             details,
         }
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn base64(hash: &[u8; 32]) -> String {

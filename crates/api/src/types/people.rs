@@ -172,6 +172,9 @@ impl From<Team> for TeamResource {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignInParam {
+    /// The organisation, by its name or id; else the one with which the server began.
+    #[serde(default)]
+    pub organisation: Option<String>,
     pub login: String,
     pub password: String,
     /// `browser` sets a cookie; `bearer` answers with a token.
@@ -226,6 +229,8 @@ pub struct Me {
     pub object: &'static str,
     /// `user`, `service`, `agent` or `operator`.
     pub r#type: &'static str,
+    /// The id of the organisation.
+    pub organisation: String,
     /// Who it is, in words.
     pub principal: String,
     pub scopes: Vec<&'static str>,

@@ -146,6 +146,15 @@ impl<'a> Unverified<'a> {
         Ok(Self { header, algorithm, signed, payload, signature: decode(signature)? })
     }
 
+    /// Who claims to have made it. Good for nothing but to know whose keys have to prove it.
+    pub fn issuer(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Claimed {
+            iss: String,
+        }
+        serde_json::from_slice::<Claimed>(&self.payload).ok().map(|claimed| claimed.iss)
+    }
+
     /// The claims, once one of the keys has proven them.
     pub fn verify<C: DeserializeOwned>(&self, keys: &KeySet) -> Result<C, TokenError> {
         keys.verify(self.algorithm, self.header.kid.as_deref(), self.signed.as_bytes(), &self.signature)?;

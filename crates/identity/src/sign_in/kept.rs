@@ -1,6 +1,6 @@
 //! Sign-ins as they are stored: made, found, ended, and swept away when they have expired.
 
-use super::{SignIns, provider::Logout, unavailable};
+use super::{entrance::Entrance, provider::Logout, unavailable};
 use crate::{
     api_key::{self, BASE62, draw},
     credentials::CredentialError,
@@ -74,12 +74,20 @@ impl Kept {
         self.body.user
     }
 
+    pub fn handle(&self) -> &str {
+        &self.body.handle
+    }
+
+    pub fn expires(&self) -> Timestamp {
+        self.body.expires
+    }
+
     pub fn came(&self) -> Option<&Came> {
         self.body.came.as_ref()
     }
 }
 
-impl SignIns {
+impl Entrance {
     /// Makes a sign-in for somebody who has proven who they are: by a password, or at the identity provider.
     pub(super) async fn let_in(
         &self,

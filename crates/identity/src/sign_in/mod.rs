@@ -3,50 +3,51 @@
 //! A sign-in is a random word that one browser or one command line holds; its digest is stored, with an expiry. It never
 //! says more than who somebody is: what they may do is asked of the directory with every request, so that a person who
 //! is disabled is out at once.
+//!
+//! Each organisation has an [`Entrance`] of its own, with its own accounts and its own provider. What somebody shows says
+//! whose it is; who shows nothing yet names the organisation. Whether there is one of that name is told to nobody.
 
+mod entrance;
 mod kept;
 mod provider;
 mod recheck;
 mod waiting;
 
+pub(crate) use entrance::unavailable;
 pub(crate) use kept::PREFIX;
+pub(crate) use provider::check_url;
 pub use provider::{Mapping, Provider, ProviderError, ProviderOptions};
 
 use crate::{
-    api_key::{self, BASE62, draw},
-    attempts::{Attempts, Pace},
+    api_key,
+    assertion_grant::{AccessError, Wanted},
     cache::Cache,
     hex,
-    once::Once,
+    jwt::Unverified,
     passwords::{PasswordCost, Passwords},
-    roster::{PasswordBody, Roster},
+    roster::Roster,
 };
 use async_trait::async_trait;
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    digest::{SHA256, digest},
-};
+use aws_lc_rs::digest::{SHA256, digest};
 use bailiwick_ports::{
-    AuthError, Caller, Scope, SignIn, SignInError,
-    people::{Author, People, PeopleError, User},
+    AuthError, Caller, SignIn, SignInError,
+    people::User,
     sign_in::{Arrival, Departure, Destination, Medium, PasswordAttempt, Return, SignedIn},
-    store::DocumentKind,
+    store::{DocumentKind, Tenant},
 };
-use bailiwick_types::{Millis, Principal, Secret, TenantId, Timestamp, UserId};
-use kept::{Came, Kept};
-use provider::Arrived;
-use recheck::Renewals;
-use std::{net::IpAddr, sync::Arc};
-use waiting::{Guest, WaitingRoom};
+use bailiwick_types::{Millis, Secret, TenantId, Timestamp, UserId};
+use entrance::{Common, Entrance};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-/// Attempts for one account: ten at once, then one in 20 s.
-const PER_ACCOUNT: Pace = Pace { burst: 10, one_more_after: Millis::from_secs(20) };
-/// Attempts from one address, behind which may be a whole office.
-const PER_ADDRESS: Pace = Pace { burst: 100, one_more_after: Millis::from_secs(2) };
-/// Longer texts are no name of anybody.
-const MAX_LOGIN_BYTES: usize = 256;
-/// Of the code that a browser carries to a command line.
-const CODE_CHARS: usize = 43;
+/// Longer texts are no code of ours.
+const MAX_CODE_BYTES: usize = 256;
+/// Between the organisation and the rest of a departure's cookie.
+const COOKIE_JOINT: char = '.';
+const NO_PROVIDER: SignInError = SignInError::NotConfigured("no identity provider is configured for this organisation");
 
 /// How long sign-ins last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,105 +70,56 @@ impl Default for Lives {
 
 /// What sign-ins are made of.
 pub struct SignInOptions {
-    /// Whose people sign in.
+    /// The organisation of whoever names none.
     pub tenant: TenantId,
     pub roster: Arc<Roster>,
     pub cost: PasswordCost,
     pub lives: Lives,
+    /// Where people of that organisation come from.
     pub provider: Option<Provider>,
+    /// Where those of others come from, by the organisation's name. It may be made later.
+    pub others: BTreeMap<String, Provider>,
 }
 
 impl SignInOptions {
     pub fn build(self) -> SignIns {
         let passwords = Passwords::new(self.cost, Arc::clone(&self.roster.random));
-        SignIns {
-            tenant: self.tenant,
-            passwords,
-            lives: self.lives,
-            provider: self.provider,
-            accounts: Attempts::new(PER_ACCOUNT),
-            addresses: Attempts::new(PER_ADDRESS),
-            known: Cache::new(),
-            waiting: WaitingRoom::default(),
-            logouts: Once::default(),
-            renewals: Renewals::new(self.roster.clock.now()),
-            swept: std::sync::Mutex::default(),
-            roster: self.roster,
-        }
+        let common = Arc::new(Common::new(self.roster, passwords, self.lives));
+        let first = Entrance::new(self.tenant, self.provider.map(Arc::new), Arc::clone(&common));
+        let others = self.others.into_iter().map(|(name, provider)| (name, Arc::new(provider))).collect();
+        SignIns { first: Arc::new(first), others, common, entrances: RwLock::default(), places: Cache::new() }
     }
 }
 
 /// Lets people in and out, and tells who a sign-in belongs to.
 pub struct SignIns {
-    tenant: TenantId,
-    roster: Arc<Roster>,
-    passwords: Passwords,
-    lives: Lives,
-    provider: Option<Provider>,
-    /// By name, folded: also names that nobody has.
-    accounts: Attempts<String>,
-    addresses: Attempts<IpAddr>,
-    known: Cache<String, Arc<Kept>>,
-    /// Who signed in at the provider for a command line.
-    waiting: WaitingRoom,
-    /// Logout tokens that were shown.
-    logouts: Once,
-    renewals: Renewals,
-    /// Up to where expired sign-ins were last looked for.
-    swept: std::sync::Mutex<Option<u128>>,
+    first: Arc<Entrance>,
+    others: BTreeMap<String, Arc<Provider>>,
+    common: Arc<Common>,
+    /// Of the other organisations, as they are needed; there are no more than organisations.
+    entrances: RwLock<BTreeMap<TenantId, Arc<Entrance>>>,
+    /// Whose each sign-in is, by its digest. That never changes.
+    places: Cache<String, TenantId>,
 }
 
 #[async_trait]
 impl SignIn for SignIns {
     async fn by_password(&self, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
-        let PasswordAttempt { login, password, address, medium } = attempt;
-        if login.len() > MAX_LOGIN_BYTES {
-            return Err(SignInError::Wrong);
+        match self.named(attempt.organisation.as_deref()).await? {
+            Some(entrance) => entrance.by_password(attempt).await,
+            None => Err(self.common.refuse(attempt).await),
         }
-        self.count(address)?;
-        let now = self.roster.clock.now();
-        self.accounts.count(login.trim().to_lowercase(), now).map_err(SignInError::TooMany)?;
-        let user = self.roster.by_login(self.tenant, &login);
-        let stored = match user {
-            Some(user) => self.password(user).await?,
-            None => None,
-        };
-        let right = self.passwords.is(stored.and_then(|stored| stored.digest).as_ref(), password.expose()).await?;
-        // Who is disabled is told no more than who is wrong.
-        let user = user.filter(|user| right && self.roster.active(self.tenant, *user).is_some());
-        let Some(user) = user else {
-            tracing::warn!(address = ?address, "somebody gave a wrong name or password");
-            return Err(SignInError::Wrong);
-        };
-        self.let_in(user, medium, None).await
     }
 
     async fn set_password(&self, code: &str, password: Secret, address: Option<IpAddr>) -> Result<User, SignInError> {
-        self.count(address)?;
-        if code.len() > MAX_LOGIN_BYTES {
+        self.common.count(address)?;
+        if code.len() > MAX_CODE_BYTES {
             return Err(SignInError::WrongCode);
         }
-        let handle = api_key::handle(code);
-        let store = &self.roster.documents.store;
-        let found = store.document_by_handle(DocumentKind::Password, &handle).await.map_err(unavailable)?;
-        let found = found.filter(|(tenant, _)| *tenant == self.tenant);
-        let (tenant, document) = found.ok_or(SignInError::WrongCode)?;
-        let entry = self.roster.documents.entry::<PasswordBody>(tenant, &document).await.map_err(unavailable)?;
-        let id = UserId::from_u128(entry.id);
-        let ours = entry.body.code.as_deref().unwrap_or_default();
-        let same = verify_slices_are_equal(ours.as_bytes(), handle.as_bytes()).is_ok();
-        let live = entry.body.code_expires.is_some_and(|expires| self.roster.clock.now() < expires);
-        let user = self.roster.user(tenant, id).filter(|user| same && live && user.disabled.is_none());
-        let user = user.ok_or(SignInError::WrongCode)?;
-        Passwords::check_new(password.expose(), user.login.as_deref().unwrap_or_default())?;
-        let digest = self.passwords.digest(password.expose()).await?;
-        let author = Author { tenant, by: Principal::User { id }, reason: None };
-        match self.roster.store_password(author, id, &entry, digest).await {
-            // Somebody else used the same code in this moment.
-            Err(PeopleError::Store(bailiwick_ports::StoreError::Conflict)) => Err(SignInError::WrongCode),
-            Err(error) => Err(unavailable(error)),
-            Ok(()) => Ok(user),
-        }
+        let store = &self.common.roster.documents.store;
+        let found = store.document_by_handle(DocumentKind::Password, &api_key::handle(code)).await;
+        let (tenant, _) = found.map_err(unavailable)?.ok_or(SignInError::WrongCode)?;
+        self.of(tenant).await?.set_password(code, password).await
     }
 
     fn page_token(&self, cookie: &str) -> String {
@@ -178,104 +130,183 @@ impl SignIn for SignIns {
         self.end(token).await
     }
 
-    fn provider(&self) -> Option<&str> {
-        self.provider.as_ref().map(Provider::issuer)
+    async fn has_provider(&self, organisation: Option<&str>) -> Result<bool, SignInError> {
+        Ok(self.named(organisation).await?.is_some_and(|entrance| entrance.provider.is_some()))
     }
 
-    async fn depart(&self, callback: &str, destination: Destination) -> Result<Departure, SignInError> {
-        let key = self.roster.documents.tenant_key(self.tenant).await.map_err(unavailable)?;
-        self.the_provider()?.depart(&*key, callback, destination).await
+    async fn provider_of(&self, tenant: TenantId) -> Result<Option<String>, SignInError> {
+        Ok(self.of(tenant).await?.issuer().map(str::to_owned))
+    }
+
+    async fn depart(
+        &self,
+        organisation: Option<&str>,
+        callback: &str,
+        destination: Destination,
+    ) -> Result<Departure, SignInError> {
+        let entrance = self.named(organisation).await?.ok_or(NO_PROVIDER)?;
+        let Departure { url, cookie } = entrance.depart(callback, destination).await?;
+        let cookie = Secret::new(format!("{}{COOKIE_JOINT}{}", entrance.tenant, cookie.expose()));
+        Ok(Departure { url, cookie })
     }
 
     async fn arrive(&self, callback: &str, cookie: &str, back: Return) -> Result<Arrival, SignInError> {
-        let key = self.roster.documents.tenant_key(self.tenant).await.map_err(unavailable)?;
-        let Arrived { claims, refresh, destination } =
-            self.the_provider()?.arrive(&*key, callback, cookie, back).await?;
-        let came =
-            Came { subject: claims.foreign.subject.clone(), session: claims.session().map(str::to_owned), refresh };
-        let user = self.provision(claims).await?;
-        match destination {
-            Destination::Page(next) => {
-                let signed = self.let_in(user, Medium::Browser, Some(came)).await?;
-                Ok(Arrival::Browser { signed, next })
-            }
-            Destination::CommandLine(hand_over) => {
-                let code = draw(CODE_CHARS, BASE62, &*self.roster.random);
-                let now = self.roster.clock.now();
-                if !self.waiting.enter(&code, Guest { user, came }, hand_over.challenge, now) {
-                    return Err(SignInError::Unavailable("too many people sign in at once".into()));
-                }
-                // A code, a state and an address of loopback need no encoding.
-                let url = format!("{}?code={}&state={}", hand_over.redirect_uri, *code, hand_over.state);
-                Ok(Arrival::CommandLine { url })
-            }
+        // The rest is sealed under that organisation's own key.
+        let (tenant, sealed) = cookie.split_once(COOKIE_JOINT).unwrap_or_default();
+        let entrance = match tenant.parse::<TenantId>() {
+            Ok(tenant) => self.found(tenant).await?,
+            Err(_) => None,
+        };
+        match entrance {
+            Some(entrance) => entrance.arrive(callback, sealed, back).await,
+            None => self.first.arrive(callback, "", back).await,
         }
     }
 
     async fn redeem(&self, code: &str, verifier: &Secret, address: Option<IpAddr>) -> Result<SignedIn, SignInError> {
-        self.the_provider()?;
-        self.count(address)?;
-        let guest = self.waiting.leave(code, verifier.expose(), self.roster.clock.now());
-        let Guest { user, came } = guest.ok_or(SignInError::WrongCode)?;
-        if self.roster.active(self.tenant, user).is_none() {
-            return Err(SignInError::Refused("this account is disabled: ask an administrator".into()));
+        if self.first.provider.is_none() && self.others.is_empty() {
+            return Err(NO_PROVIDER);
         }
-        self.let_in(user, Medium::Bearer, Some(came)).await
+        self.common.count(address)?;
+        let guest = self.common.waiting.leave(code, verifier.expose(), self.common.roster.clock.now());
+        let guest = guest.ok_or(SignInError::WrongCode)?;
+        self.of(guest.tenant).await?.redeem(guest).await
     }
 
     async fn logged_out(&self, logout_token: &str) -> Result<(), SignInError> {
-        self.end_by_provider(logout_token).await
+        // Who says so is read before it is proven, only to know whom to ask for the proof. Organisations may share a
+        // provider, and even what they are to it.
+        let issuer = Unverified::read(logout_token).ok().and_then(|token| token.issuer());
+        let all = self.with_providers().await?;
+        let is_named = |entrance: &&Arc<Entrance>| entrance.issuer() == issuer.as_deref();
+        let named: Vec<&Arc<Entrance>> = all.iter().filter(is_named).collect();
+        let asked = if named.is_empty() { all.first().into_iter().collect() } else { named };
+        let mut said = Err(NO_PROVIDER);
+        for entrance in asked {
+            let one = entrance.end_by_provider(logout_token).await;
+            said = if said.is_ok() { said } else { one };
+        }
+        said
     }
 
-    async fn farewell(&self, back_to: &str) -> Option<String> {
-        self.provider.as_ref()?.farewell(back_to).await
+    async fn farewell(&self, tenant: TenantId, back_to: &str) -> Option<String> {
+        self.of(tenant).await.ok()?.provider.as_ref()?.farewell(back_to).await
     }
 }
 
 impl SignIns {
-    fn the_provider(&self) -> Result<&Provider, SignInError> {
-        self.provider.as_ref().ok_or(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
+    /// Tells who a sign-in belongs to, whatever their organisation.
+    pub(crate) async fn authenticate(&self, token: &str, medium: Medium) -> Result<Caller, AuthError> {
+        let (now, handle) = (self.common.roster.clock.now(), api_key::handle(token));
+        let tenant = match self.places.get(&handle, now) {
+            Ok(tenant) => tenant,
+            Err(ticket) => {
+                let tenant = self.place(&handle).await.map_err(away)?.ok_or(AuthError::Unknown)?;
+                self.places.put(ticket, handle, tenant, now);
+                tenant
+            }
+        };
+        self.of(tenant).await.map_err(away)?.authenticate(token, medium).await
     }
 
-    /// Counts an attempt from this address. Addresses of one IPv6 network count as one.
-    fn count(&self, address: Option<IpAddr>) -> Result<(), SignInError> {
-        let network = address.map(|address| match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-            v4 => v4,
-        });
-        let now = self.roster.clock.now();
-        network.map_or(Ok(()), |network| self.addresses.count(network, now)).map_err(SignInError::TooMany)
-    }
-
-    async fn password(&self, user: UserId) -> Result<Option<PasswordBody>, SignInError> {
-        let documents = &self.roster.documents;
-        let found = documents.store.document(self.tenant, DocumentKind::Password, user.to_u128(), None).await;
-        match found.map_err(unavailable)? {
-            Some(document) => Ok(Some(documents.unseal(self.tenant, &document).await.map_err(unavailable)?)),
-            None => Ok(None),
+    /// Says whether the provider had let them in.
+    pub(crate) async fn end(&self, token: &str) -> Result<bool, SignInError> {
+        match self.place(&api_key::handle(token)).await? {
+            Some(tenant) => self.of(tenant).await?.end(token).await,
+            None => Ok(false),
         }
     }
 
     /// The caller that a person is, with what the roles of this moment allow.
-    pub(crate) fn caller(&self, user: UserId, since: Timestamp) -> Result<Caller, AuthError> {
-        let Some((person, valid_from)) = self.roster.active(self.tenant, user) else {
-            return Err(AuthError::Disabled);
+    pub(crate) fn caller(&self, tenant: TenantId, user: UserId, since: Timestamp) -> Result<Caller, AuthError> {
+        entrance::caller(&self.common.roster, tenant, user, since)
+    }
+
+    /// What this person's identity provider says of them to another authorization server.
+    pub(crate) async fn grant(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        wanted: &Wanted<'_>,
+    ) -> Result<Secret, AccessError> {
+        let unavailable = |error: SignInError| AccessError::Unavailable(error.to_string());
+        let entrance = self.of(tenant).await.map_err(unavailable)?;
+        let none = || AccessError::Unsupported("none is configured for this organisation".into());
+        let provider = entrance.provider.as_ref().ok_or_else(none)?;
+        let subject = entrance.subject_token(user).await?;
+        provider.grant(&subject, wanted).await
+    }
+
+    /// Whether this person may do anything here at this moment.
+    pub(crate) fn is_active(&self, tenant: TenantId, user: UserId) -> bool {
+        self.common.roster.active(tenant, user).is_some()
+    }
+
+    pub(crate) fn clock(&self) -> &dyn bailiwick_ports::Clock {
+        &*self.common.roster.clock
+    }
+
+    async fn place(&self, handle: &str) -> Result<Option<TenantId>, SignInError> {
+        let store = &self.common.roster.documents.store;
+        let found = store.document_by_handle(DocumentKind::SignIn, handle).await.map_err(unavailable)?;
+        Ok(found.map(|(tenant, _)| tenant))
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>, SignInError> {
+        self.common.roster.documents.store.tenants().await.map_err(unavailable)
+    }
+
+    /// By the name or the id of an organisation; whoever names none means the first.
+    async fn named(&self, organisation: Option<&str>) -> Result<Option<Arc<Entrance>>, SignInError> {
+        let Some(organisation) = organisation.map(str::trim).filter(|named| !named.is_empty()) else {
+            return Ok(Some(Arc::clone(&self.first)));
         };
-        // What was opened in the very millisecond in which it was closed stays closed.
-        if valid_from.is_some_and(|from| since <= from) {
-            return Err(AuthError::Unknown);
+        let id = organisation.parse::<TenantId>().ok();
+        let all = self.tenants().await?;
+        let found = all.into_iter().find(|tenant| tenant.name == organisation || Some(tenant.id) == id);
+        Ok(found.map(|tenant| self.entrance(&tenant)))
+    }
+
+    async fn found(&self, tenant: TenantId) -> Result<Option<Arc<Entrance>>, SignInError> {
+        if tenant == self.first.tenant {
+            return Ok(Some(Arc::clone(&self.first)));
         }
-        Ok(Caller {
-            tenant: self.tenant,
-            principal: Principal::User { id: user },
-            scopes: Scope::of_roles(&person.roles),
-            bound_environment: None,
-        })
+        let known = self.entrances.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = self.tenants().await?.into_iter().find(|one| one.id == tenant);
+        Ok(found.map(|tenant| self.entrance(&tenant)))
+    }
+
+    async fn of(&self, tenant: TenantId) -> Result<Arc<Entrance>, SignInError> {
+        self.found(tenant).await?.ok_or_else(|| unavailable("somebody's organisation is not there"))
+    }
+
+    fn entrance(&self, tenant: &Tenant) -> Arc<Entrance> {
+        if tenant.id == self.first.tenant {
+            return Arc::clone(&self.first);
+        }
+        let mut all = self.entrances.write().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let provider = self.others.get(&tenant.name).cloned();
+            Arc::new(Entrance::new(tenant.id, provider, Arc::clone(&self.common)))
+        };
+        Arc::clone(all.entry(tenant.id).or_insert_with(make))
+    }
+
+    /// Every organisation with a provider, the first one first.
+    async fn with_providers(&self) -> Result<Vec<Arc<Entrance>>, SignInError> {
+        let mut all = vec![Arc::clone(&self.first)];
+        if !self.others.is_empty() {
+            let named = self.tenants().await?.into_iter().filter(|tenant| self.others.contains_key(&tenant.name));
+            all.extend(named.filter(|tenant| tenant.id != self.first.tenant).map(|tenant| self.entrance(&tenant)));
+        }
+        all.retain(|entrance| entrance.provider.is_some());
+        Ok(all)
     }
 }
 
-/// What fails because something of ours does: the reason goes to the log.
-pub(crate) fn unavailable(error: impl std::fmt::Display) -> SignInError {
-    tracing::error!(%error, "a sign-in failed by a fault of the server");
-    SignInError::Unavailable("the directory cannot be read or written".into())
+fn away(error: SignInError) -> AuthError {
+    AuthError::Unavailable(error.to_string())
 }

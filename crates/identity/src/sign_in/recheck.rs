@@ -4,17 +4,17 @@
 //! A refusal ends a sign-in; silence does not at once, so that a provider that is away for a while locks nobody out.
 
 use super::{
-    SignIns,
+    entrance::Entrance,
     kept::{Came, Kept},
-    provider::Renewed,
+    provider::{Renewed, SubjectToken},
     unavailable,
 };
-use crate::once::Full;
+use crate::{assertion_grant::AccessError, once::Full};
 use bailiwick_ports::{
     AuthError, Change, DocumentWrite, SignInError,
     store::{DocumentKind, Page},
 };
-use bailiwick_types::{Millis, Principal, Timestamp};
+use bailiwick_types::{Millis, Principal, Secret, Timestamp, UserId};
 use serde_json::json;
 use std::{
     collections::HashMap,
@@ -70,7 +70,7 @@ impl Renewals {
     }
 }
 
-impl SignIns {
+impl Entrance {
     /// Asks the provider whether this sign-in may go on, when it is time to. One asks at a time, because a refresh
     /// token that is shown twice may end everything.
     pub(super) async fn renew(&self, kept: &Kept, handle: &str) -> Result<(), AuthError> {
@@ -96,14 +96,12 @@ impl SignIns {
         let kept = self.find(handle).await?.ok_or(AuthError::Unknown)?;
         let now = self.roster.clock.now();
         match self.ask_again(&kept).await {
-            Ok(()) => {
+            Ok(_) => {
                 self.renewals.set(kept.id, |renewal| (renewal.last, renewal.next) = (now, now + every));
                 Ok(())
             }
             Err(Denied::Over) => {
-                self.renewals.forget(kept.id);
-                let reason = "the identity provider did not renew it";
-                self.end_all(vec![(kept.id, kept.user().to_string())], reason).await.map_err(away)?;
+                self.not_renewed(&kept).await.map_err(away)?;
                 Err(AuthError::Unknown)
             }
             Err(Denied::Silence(error)) => {
@@ -117,23 +115,75 @@ impl SignIns {
         }
     }
 
-    async fn ask_again(&self, kept: &Kept) -> Result<(), Denied> {
+    async fn not_renewed(&self, kept: &Kept) -> Result<(), SignInError> {
+        self.renewals.forget(kept.id);
+        let reason = "the identity provider did not renew it";
+        self.end_all(vec![(kept.id, kept.user().to_string())], reason).await
+    }
+
+    /// What proves to the provider, fresh, that this person is signed in here: the newest of their sign-ins that it
+    /// renews. One is renewed at a time.
+    pub(super) async fn subject_token(&self, user: UserId) -> Result<SubjectToken, AccessError> {
+        let unavailable = |error: String| AccessError::Unavailable(error);
+        for kept in self.renewable(user).await.map_err(|error| unavailable(error.to_string()))? {
+            let renewal = self.renewals.get(&kept, self.lives.recheck);
+            let _turn = renewal.turn.lock().await;
+            // Another request may have changed it or ended it meanwhile.
+            let Some(kept) = self.find(kept.handle()).await.map_err(|error| unavailable(error.to_string()))? else {
+                continue;
+            };
+            let now = self.roster.clock.now();
+            match self.ask_again(&kept).await {
+                Ok(token) => {
+                    let next = now + self.lives.recheck;
+                    self.renewals.set(kept.id, |renewal| (renewal.last, renewal.next) = (now, next));
+                    if let Some(token) = token {
+                        return Ok(token);
+                    }
+                }
+                Err(Denied::Over) => self.not_renewed(&kept).await.map_err(|error| unavailable(error.to_string()))?,
+                Err(Denied::Silence(error)) => return Err(unavailable(error.to_string())),
+            }
+        }
+        Err(AccessError::SignInNeeded)
+    }
+
+    /// Their sign-ins that the provider renews, the newest first.
+    async fn renewable(&self, user: UserId) -> Result<Vec<Kept>, SignInError> {
+        let now = self.roster.clock.now();
+        let mut found = Vec::new();
+        let mut after = None;
+        while let Some((page, last)) = self.kept_after(after).await? {
+            after = Some(last);
+            found.extend(page.into_iter().filter(|kept| {
+                let renewed = kept.came().is_some_and(|came| came.refresh.is_some());
+                kept.user() == user && renewed && now < kept.expires()
+            }));
+        }
+        found.sort_by_key(|kept| std::cmp::Reverse(kept.created));
+        Ok(found)
+    }
+
+    /// `None` where there was nothing to ask with.
+    async fn ask_again(&self, kept: &Kept) -> Result<Option<SubjectToken>, Denied> {
         let Some((came, refresh)) = kept.came().and_then(|came| Some((came, came.refresh.as_ref()?))) else {
-            return Ok(());
+            return Ok(None);
         };
         let provider = self.the_provider().map_err(Denied::Silence)?;
-        let (claims, next) = match provider.renew(refresh, &came.subject).await.map_err(Denied::Silence)? {
+        let (claims, id_token, next) = match provider.renew(refresh, &came.subject).await.map_err(Denied::Silence)? {
             Renewed::Refused => return Err(Denied::Over),
-            Renewed::Good { claims, refresh } => (claims, refresh),
+            Renewed::Good { claims, id_token, refresh } => (claims, id_token, refresh),
         };
+        let newest = next.clone().unwrap_or_else(|| refresh.clone());
+        let token = id_token.map_or_else(|| SubjectToken::Refresh(Secret::new(newest)), SubjectToken::Id);
         // First of all: the one before may be good for nothing now.
         if let Some(next) = next.filter(|next| next != refresh) {
             let came = Came { refresh: Some(next), ..came.clone() };
             self.keep_came(kept, came).await.map_err(Denied::Silence)?;
         }
-        let Some(claims) = claims else { return Ok(()) };
+        let Some(claims) = claims else { return Ok(Some(token)) };
         match self.provision(*claims).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(Some(token)),
             Err(SignInError::Refused(_)) => Err(Denied::Over),
             Err(error) => Err(Denied::Silence(error)),
         }
@@ -150,29 +200,30 @@ impl SignIns {
             Err(Full) => return Err(SignInError::Unavailable("too many logouts came at once".into())),
         }
         // Who is on the way in from that very session is not let in any more.
-        self.waiting.retain(|came| !came.is_of(&logout));
-        let mut page = Page { limit: PAGE, ..Page::default() };
-        let documents = &self.roster.documents;
-        let kind = DocumentKind::SignIn;
-        while let Some((found, more)) =
-            documents.store.documents(self.tenant, kind, page.clone()).await.map_err(unavailable)?
-        {
-            let Some(last) = found.last().map(|document| document.id) else { break };
-            let mut ended = Vec::new();
-            for document in found {
-                // What cannot be read opens nothing either.
-                let Ok(kept) = self.read(&document).await else { continue };
-                if kept.came().is_some_and(|came| came.is_of(&logout)) {
-                    ended.push((kept.id, kept.user().to_string()));
-                }
-            }
+        self.common.waiting.retain(|guest| guest.tenant != self.tenant || !guest.came.is_of(&logout));
+        let mut after = None;
+        while let Some((page, last)) = self.kept_after(after).await? {
+            after = Some(last);
+            let ended = page.iter().filter(|kept| kept.came().is_some_and(|came| came.is_of(&logout)));
+            let ended = ended.map(|kept| (kept.id, kept.user().to_string())).collect();
             self.end_all(ended, "the identity provider ended it").await?;
-            page.after = Some(last);
-            if !more {
-                break;
-            }
         }
         Ok(())
+    }
+
+    /// Some of the sign-ins that there are, and the last one's id; `None` at the end. What cannot be read opens nothing
+    /// either, and is left out.
+    async fn kept_after(&self, after: Option<u128>) -> Result<Option<(Vec<Kept>, u128)>, SignInError> {
+        let page = Page { limit: PAGE, after, ..Page::default() };
+        let store = &self.roster.documents.store;
+        let found = store.documents(self.tenant, DocumentKind::SignIn, page).await.map_err(unavailable)?;
+        let Some((documents, _)) = found else { return Ok(None) };
+        let Some(last) = documents.last().map(|document| document.id) else { return Ok(None) };
+        let mut all = Vec::with_capacity(documents.len());
+        for document in &documents {
+            all.extend(self.read(document).await.ok());
+        }
+        Ok(Some((all, last)))
     }
 
     /// With one record for each person's sign-in.

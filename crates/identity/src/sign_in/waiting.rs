@@ -6,7 +6,7 @@
 use super::kept::Came;
 use crate::{api_key, pkce};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use bailiwick_types::{Millis, Timestamp, UserId};
+use bailiwick_types::{Millis, TenantId, Timestamp, UserId};
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -20,6 +20,7 @@ const MAX_VERIFIER: usize = 128;
 
 /// Somebody who was let in.
 pub(super) struct Guest {
+    pub tenant: TenantId,
     pub user: UserId,
     pub came: Came,
 }
@@ -61,8 +62,8 @@ impl WaitingRoom {
         same.then_some(waiting.guest)
     }
 
-    pub fn retain(&self, stays: impl Fn(&Came) -> bool) {
-        self.lock().retain(|_, waiting| stays(&waiting.guest.came));
+    pub fn retain(&self, stays: impl Fn(&Guest) -> bool) {
+        self.lock().retain(|_, waiting| stays(&waiting.guest));
     }
 }
 
@@ -73,7 +74,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn guest() -> Guest {
-        Guest { user: UserId::from_u128(7), came: Came { subject: "u-1".into(), session: None, refresh: None } }
+        let came = Came { subject: "u-1".into(), session: None, refresh: None };
+        Guest { tenant: TenantId::from_u128(1), user: UserId::from_u128(7), came }
     }
 
     #[test]

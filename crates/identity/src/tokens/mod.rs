@@ -47,6 +47,7 @@ const AGENTS_MAY: [Scope; 5] =
 
 /// What tokens are made of.
 pub struct TokenOptions {
+    /// The organisation that keeps the keys; tokens are for people of all of them, and say of which.
     pub tenant: TenantId,
     /// The URL of this server: the `iss` of every token, and the `aud` of those for ourselves.
     pub issuer: String,
@@ -83,9 +84,11 @@ impl TokenOptions {
         let keys = IssuerKeys::load(self.tenant, &self.roster).await?;
         let mut revoked = HashMap::new();
         let documents = &self.roster.documents;
-        for document in documents.sealed(self.tenant, DocumentKind::RevokedToken).await.map_err(unavailable)? {
-            let body: Revoked = documents.unseal(self.tenant, &document).await.map_err(unavailable)?;
-            revoked.insert(body.jti, body.expires);
+        for tenant in documents.store.tenants().await.map_err(unavailable)? {
+            for document in documents.sealed(tenant.id, DocumentKind::RevokedToken).await.map_err(unavailable)? {
+                let body: Revoked = documents.unseal(tenant.id, &document).await.map_err(unavailable)?;
+                revoked.insert(body.jti, body.expires);
+            }
         }
         Ok(Issuer {
             options: self,
@@ -101,7 +104,6 @@ impl TokenOptions {
 impl Tokens for Issuer {
     async fn issue(&self, request: TokenRequest) -> Result<IssuedToken, TokenError> {
         let TokenRequest { tenant, subject, actors, audience, scopes, not_after, holder } = request;
-        self.check_tenant(tenant)?;
         if actors.is_empty() || actors.len() > MAX_ACTORS {
             let text = format!("a token has 1 to {MAX_ACTORS} actors, and none is ever left out");
             return Err(TokenError::InvalidRequest(text));
@@ -134,7 +136,7 @@ impl Tokens for Issuer {
         };
         let person = caller.principal.person();
         let person = person.ok_or_else(|| TokenError::InvalidGrant("it names no person".into()))?;
-        self.check_actor(&actor)?;
+        self.check_actor(caller.tenant, &actor)?;
         actors.insert(0, actor);
         let may: Vec<Scope> = AGENTS_MAY.into_iter().filter(|scope| caller.may(*scope)).collect();
         let scopes = match exchange.scopes {
@@ -181,10 +183,10 @@ impl Tokens for Issuer {
         let kind = DocumentKind::RevokedToken;
         let id = KeyId::new(now, roster.random.id_bytes()).to_u128();
         let body = Revoked { jti: claims.jti.clone(), expires };
-        let sealed = roster.documents.seal(self.options.tenant, (kind, id, 1), &body).await.map_err(unavailable)?;
+        let sealed = roster.documents.seal(claims.tenant, (kind, id, 1), &body).await.map_err(unavailable)?;
         let document = Document { kind, id, version: 1, created: now, updated: now, handle: None, sealed };
         let change = Change {
-            tenant: self.options.tenant,
+            tenant: claims.tenant,
             by: claims.principal().unwrap_or(Principal::Operator),
             kind: "token.revoked".into(),
             target: claims.jti,
@@ -258,7 +260,7 @@ impl Issuer {
         if tenant == self.options.tenant {
             return Ok(());
         }
-        Err(TokenError::InvalidRequest("this organisation has another issuer".into()))
+        Err(TokenError::InvalidRequest("another organisation of this server keeps the keys that sign tokens".into()))
     }
 
     fn keys_now(&self) -> Arc<IssuerKeys> {
@@ -294,7 +296,7 @@ impl Issuer {
             return Err("it is no access token");
         }
         let claims: Claims = unverified.verify(self.keys_now().set()).map_err(|_| "it is no token of ours")?;
-        checked(claims, &self.options.issuer, self.options.tenant, self.options.roster.clock.now())
+        checked(claims, &self.options.issuer, self.options.roster.clock.now())
     }
 
     /// `holder` is the key that was proven with the request.
@@ -315,7 +317,7 @@ impl Issuer {
             return Err(AuthError::Unknown);
         }
         for actor in claims.actors() {
-            self.check_actor(&actor).map_err(|error| refuse(&error.to_string()))?;
+            self.check_actor(claims.tenant, &actor).map_err(|error| refuse(&error.to_string()))?;
         }
         let principal = claims.principal().ok_or_else(|| refuse("it names nobody"))?;
         let scopes = match principal.person() {
@@ -323,22 +325,22 @@ impl Issuer {
             // What an agent may for itself is a matter of its sessions, not of this interface.
             None => Vec::new(),
         };
-        let caller = Caller { tenant: self.options.tenant, principal, scopes, bound_environment: None };
+        let caller = Caller { tenant: claims.tenant, principal, scopes, bound_environment: None };
         Ok((claims, caller))
     }
 
     /// What the person may now, the agent may at all, and the token says.
     fn scopes(&self, person: UserId, claims: &Claims) -> Result<Vec<Scope>, AuthError> {
-        let theirs = self.options.sign_ins.caller(person, claims.made().ok_or(AuthError::Unknown)?)?;
+        let theirs = self.options.sign_ins.caller(claims.tenant, person, claims.made().ok_or(AuthError::Unknown)?)?;
         let said = claims.scopes();
         Ok(AGENTS_MAY.into_iter().filter(|scope| theirs.may(*scope) && said.contains(scope)).collect())
     }
 
     /// Only a saved agent that may work can act.
-    fn check_actor(&self, actor: &Actor) -> Result<(), TokenError> {
+    fn check_actor(&self, tenant: TenantId, actor: &Actor) -> Result<(), TokenError> {
         let roster = &self.options.roster;
-        let known = roster.colleague(self.options.tenant, actor.agent);
-        let deleted = roster.charge(self.options.tenant, actor.agent).is_none_or(|charge| charge.deleted.is_some());
+        let known = roster.colleague(tenant, actor.agent);
+        let deleted = roster.charge(tenant, actor.agent).is_none_or(|charge| charge.deleted.is_some());
         match known {
             Some(colleague) if colleague.status == ColleagueStatus::Active && !deleted => Ok(()),
             _ => Err(TokenError::InvalidGrant(format!("the agent `{}` may not act", actor.agent))),

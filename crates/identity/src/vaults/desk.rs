@@ -90,7 +90,7 @@ impl Strongroom {
     }
 
     /// Seals a credential, writes it and gives it as it is known from now on.
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         author: Author,
         kind: &'static str,

@@ -7,22 +7,25 @@
 mod bodies;
 mod checks;
 mod desk;
+mod renewal;
 mod shelf;
 
 use crate::{
     credentials::CredentialError,
     documents::{Documents, Entry},
     shelves::Shelves,
+    web::Web,
 };
 use async_trait::async_trait;
 use bailiwick_gate::{RevealError, Use, Vault as Reveals};
 use bailiwick_ports::{
     Administration, Clock, Keys, Random, Store, Vaults,
     store::{Document, DocumentKind},
-    vault::{Auth, Credential, VaultError, VaultOwner},
+    vault::{Credential, Secrets, VaultError, VaultOwner},
 };
 use bailiwick_types::{CredentialId, Secret, TenantId, UserId, VaultId};
 use bodies::{CredentialBody, Place};
+use renewal::Renewals;
 use shelf::Shelf;
 use std::sync::Arc;
 
@@ -34,6 +37,9 @@ pub struct Strongroom {
     shelves: Shelves<Shelf>,
     /// Changes are made one after the other, each on what the last one left.
     writing: tokio::sync::Mutex<()>,
+    /// Where authorization servers are asked for another access token; without it, one that has ended has ended.
+    web: Option<Arc<dyn Web>>,
+    renewals: Renewals,
 }
 
 impl Strongroom {
@@ -51,6 +57,8 @@ impl Strongroom {
             random,
             shelves: Shelves::default(),
             writing: tokio::sync::Mutex::default(),
+            web: None,
+            renewals: Renewals::default(),
         };
         for tenant in room.documents.store.tenants().await.map_err(VaultError::Store)? {
             // Vaults first: a credential is whose its vault is.
@@ -61,6 +69,14 @@ impl Strongroom {
             }
         }
         Ok(room)
+    }
+
+    /// Renews access tokens of OAuth at the servers that their credentials name. What may be connected to is `web`'s
+    /// business.
+    #[must_use]
+    pub fn with_web(mut self, web: Arc<dyn Web>) -> Self {
+        self.web = Some(web);
+        self
     }
 
     fn read<T>(&self, tenant: TenantId, look: impl FnOnce(&Shelf) -> T) -> T {
@@ -90,6 +106,20 @@ impl Strongroom {
             Some(document) => Ok(Some(self.documents.entry(tenant, &document).await.map_err(unavailable)?)),
             None => Ok(None),
         }
+    }
+}
+
+impl Strongroom {
+    async fn secrets(
+        &self,
+        tenant: TenantId,
+        id: CredentialId,
+        entry: &Entry<CredentialBody>,
+    ) -> Result<Secrets, RevealError> {
+        let unavailable = |error: CredentialError| RevealError::Unavailable(error.to_string());
+        let key = self.documents.tenant_key(tenant).await.map_err(unavailable)?;
+        let place = Place { tenant, vault: entry.body.vault, credential: id };
+        place.open(&*key, &entry.body.sealed).map_err(unavailable)
     }
 }
 
@@ -123,16 +153,8 @@ impl Reveals for Strongroom {
         let (tenant, id) = (right.scope().tenant, right.credential());
         let gone = || RevealError::Gone(id);
         let entry = self.stored(tenant, id).await?.ok_or_else(gone)?;
-        if let Auth::McpOauth(oauth) = &entry.body.auth
-            && oauth.expires.is_some_and(|expires| expires <= self.clock.now())
-        {
-            return Err(RevealError::Expired(id));
-        }
-        let unavailable = |error: CredentialError| RevealError::Unavailable(error.to_string());
-        let key = self.documents.tenant_key(tenant).await.map_err(unavailable)?;
-        let place = Place { tenant, vault: entry.body.vault, credential: id };
-        let secrets = place.open(&*key, &entry.body.sealed).map_err(unavailable)?;
-        secrets.value.ok_or_else(gone)
+        let entry = self.fresh(tenant, id, entry).await?;
+        self.secrets(tenant, id, &entry).await?.value.ok_or_else(gone)
     }
 }
 

@@ -25,6 +25,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
+/// An organisation whose people come from the same provider as another client.
+pub const OTHER: &str = "Other Ltd";
 pub const ISSUER: &str = "https://id.example";
 pub const CALLBACK: &str = "https://agents.example/bailiwick/v1/sign-in/provider/return";
 /// 2026-11-21T11:30:45Z.
@@ -153,31 +155,40 @@ impl House {
             Roster::load(store.clone(), keys, administration.clone(), ticking.clone(), random.clone()).await.unwrap();
         let roster = Arc::new(roster);
         let provider = Fake::new();
-        let options = ProviderOptions {
+        let options = |client_id: &str| ProviderOptions {
             issuer: ISSUER.into(),
-            client_id: "bailiwick".into(),
+            client_id: client_id.into(),
             client_secret: Some(Secret::new("client secret")),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-            mapping,
+            mapping: mapping.clone(),
             plain_http: false,
             web: provider.clone(),
-            clock: ticking,
-            random,
+            clock: ticking.clone(),
+            random: random.clone(),
         };
         let sign_ins = SignInOptions {
             tenant,
             roster: roster.clone(),
             cost: PasswordCost { memory_kib: 64, passes: 1 },
             lives: Lives::default(),
-            provider: Some(options.build().unwrap()),
+            provider: Some(options("bailiwick").build().unwrap()),
+            others: [(OTHER.to_owned(), options("other").build().unwrap())].into(),
         };
         let sign_ins = Arc::new(sign_ins.build());
         let reception = Reception { credentials, sign_ins: sign_ins.clone(), issuer: None };
         Self { provider, clock, roster, sign_ins, reception, store, tenant }
     }
 
+    /// Makes another organisation.
+    pub async fn found(&self, name: &str, number: u8) -> TenantId {
+        let id = TenantId::new(START, [number; 10]);
+        let (key, _) = PlainKeys.create(id, id.into());
+        self.store.put_tenant(Tenant { id, name: name.into(), key }).await.unwrap();
+        id
+    }
+
     pub async fn depart(&self) -> Trip {
-        let departure = self.sign_ins.depart(CALLBACK, Destination::Page("/console".into())).await.unwrap();
+        let departure = self.sign_ins.depart(None, CALLBACK, Destination::Page("/console".into())).await.unwrap();
         self.trip(departure)
     }
 
@@ -260,7 +271,7 @@ pub async fn at_command_line(house: &House) -> SignedIn {
         state: "the-command-lines-state".into(),
         challenge: base64(digest::digest(&digest::SHA256, VERIFIER.as_bytes())),
     };
-    let departure = house.sign_ins.depart(CALLBACK, Destination::CommandLine(hand_over)).await.unwrap();
+    let departure = house.sign_ins.depart(None, CALLBACK, Destination::CommandLine(hand_over)).await.unwrap();
     let trip = house.trip(departure);
     let token = house.provider.sign(&json!({"alg": "ES256", "kid": "one"}), &house.claims(&trip));
     let Arrival::CommandLine { url } = house.arrive_somewhere(&trip, token).await.unwrap() else { panic!("a cookie") };

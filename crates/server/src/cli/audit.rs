@@ -221,9 +221,12 @@ pub struct About {
     /// Only what used this credential
     #[arg(long, value_name = "ID")]
     pub credential: Option<String>,
-    /// Only what left the company's walls
+    /// Only what was for somewhere outside the company's walls, whatever was decided
     #[arg(long)]
     pub outside: bool,
+    /// Set by `left`.
+    #[arg(skip)]
+    pub left: bool,
     /// First day, as YYYY-MM-DD in UTC
     #[arg(long, value_name = "DAY")]
     pub from: Option<String>,

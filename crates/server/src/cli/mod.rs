@@ -129,9 +129,12 @@ pub struct RotateKey {
     /// Folder that holds everything the server keeps
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Configuration file that says where the key is (docs/configuration.md)
+    /// Configuration file that says where the key is, for a folder that no server uses
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     #[command(flatten)]
     pub form: Form,
 }
@@ -447,7 +450,7 @@ pub enum Key {
         #[command(flatten)]
         target: Target,
     },
-    /// Make another key-encryption key and wrap everything anew, on a folder that no server uses
+    /// Make another key-encryption key and wrap everything anew, also while a server works on the folder
     Rotate(RotateKey),
     /// Have another key sign the tokens of agents; the one before proves what it signed until that has expired
     RotateSigning {

@@ -147,6 +147,9 @@ pub struct Login {
     /// Choose a password first, with the code that an administrator gave you
     #[arg(long)]
     pub set_up: bool,
+    /// Your organisation, by its name or id, where the server has several [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub organisation: Option<String>,
     /// URL of the server [default: $BAILIWICK_SERVER, else http://127.0.0.1:7700]
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,

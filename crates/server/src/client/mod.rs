@@ -167,6 +167,12 @@ impl Client {
         }
     }
 
+    /// What `path` answers, as text.
+    pub async fn text(&self, path: &str) -> Outcome<String> {
+        let mut response = self.send(self.request(Method::GET, path)).await?;
+        Ok(String::from_utf8_lossy(&self.whole(&mut response).await?).into_owned())
+    }
+
     /// Writes what `path` answers into `to`, and gives its size.
     pub async fn download(&self, path: &str, mut to: impl std::io::Write) -> Outcome<u64> {
         let mut response = self.send(self.request(Method::GET, path)).await?;

@@ -5,7 +5,7 @@ mod provider;
 use super::{people::server_of, text, time};
 use crate::{
     cli::{Login, Logout},
-    client::{Client, SavedLogin},
+    client::{Client, SavedLogin, encode},
     failure::{Doing as _, Failure, Outcome},
     terminal::{Terminal, ask, escape},
 };
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 pub async fn login(options: Login, terminal: Terminal) -> Outcome {
     let client = Client::stranger(&server_of(&options.server))?;
+    let organisation = options.organisation.as_deref();
     if options.set_up {
         let code = ask::secret("code: ").doing(|| "read the code".to_owned())?;
         let password = ask::secret("new password: ").doing(|| "read the password".to_owned())?;
@@ -23,12 +24,13 @@ pub async fn login(options: Login, terminal: Terminal) -> Outcome {
         let body = json!({"code": code.expose(), "password": password.expose()});
         let user = client.post("/bailiwick/v1/sign-in/set-up", &body).await?;
         let name = text(&user, "login").to_owned();
-        return sign_in(&client, &name, password.expose(), terminal).await;
+        return sign_in(&client, organisation, &name, password.expose(), terminal).await;
     }
     if options.login.is_none() && !options.password {
-        let ways = client.get("/bailiwick/v1/sign-in").await?;
+        let named = organisation.map(|named| format!("?organisation={}", encode(named))).unwrap_or_default();
+        let ways = client.get(&format!("/bailiwick/v1/sign-in{named}")).await?;
         if ways["provider"] == true {
-            return provider::sign_in(&client, terminal).await;
+            return provider::sign_in(&client, organisation, terminal).await;
         }
     }
     let name = match options.login {
@@ -36,11 +38,20 @@ pub async fn login(options: Login, terminal: Terminal) -> Outcome {
         None => ask::line("login: ").doing(|| "read the login".to_owned())?,
     };
     let password = ask::secret("password: ").doing(|| "read the password".to_owned())?;
-    sign_in(&client, &name, password.expose(), terminal).await
+    sign_in(&client, organisation, &name, password.expose(), terminal).await
 }
 
-async fn sign_in(client: &Client, login: &str, password: &str, terminal: Terminal) -> Outcome {
-    let body = json!({"login": login, "password": password, "medium": "bearer"});
+async fn sign_in(
+    client: &Client,
+    organisation: Option<&str>,
+    login: &str,
+    password: &str,
+    terminal: Terminal,
+) -> Outcome {
+    let mut body = json!({"login": login, "password": password, "medium": "bearer"});
+    if let Some(organisation) = organisation {
+        body["organisation"] = json!(organisation);
+    }
     let signed = client.post("/bailiwick/v1/sign-in", &body).await?;
     keep(client, signed, terminal)
 }

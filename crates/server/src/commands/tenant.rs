@@ -33,8 +33,8 @@ async fn list(client: &Client, terminal: Terminal) -> Outcome {
     terminal.result(&json!({"tenants": tenants}), || {
         let mut table = Table::new(&["ORGANISATION", "NAME", "CREATED (UTC)", "PEOPLE SIGN IN"]);
         for tenant in &tenants {
-            let signs_in = if tenant["signs_in"] == true { "yes" } else { "no" };
-            table.row([text(tenant, "id"), text(tenant, "name"), &time(&tenant["created_at"]), signs_in]);
+            let first = if tenant["first"] == true { "yes" } else { "no" };
+            table.row([text(tenant, "id"), text(tenant, "name"), &time(&tenant["created_at"]), first]);
         }
         table.render()
     });

@@ -20,11 +20,35 @@ pub struct Identity {
     /// Days after which another key signs tokens.
     pub signing_key_days: u32,
     pub oidc: Option<OpenId>,
+    /// Of the other organisations on this server, by their names.
+    pub organisations: BTreeMap<String, Organisation>,
+}
+
+/// `[identity.organisations.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organisation {
+    pub oidc: OpenId,
+}
+
+impl Identity {
+    /// Every provider, with the name of its organisation; that of the first has none here.
+    pub fn providers(&self) -> impl Iterator<Item = (Option<&str>, &OpenId)> {
+        let others = self.organisations.iter().map(|(name, organisation)| (Some(name.as_str()), &organisation.oidc));
+        self.oidc.iter().map(|oidc| (None, oidc)).chain(others)
+    }
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { browser_hours: 12, bearer_days: 30, token_audiences: Vec::new(), signing_key_days: 90, oidc: None }
+        Self {
+            browser_hours: 12,
+            bearer_days: 30,
+            token_audiences: Vec::new(),
+            signing_key_days: 90,
+            oidc: None,
+            organisations: BTreeMap::new(),
+        }
     }
 }
 
@@ -89,7 +113,10 @@ pub(super) const IDENTITY: Known = Table(&[
     ("token_audiences", Value),
     ("signing_key_days", Value),
     ("oidc", OPEN_ID),
+    ("organisations", Named(&ORGANISATION)),
 ]);
+
+const ORGANISATION: Known = Table(&[("oidc", OPEN_ID)]);
 
 pub(super) const OPEN_ID: Known = Table(&[
     ("issuer", Value),
@@ -119,10 +146,19 @@ pub(super) fn check(identity: &Identity, mut refuse: impl FnMut(&[&str], String)
             refuse(&["identity", key], format!("`{key}` must be 1 to {most}"));
         }
     }
-    let Some(oidc) = &identity.oidc else { return };
+    if let Some(oidc) = &identity.oidc {
+        check_provider(oidc, &["identity", "oidc"], &mut refuse);
+    }
+    for (name, organisation) in &identity.organisations {
+        check_provider(&organisation.oidc, &["identity", "organisations", name, "oidc"], &mut refuse);
+    }
+}
+
+fn check_provider(oidc: &OpenId, place: &[&str], refuse: &mut impl FnMut(&[&str], String)) {
+    let mut refuse = |key: &'static str, message: String| refuse(&[place, &[key]].concat(), message);
     if !(1..=MAX_RECHECK_MINUTES).contains(&oidc.recheck_minutes) {
         let message = format!("`recheck_minutes` must be 1 to {MAX_RECHECK_MINUTES}");
-        refuse(&["identity", "oidc", "recheck_minutes"], message);
+        refuse("recheck_minutes", message);
     }
     if let Some(variable) = &oidc.client_secret_env
         && !super::is_variable(variable)
@@ -132,10 +168,10 @@ pub(super) fn check(identity: &Identity, mut refuse: impl FnMut(&[&str], String)
              variable",
             super::masked(variable)
         );
-        refuse(&["identity", "oidc", "client_secret_env"], message);
+        refuse("client_secret_env", message);
     }
     if oidc.roles.is_empty() && oidc.default_roles.is_empty() {
-        let message = "nobody would have a role: give `default_roles`, or groups in `[identity.oidc.roles]`";
-        refuse(&["identity", "oidc", "default_roles"], message.into());
+        let message = "nobody would have a role: give `default_roles`, or groups in `roles`";
+        refuse("default_roles", message.into());
     }
 }

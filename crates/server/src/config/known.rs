@@ -26,6 +26,7 @@ pub(super) const FILE: Known = Table(&[
     ("keys", super::keys::KEYS),
     ("retention", RETENTION),
     ("outbound", super::outbound::OUTBOUND),
+    ("vaults", VAULTS),
     ("models", Named(&MODEL)),
     ("tools", Named(&TOOL)),
     ("executors", Named(&EXECUTOR)),
@@ -48,6 +49,8 @@ pub(super) const AUDIT_STREAM: Known = Table(&[
 ]);
 
 pub(super) const RETENTION: Known = Table(&[("sessions_days", Value)]);
+
+pub(super) const VAULTS: Known = Table(&[("private_network", Value)]);
 
 pub(super) const MODEL: Known = Table(&[
     ("provider", Value),

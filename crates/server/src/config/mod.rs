@@ -43,10 +43,19 @@ pub struct Config {
     pub keys: Keys,
     pub retention: Retention,
     pub outbound: Outbound,
+    pub vaults: Vaults,
     pub models: BTreeMap<String, ModelOptions>,
     /// What is known of functions, by name.
     pub tools: BTreeMap<String, Tool>,
     pub executors: BTreeMap<String, ListeningExecutor>,
+}
+
+/// `[vaults]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vaults {
+    /// Token endpoints of credentials may be inside: plain HTTP, loopback and private addresses are open.
+    pub private_network: bool,
 }
 
 /// `[server]`
@@ -275,8 +284,14 @@ impl Loaded {
     }
 
     /// Puts a place to something that is wrong with the identity provider.
-    pub fn identity_error(&self, problem: &str) -> ConfigError {
-        self.located(&["identity", "oidc"], format!("[identity.oidc] {problem}"))
+    pub fn identity_error(&self, organisation: Option<&str>, problem: &str) -> ConfigError {
+        match organisation {
+            None => self.located(&["identity", "oidc"], format!("[identity.oidc] {problem}")),
+            Some(name) => {
+                let message = format!("[identity.organisations.{name:?}.oidc] {problem}");
+                self.located(&["identity", "organisations", name, "oidc"], message)
+            }
+        }
     }
 
     /// Puts a place to something that is wrong with the stream of receipts.
@@ -293,7 +308,7 @@ impl Loaded {
 
     /// The environment variables that hold secrets: the keys of data and of models, and the identity provider's.
     pub fn key_variables(&self) -> impl Iterator<Item = &str> {
-        let oidc = self.config.identity.oidc.iter().filter_map(|oidc| oidc.client_secret_env.as_deref());
+        let oidc = self.config.identity.providers().filter_map(|(_, oidc)| oidc.client_secret_env.as_deref());
         let keys = &self.config.keys;
         let kek = [&keys.variable, &keys.old_variable].into_iter().flatten().map(String::as_str);
         let webhook = self.config.audit.stream.webhook_secret_env.as_deref();

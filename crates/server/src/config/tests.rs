@@ -99,6 +99,12 @@ fn wrong_types_and_values_name_their_line() {
             "nobody would have a role",
         ),
         (
+            "[identity.organisations.\"Other Ltd\".oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\nrecheck_minutes = 0\n",
+            ":4:1:",
+            "`recheck_minutes` must be 1 to 1440",
+        ),
+        ("[identity.organisations.Other]\noidcc = 1\n", ":2:1:", "did you mean `oidc`?"),
+        (
             "[identity.oidc]\nissuer = \"https://id\"\nclient_id = \"b\"\nclient_secret_env = \"s3cret-value\"\n",
             ":4:1:",
             "is not the name of an environment variable",
@@ -142,6 +148,7 @@ fn the_known_keys_are_exactly_what_is_read() {
         (keys::KEYS, read_by::<Keys>("")),
         (known::AUDIT_STREAM, read_by::<AuditStream>("")),
         (known::RETENTION, read_by::<Retention>("")),
+        (known::VAULTS, read_by::<Vaults>("")),
         (known::MONEY, read_by::<Money>("")),
         (known::TOOL, read_by::<Tool>("price = \"1\"\n")),
         (identity::IDENTITY, read_by::<Identity>("")),

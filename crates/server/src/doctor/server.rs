@@ -1,8 +1,18 @@
 //! A running server, asked as a client asks; and a data folder, looked at from outside.
 
 use super::{Finding, machine};
-use crate::{cli::Target, client::Client, files, serve::Announcement, variables};
-use std::path::Path;
+use crate::{
+    cli::Target,
+    client::Client,
+    files,
+    serve::{Announcement, STREAM_BEHIND, STREAM_FAILURES},
+    variables,
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path};
+
+/// Records that a stream which keeps up may have before it.
+const BUSY: u64 = 5000;
 
 pub async fn examine(target: &Target) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -49,7 +59,52 @@ async fn ask(target: &Target) -> crate::failure::Outcome<Vec<Finding>> {
         let id = model["id"].as_str().unwrap_or("?");
         findings.push(Finding::good("server models", format!("`{id}`{scripted}")));
     }
+    findings.extend(streams(&client.text("/metrics").await?));
+    if target.data.is_some() {
+        // Only the operator is told.
+        findings.push(encryption_key(&client.get("/bailiwick/v1/encryption-keys").await?));
+    }
     Ok(findings)
+}
+
+/// How far the streams of receipts are, as the page of numbers says.
+fn streams(page: &str) -> Vec<Finding> {
+    let values = |name: &str| -> BTreeMap<String, u64> {
+        let samples =
+            page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix("{to=\"")?.split_once("\"} "));
+        samples.filter_map(|(to, value)| Some((to.to_owned(), value.parse().ok()?))).collect()
+    };
+    let failures = values(STREAM_FAILURES);
+    let finding = |(to, behind): (String, u64)| {
+        let failed = failures.get(&to).copied().unwrap_or_default();
+        match (behind, failed) {
+            (_, 1..) => Finding::bad(
+                "receipt stream",
+                format!("to the {to}: {failed} attempts failed one after the other; {behind} records wait"),
+            )
+            .remedy("look at the server's log for the reason; what waits is passed on once it works again"),
+            (0, _) => Finding::good("receipt stream", format!("to the {to}: everything was passed on")),
+            (..BUSY, _) => Finding::good("receipt stream", format!("to the {to}: {behind} records are on the way")),
+            _ => Finding::missing("receipt stream", format!("to the {to}: {behind} records wait"))
+                .remedy("look again in a minute: where the number grows, whoever takes them is too slow"),
+        }
+    };
+    values(STREAM_BEHIND).into_iter().map(finding).collect()
+}
+
+/// Whether everything lies under one key-encryption key.
+fn encryption_key(keys: &Value) -> Finding {
+    let what = "encryption key";
+    let current = &keys["current"];
+    match (keys["rotation"]["status"].as_str(), keys["older"].as_u64()) {
+        (Some("running"), _) => {
+            let done = &keys["rotation"]["rewrapped"];
+            Finding::good(what, format!("number {current}; a rotation runs, {done} keys are wrapped anew"))
+        }
+        (_, Some(0)) => Finding::good(what, format!("number {current}; nothing lies under an older one")),
+        _ => Finding::missing(what, format!("number {current}, and an older one is still there"))
+            .remedy("finish the rotation: bailiwick key rotate --data DIR"),
+    }
 }
 
 fn folder(data: &Path) -> Vec<Finding> {
@@ -92,4 +147,44 @@ fn outlives(pid: u32) -> Option<Finding> {
         _ => Finding::missing("service", format!("{unit}: systemd ends running sandboxes together with the server"))
             .remedy("set KillMode=process, as deploy/bailiwick.service does; else a running command's outcome is unknown after a crash"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Level, *};
+    use serde_json::json;
+
+    #[test]
+    fn a_stream_that_keeps_up_one_that_lags_and_one_that_fails_are_told_apart() {
+        let page = |behind: u64, failures: u64| {
+            format!(
+                "# HELP {STREAM_BEHIND} x\n# TYPE {STREAM_BEHIND} gauge\n{STREAM_BEHIND}{{to=\"webhook\"}} {behind}\n\
+                 {STREAM_FAILURES}{{to=\"webhook\"}} {failures}\n"
+            )
+        };
+        assert!(streams("bailiwick_store_commits_total 1\n").is_empty(), "none is configured");
+        for (behind, failures, level, words) in [
+            (0, 0, Level::Good, "everything was passed on"),
+            (17, 0, Level::Good, "17 records are on the way"),
+            (5000, 0, Level::Missing, "5000 records wait"),
+            (17, 3, Level::Bad, "3 attempts failed"),
+            (0, 1, Level::Bad, "1 attempts failed"),
+        ] {
+            let [found] = streams(&page(behind, failures)).try_into().unwrap();
+            assert!(found.level == level && found.found.contains(words), "{found:?}");
+            assert!(found.found.contains("webhook") && found.remedies.is_empty() == (level == Level::Good));
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_was_not_finished_is_told() {
+        let level = |keys: Value| encryption_key(&keys).level;
+        assert_eq!(level(json!({"current": 1, "older": 0, "rotation": null})), Level::Good);
+        assert_eq!(level(json!({"current": 2, "older": 1, "rotation": null})), Level::Missing);
+        assert_eq!(
+            level(json!({"current": 2, "older": 1, "rotation": {"status": "running", "rewrapped": 7}})),
+            Level::Good
+        );
+        assert_eq!(level(json!({"current": 2, "older": 1, "rotation": {"status": "failed"}})), Level::Missing);
+    }
 }

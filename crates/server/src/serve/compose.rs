@@ -4,11 +4,11 @@ use super::{
     audit::{CheckpointFile, DEFAULT_FILE},
     erasures::{DEFAULT_ERASURES, ErasureFile},
     feeds::{self, Feeds},
-    identity, keys,
-    metered::Metered,
+    identity::People,
+    kept::Kept,
     metrics::Metrics,
     node,
-    secrets::{BOOTSTRAP_KEY, Secrets},
+    secrets::Secrets,
     systems::Systems,
 };
 use crate::{
@@ -23,20 +23,16 @@ use bailiwick_core::ConnectorKind;
 use bailiwick_documents::DocumentTools;
 use bailiwick_engine::{Engine, Eraser, EraserOptions, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
-use bailiwick_gate::{Administrator, Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
-use bailiwick_identity::{Bootstrapped, Credentials, LogKeys, OsRandom, Reception, Roster, Sealing, Strongroom};
+use bailiwick_gate::{Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
+use bailiwick_identity::{LogKeys, OsRandom, Roster};
 use bailiwick_mail::MailTools;
 use bailiwick_mcp::McpHand;
 use bailiwick_models::Models;
 use bailiwick_outbound::Outbound;
 use bailiwick_people::PeopleTools;
 use bailiwick_policy::{Desk, DeskParts, Policies};
-use bailiwick_ports::tokens::Tokens;
-use bailiwick_ports::{
-    Administration, Clock, Fronted, KeyDesk, Keys, ModelCards, Objects, Policy, PolicyDesk, Random, Store, Tasks,
-    TenantDesk, VaultDesk,
-};
-use bailiwick_store::{DataFolder, FolderObjects, SqliteStore};
+use bailiwick_ports::{Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, tokens::Tokens};
+use bailiwick_store::{DataFolder, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -60,37 +56,42 @@ pub(crate) struct House {
 }
 
 /// What the world is to every part.
-struct World {
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    tasks: Arc<dyn Tasks>,
+pub(super) struct World {
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub tasks: Arc<dyn Tasks>,
 }
 
-/// What keeps data, on one data folder.
-struct Kept {
-    folder: DataFolder,
-    store: SqliteStore,
-    metered: Arc<dyn Store>,
-    metrics: Arc<Metrics>,
-    keys: Arc<dyn Keys>,
-    objects: Arc<dyn Objects>,
-}
-
-impl Kept {
-    async fn open(data: &Path, loaded: &Loaded, secrets: &Secrets, world: &World) -> Outcome<Self> {
-        // These errors say by themselves what cannot be done and why.
-        fn failed(error: impl std::fmt::Display) -> Failure {
-            Failure::failed(error.to_string())
-        }
-        let folder = DataFolder::open(data).map_err(failed)?;
-        let kek = keys::open(folder.path(), &loaded.config.keys, secrets, &*world.random).await?;
-        let keys: Arc<dyn Keys> = Arc::new(Sealing::new(Arc::new(kek), Arc::clone(&world.random)));
-        let objects: Arc<dyn Objects> = Arc::new(FolderObjects::open(folder.clone()).map_err(failed)?);
-        let store = SqliteStore::open(bailiwick_store::Options::new(folder.clone())).await.map_err(failed)?;
-        let metrics = Arc::new(Metrics::default());
-        let metered: Arc<dyn Store> = Arc::new(Fronted::new(Arc::new(store.clone()), Metered(Arc::clone(&metrics))));
-        Ok(Self { folder, store, metered, metrics, keys, objects })
+impl World {
+    pub fn real(tasks: Arc<dyn Tasks>) -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(OsRandom), tasks }
     }
+}
+
+/// Everything that is made before the work begins, for whatever is made next.
+struct Ground<'a> {
+    loaded: &'a Loaded,
+    world: &'a World,
+    kept: &'a Kept,
+    people: &'a People,
+    models: &'a Arc<Models>,
+}
+
+/// What decides.
+struct Rules {
+    policy: Arc<dyn Policy>,
+    desk: Arc<dyn PolicyDesk>,
+    gate: Arc<Gate>,
+}
+
+/// What works, and what takes its traces away or proves them.
+struct Works {
+    archive: Archive,
+    environments: Environments,
+    systems: Arc<Systems>,
+    audit: Audit,
+    eraser: Eraser,
+    engine: Engine,
 }
 
 impl House {
@@ -100,115 +101,22 @@ impl House {
         secrets: &Secrets,
         tasks: Arc<dyn Tasks>,
     ) -> Outcome<(Self, Engine)> {
-        let world = World { clock: Arc::new(SystemClock), random: Arc::new(OsRandom), tasks };
+        let world = World::real(tasks);
         let models = models(loaded, secrets, &world)?;
-        let Kept { folder, store, metered, metrics, keys, objects } = Kept::open(data, loaded, secrets, &world).await?;
-        let administration: Arc<dyn Administration> =
-            Arc::new(Administrator::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&world.clock)));
-        let credentials = Arc::new(Credentials::new(
-            Arc::clone(&metered),
-            Arc::clone(&keys),
-            Arc::clone(&administration),
-            Arc::clone(&world.clock),
-            Arc::clone(&world.random),
-        ));
-        let tenant = credentials.bootstrap_tenant().await.doing(|| "prepare the data folder".to_owned())?.id;
-        bootstrap_key(&credentials, tenant, secrets).await?;
-        let ground = identity::Ground {
-            store: Arc::clone(&metered),
-            keys: Arc::clone(&keys),
-            administration: Arc::clone(&administration),
-            clock: Arc::clone(&world.clock),
-            random: Arc::clone(&world.random),
-        };
-        let (roster, sign_ins, issuer) = identity::build(loaded, secrets, tenant, ground).await?;
-        let strongroom = strongroom(&metered, &keys, &administration, &world).await?;
-        let models = Arc::new(models.with_vault(strongroom.clone()));
-        let node =
-            node::id(folder.path(), &*world.clock, &*world.random).doing(|| "learn this node's id".to_owned())?;
-        metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
-
-        let policies = Policies::new();
-        let policy: Arc<dyn Policy> = Arc::new(policies.clone());
-        let cards: Arc<dyn ModelCards> = models.clone();
-        let desk = DeskParts {
-            policies,
-            store: Arc::clone(&metered),
-            keys: Arc::clone(&keys),
-            administration: Arc::clone(&administration),
-            directory: roster.clone(),
-            cards: Arc::clone(&cards),
-            vaults: strongroom.clone(),
-            clock: Arc::clone(&world.clock),
-        };
-        let desk = policy_desk(desk).await?;
-        let gate = Gate::new(Arc::clone(&metered), Arc::clone(&keys), Arc::clone(&policy), Arc::clone(&world.clock));
-        let gate = gate.with_cards(Arc::clone(&cards)).with_directory(roster.clone()).with_money(money(loaded));
-        let gate = gate.with_vaults(strongroom.clone()).with_revocations(credentials.clone());
-        let gate = Arc::new(gate);
-        let archive = Archive::new(Arc::clone(&metered), Arc::clone(&keys), objects);
-        let environments = environments(loaded, &folder, &archive, &world)?;
-        let systems = Arc::new(systems(loaded, &world, strongroom.clone(), roster.clone())?);
-        let audit = audit(loaded, &folder, &store, &metered, &keys, &cards, &world);
-        let engine = bailiwick_engine::Options {
-            store: Arc::clone(&metered),
-            keys: Arc::clone(&keys),
-            gate,
-            archive: archive.clone(),
-            model: models as Arc<dyn Model>,
-            executor: Arc::new(environments.clone()),
-            tools: Arc::clone(&systems) as Arc<dyn Tools>,
-            cards: Arc::clone(&cards),
-            clock: Arc::clone(&world.clock),
-            random: Arc::clone(&world.random),
-            tasks: Arc::clone(&world.tasks),
-            node,
-            max_driven: loaded.config.limits.driven_sessions,
-        }
-        .build();
-        let handle = engine.handle();
-        let eraser = eraser(loaded, &folder, &handle, &administration, &audit, (&metered, &keys), strongroom.clone());
-        let feeds = feeds::build(loaded, secrets, &folder, &audit, &metrics)?;
-        let api = bailiwick_api::Options {
-            eraser: Some(eraser.clone()),
-            handle: handle.clone(),
-            store: Arc::clone(&metered),
-            keys,
-            archive,
-            cards,
-            policy,
-            authenticator: Arc::new(Reception {
-                credentials: Arc::clone(&credentials),
-                sign_ins: Arc::clone(&sign_ins),
-                issuer: issuer.clone(),
-            }),
-            key_desk: Arc::clone(&credentials) as Arc<dyn KeyDesk>,
-            tenants: credentials as Arc<dyn TenantDesk>,
-            directory: roster.clone(),
-            people: roster.clone(),
-            colleagues: roster,
-            sign_in: sign_ins,
-            tokens: issuer.map(|issuer| issuer as Arc<dyn Tokens>),
-            administration,
-            auditor: Arc::new(audit.clone()),
-            connector_rooms: systems,
-            vaults: strongroom,
-            receipts: Arc::new(store.clone()),
-            policy_desk: Some(desk),
-            executor_door: Some(Arc::new(environments.clone())),
-            clock: world.clock,
-            random: world.random,
-            tasks: Arc::clone(&world.tasks),
-            executors: loaded.config.executors.keys().cloned().collect(),
-            public_url: loaded.config.server.public_url.clone(),
-            limits: Limits::default(),
-        }
-        .build();
-        let tasks = world.tasks;
-        Ok((
-            Self { folder, store, metrics, tasks, tenant, api, environments, audit, eraser, feeds, metered, handle },
-            engine,
-        ))
+        let kept = Kept::open(data, loaded, secrets, &world).await?;
+        let people = People::build(loaded, secrets, &kept, &world).await?;
+        let models = Arc::new(models.with_vault(people.strongroom.clone()));
+        let ground = Ground { loaded, world: &world, kept: &kept, people: &people, models: &models };
+        let rules = ground.rules().await?;
+        let works = ground.works(&rules).await?;
+        let feeds = feeds::build(loaded, secrets, &kept.folder, &works.audit, &kept.metrics)?;
+        let api = ground.api(&works, rules);
+        let Works { environments, audit, eraser, engine, .. } = works;
+        let Kept { folder, store, metrics, metered, .. } = kept;
+        let (tenant, handle, tasks) = (people.tenant, engine.handle(), world.tasks);
+        let house =
+            Self { folder, store, metrics, tasks, tenant, api, environments, audit, eraser, feeds, metered, handle };
+        Ok((house, engine))
     }
 
     pub fn handle(&self) -> Handle {
@@ -217,6 +125,134 @@ impl House {
 
     pub fn metered(&self) -> Arc<dyn Store> {
         Arc::clone(&self.metered)
+    }
+}
+
+impl Ground<'_> {
+    fn cards(&self) -> Arc<dyn ModelCards> {
+        Arc::clone(self.models) as Arc<dyn ModelCards>
+    }
+
+    async fn rules(&self) -> Outcome<Rules> {
+        let Self { loaded, world, kept, people, .. } = self;
+        let policies = Policies::new();
+        let policy: Arc<dyn Policy> = Arc::new(policies.clone());
+        let desk = DeskParts {
+            policies,
+            store: Arc::clone(&kept.metered),
+            keys: Arc::clone(&kept.keys),
+            administration: Arc::clone(&people.administration),
+            directory: people.roster.clone(),
+            cards: self.cards(),
+            vaults: people.strongroom.clone(),
+            clock: Arc::clone(&world.clock),
+        };
+        let desk = policy_desk(desk).await?;
+        let (store, keys) = (Arc::clone(&kept.metered), Arc::clone(&kept.keys));
+        let gate = Gate::new(store, keys, Arc::clone(&policy), Arc::clone(&world.clock));
+        let gate = gate.with_cards(self.cards()).with_directory(people.roster.clone()).with_money(money(loaded));
+        let gate = gate.with_vaults(people.strongroom.clone()).with_revocations(people.credentials.clone());
+        let gate = Arc::new(gate);
+        Ok(Rules { policy, desk, gate })
+    }
+
+    async fn works(&self, rules: &Rules) -> Outcome<Works> {
+        let Self { loaded, world, kept, people, .. } = self;
+        let node = node::id(kept.folder.path(), &*world.clock, &*world.random);
+        let node = node.doing(|| "learn this node's id".to_owned())?;
+        kept.metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
+        let archive = Archive::new(Arc::clone(&kept.metered), Arc::clone(&kept.keys), Arc::clone(&kept.objects));
+        let environments = environments(loaded, &kept.folder, &archive, world)?;
+        let systems = Arc::new(systems(loaded, world, people.strongroom.clone(), people.roster.clone())?);
+        let audit = self.audit();
+        let engine = bailiwick_engine::Options {
+            store: Arc::clone(&kept.metered),
+            keys: Arc::clone(&kept.keys),
+            gate: Arc::clone(&rules.gate),
+            archive: archive.clone(),
+            model: Arc::clone(self.models) as Arc<dyn Model>,
+            executor: Arc::new(environments.clone()),
+            tools: Arc::clone(&systems) as Arc<dyn Tools>,
+            cards: self.cards(),
+            clock: Arc::clone(&world.clock),
+            random: Arc::clone(&world.random),
+            tasks: Arc::clone(&world.tasks),
+            node,
+            max_driven: loaded.config.limits.driven_sessions,
+        }
+        .build();
+        let eraser = self.eraser(&engine.handle(), &audit);
+        Ok(Works { archive, environments, systems, audit, eraser, engine })
+    }
+
+    /// What takes content away.
+    fn eraser(&self, handle: &Handle, audit: &Audit) -> Eraser {
+        let Self { loaded, kept, people, .. } = self;
+        let list = loaded.config.audit.erasures.clone().unwrap_or_else(|| kept.folder.path().join(DEFAULT_ERASURES));
+        let days = loaded.config.retention.sessions_days;
+        EraserOptions {
+            handle: handle.clone(),
+            holds: Arc::new(Holds::new(Arc::clone(&kept.metered), Arc::clone(&kept.keys))),
+            administration: Arc::clone(&people.administration),
+            auditor: Arc::new(audit.clone()),
+            vaults: people.strongroom.clone(),
+            list: Some(Arc::new(ErasureFile::new(list))),
+            keep_sessions: days.map(|days| Millis::from_secs(u64::from(days) * 24 * 3600)),
+        }
+        .build()
+    }
+
+    /// The receipt log, which reads what the others write.
+    fn audit(&self) -> Audit {
+        let Self { loaded, world, kept, .. } = self;
+        let second = loaded.config.audit.checkpoints.clone().unwrap_or_else(|| kept.folder.path().join(DEFAULT_FILE));
+        bailiwick_audit::Options {
+            store: Arc::clone(&kept.metered),
+            log: Arc::new(kept.store.clone()),
+            keys: Arc::clone(&kept.keys),
+            signers: Arc::new(LogKeys::new(Arc::clone(&world.random))),
+            cards: self.cards(),
+            clock: Arc::clone(&world.clock),
+            second_place: Some(Arc::new(CheckpointFile::new(second))),
+        }
+        .build()
+    }
+
+    fn api(&self, works: &Works, rules: Rules) -> Api {
+        let Self { loaded, world, kept, people, .. } = self;
+        let (roster, sign_ins) = (&people.roster, &people.sign_ins);
+        bailiwick_api::Options {
+            eraser: Some(works.eraser.clone()),
+            handle: works.engine.handle(),
+            store: Arc::clone(&kept.metered),
+            keys: Arc::clone(&kept.keys),
+            archive: works.archive.clone(),
+            cards: self.cards(),
+            policy: rules.policy,
+            authenticator: Arc::new(people.reception()),
+            key_desk: people.credentials.clone(),
+            key_rotation: Some(Arc::new(kept.rotation(loaded, &people.administration, world))),
+            tenants: people.credentials.clone(),
+            directory: roster.clone(),
+            people: roster.clone(),
+            colleagues: roster.clone(),
+            sign_in: sign_ins.clone(),
+            tokens: people.issuer.clone().map(|issuer| issuer as Arc<dyn Tokens>),
+            administration: Arc::clone(&people.administration),
+            auditor: Arc::new(works.audit.clone()),
+            connector_rooms: works.systems.clone(),
+            vaults: people.strongroom.clone(),
+            receipts: Arc::new(kept.store.clone()),
+            policy_desk: Some(rules.desk),
+            executor_door: Some(Arc::new(works.environments.clone())),
+            clock: Arc::clone(&world.clock),
+            random: Arc::clone(&world.random),
+            tasks: Arc::clone(&world.tasks),
+            executors: loaded.config.executors.keys().cloned().collect(),
+            public_url: loaded.config.server.public_url.clone(),
+            limits: Limits::default(),
+        }
+        .build()
     }
 }
 
@@ -244,18 +280,6 @@ fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, roster: Arc<Ro
         .with(&[ConnectorKind::People], Arc::new(PeopleTools::new(clock(), roster))))
 }
 
-/// The vaults, as far as they are known without opening a secret.
-async fn strongroom(
-    store: &Arc<dyn Store>,
-    keys: &Arc<dyn Keys>,
-    administration: &Arc<dyn Administration>,
-    world: &World,
-) -> Outcome<Arc<Strongroom>> {
-    let (store, keys, administration) = (Arc::clone(store), Arc::clone(keys), Arc::clone(administration));
-    let room = Strongroom::load(store, keys, administration, Arc::clone(&world.clock), Arc::clone(&world.random));
-    Ok(Arc::new(room.await.doing(|| "read the vaults".to_owned())?))
-}
-
 /// The published models, with the keys that the environment held.
 fn models(loaded: &Loaded, secrets: &Secrets, world: &World) -> Outcome<Models> {
     let mut options = bailiwick_models::Options { models: loaded.config.models.clone() };
@@ -277,53 +301,6 @@ async fn policy_desk(parts: DeskParts) -> Outcome<Arc<dyn PolicyDesk>> {
     let desk = Desk::new(parts);
     desk.load().await.doing(|| "put the stored policies in force".to_owned())?;
     Ok(Arc::new(desk))
-}
-
-/// What takes content away.
-fn eraser(
-    loaded: &Loaded,
-    folder: &DataFolder,
-    handle: &Handle,
-    administration: &Arc<dyn Administration>,
-    audit: &Audit,
-    (metered, keys): (&Arc<dyn Store>, &Arc<dyn Keys>),
-    vaults: Arc<dyn VaultDesk>,
-) -> Eraser {
-    let list = loaded.config.audit.erasures.clone().unwrap_or_else(|| folder.path().join(DEFAULT_ERASURES));
-    let days = loaded.config.retention.sessions_days;
-    EraserOptions {
-        handle: handle.clone(),
-        holds: Arc::new(Holds::new(Arc::clone(metered), Arc::clone(keys))),
-        administration: Arc::clone(administration),
-        auditor: Arc::new(audit.clone()),
-        vaults,
-        list: Some(Arc::new(ErasureFile::new(list))),
-        keep_sessions: days.map(|days| Millis::from_secs(u64::from(days) * 24 * 3600)),
-    }
-    .build()
-}
-
-/// The receipt log, which reads what the others write.
-fn audit(
-    loaded: &Loaded,
-    folder: &DataFolder,
-    store: &SqliteStore,
-    metered: &Arc<dyn Store>,
-    keys: &Arc<dyn Keys>,
-    cards: &Arc<dyn ModelCards>,
-    world: &World,
-) -> Audit {
-    let second = loaded.config.audit.checkpoints.clone().unwrap_or_else(|| folder.path().join(DEFAULT_FILE));
-    bailiwick_audit::Options {
-        store: Arc::clone(metered),
-        log: Arc::new(store.clone()),
-        keys: Arc::clone(keys),
-        signers: Arc::new(LogKeys::new(Arc::clone(&world.random))),
-        cards: Arc::clone(cards),
-        clock: Arc::clone(&world.clock),
-        second_place: Some(Arc::new(CheckpointFile::new(second))),
-    }
-    .build()
 }
 
 fn money(loaded: &Loaded) -> MoneyRules {
@@ -362,19 +339,6 @@ fn environments(loaded: &Loaded, folder: &DataFolder, archive: &Archive, world: 
     }
     .build()
     .map_err(|error| wrong_configuration(&loaded.executor_error(&error.executor, &error.problem)))
-}
-
-async fn bootstrap_key(credentials: &Credentials, tenant: TenantId, secrets: &Secrets) -> Outcome {
-    let Some(value) = secrets.get(BOOTSTRAP_KEY) else { return Ok(()) };
-    let done = credentials.bootstrap_api_key(tenant, value).await;
-    match done.map_err(|error| Failure::usage(format!("{BOOTSTRAP_KEY}: {error}")))? {
-        Bootstrapped::Created(key) => tracing::info!(key = %key.id, "made the administrator key of {BOOTSTRAP_KEY}"),
-        Bootstrapped::Kept(key) => tracing::info!(key = %key.id, "the key of {BOOTSTRAP_KEY} is there already"),
-        Bootstrapped::Ignored => {
-            tracing::warn!("{BOOTSTRAP_KEY} is ignored: it counts at the first start only, and there are keys already");
-        }
-    }
-    Ok(())
 }
 
 /// The capability token of a listening executor.

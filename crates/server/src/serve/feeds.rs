@@ -112,7 +112,9 @@ impl Feed {
         let mut places = HashMap::new();
         let mut pause = PAUSE;
         loop {
-            let wait = match self.round(&mut places).await {
+            let round = self.round(&mut places).await;
+            self.metrics.stream_failed(self.to, round.is_err());
+            let wait = match round {
                 Ok(true) => Millis(0),
                 Ok(false) => {
                     pause = PAUSE;

@@ -1,60 +1,131 @@
-//! Who works here and how they sign in: the directory and the sign-ins, as the configuration says.
+//! Who works here and how they come in: keys, the directory, sign-ins, tokens and vaults, as the configuration says.
 
-use super::{secrets::Secrets, web::Outside};
+use super::{
+    compose::World,
+    kept::Kept,
+    secrets::{BOOTSTRAP_KEY, Secrets},
+    web::Outside,
+};
 use crate::{
     config::{Identity, Loaded, OpenId},
     failure::{Doing as _, Failure, Outcome},
 };
 use bailiwick_identity::{
-    Issuer, Lives, Mapping, PasswordCost, Provider, ProviderOptions, Roster, SignInOptions, SignIns, TokenOptions,
+    Bootstrapped, Credentials, Issuer, Lives, Mapping, PasswordCost, Provider, ProviderOptions, Reception, Roster,
+    SignInOptions, SignIns, Strongroom, TokenOptions,
 };
-use bailiwick_ports::{Administration, Clock, Keys, Random, Store};
+use bailiwick_ports::Administration;
 use bailiwick_types::{Millis, TenantId};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-/// What the directory stands on.
-pub(super) struct Ground {
-    pub store: Arc<dyn Store>,
-    pub keys: Arc<dyn Keys>,
+/// Who is known here, and what is kept for them.
+pub(super) struct People {
+    /// The organisation with which the server began.
+    pub tenant: TenantId,
     pub administration: Arc<dyn Administration>,
-    pub clock: Arc<dyn Clock>,
-    pub random: Arc<dyn Random>,
+    pub credentials: Arc<Credentials>,
+    pub roster: Arc<Roster>,
+    pub sign_ins: Arc<SignIns>,
+    /// `None` while the server has no URL under which it issues tokens.
+    pub issuer: Option<Arc<Issuer>>,
+    pub strongroom: Arc<Strongroom>,
 }
 
-/// Reads the directory, and makes the sign-ins of its people.
-pub(super) async fn build(
+impl People {
+    /// Reads who there is, and makes what lets them in.
+    pub async fn build(loaded: &Loaded, secrets: &Secrets, kept: &Kept, world: &World) -> Outcome<Self> {
+        let administration = kept.administration(world);
+        let parts = || {
+            let (store, keys, administration) =
+                (Arc::clone(&kept.metered), Arc::clone(&kept.keys), Arc::clone(&administration));
+            (store, keys, administration, Arc::clone(&world.clock), Arc::clone(&world.random))
+        };
+        let (store, keys, changes, clock, random) = parts();
+        let credentials = Arc::new(Credentials::new(store, keys, changes, clock, random));
+        let tenant = credentials.bootstrap_tenant().await.doing(|| "prepare the data folder".to_owned())?.id;
+        bootstrap_key(&credentials, tenant, secrets).await?;
+        let (store, keys, changes, clock, random) = parts();
+        let roster = Roster::load(store, keys, changes, clock, random);
+        let roster = Arc::new(roster.await.doing(|| "read the directory".to_owned())?);
+        let sign_ins = sign_ins(loaded, secrets, tenant, &roster, world)?;
+        let issuer = issuer(loaded, tenant, &roster, &sign_ins).await?;
+        let (store, keys, changes, clock, random) = parts();
+        let room = Strongroom::load(store, keys, changes, clock, random);
+        let room = room.await.doing(|| "read the vaults".to_owned())?;
+        let web = Outside::new(loaded.config.vaults.private_network).map_err(Failure::failed)?;
+        let strongroom = Arc::new(room.with_web(Arc::new(web)));
+        Ok(Self { tenant, administration, credentials, roster, sign_ins, issuer, strongroom })
+    }
+
+    /// Who tells who somebody is.
+    pub fn reception(&self) -> Reception {
+        Reception {
+            credentials: Arc::clone(&self.credentials),
+            sign_ins: Arc::clone(&self.sign_ins),
+            issuer: self.issuer.clone(),
+        }
+    }
+}
+
+async fn bootstrap_key(credentials: &Credentials, tenant: TenantId, secrets: &Secrets) -> Outcome {
+    let Some(value) = secrets.get(BOOTSTRAP_KEY) else { return Ok(()) };
+    let done = credentials.bootstrap_api_key(tenant, value).await;
+    match done.map_err(|error| Failure::usage(format!("{BOOTSTRAP_KEY}: {error}")))? {
+        Bootstrapped::Created(key) => tracing::info!(key = %key.id, "made the administrator key of {BOOTSTRAP_KEY}"),
+        Bootstrapped::Kept(key) => tracing::info!(key = %key.id, "the key of {BOOTSTRAP_KEY} is there already"),
+        Bootstrapped::Ignored => {
+            tracing::warn!("{BOOTSTRAP_KEY} is ignored: it counts at the first start only, and there are keys already");
+        }
+    }
+    Ok(())
+}
+
+/// The sign-ins of every organisation's people, as the configuration says.
+fn sign_ins(
     loaded: &Loaded,
     secrets: &Secrets,
     tenant: TenantId,
-    ground: Ground,
-) -> Outcome<(Arc<Roster>, Arc<SignIns>, Option<Arc<Issuer>>)> {
-    let Ground { store, keys, administration, clock, random } = ground;
+    roster: &Arc<Roster>,
+    world: &World,
+) -> Outcome<Arc<SignIns>> {
     let identity = &loaded.config.identity;
-    let provider = match &identity.oidc {
-        Some(oidc) => Some(provider(loaded, oidc, secrets, &clock, &random)?),
-        None => None,
-    };
-    let roster = Roster::load(store, keys, administration, clock, random);
-    let roster = Arc::new(roster.await.doing(|| "read the directory".to_owned())?);
-    let cost = PasswordCost::default();
-    let options = SignInOptions { tenant, roster: Arc::clone(&roster), cost, lives: lives(identity), provider };
-    let sign_ins = Arc::new(options.build());
-    let Some(url) = &loaded.config.server.public_url else { return Ok((roster, sign_ins, None)) };
+    let (mut first, mut others) = (None, BTreeMap::new());
+    for (organisation, oidc) in identity.providers() {
+        let provider = provider(loaded, organisation, oidc, secrets, world)?;
+        match organisation {
+            None => first = Some(provider),
+            Some(name) => drop(others.insert(name.to_owned(), provider)),
+        }
+    }
+    let (roster, cost, lives) = (Arc::clone(roster), PasswordCost::default(), lives(identity));
+    Ok(Arc::new(SignInOptions { tenant, roster, cost, lives, provider: first, others }.build()))
+}
+
+async fn issuer(
+    loaded: &Loaded,
+    tenant: TenantId,
+    roster: &Arc<Roster>,
+    sign_ins: &Arc<SignIns>,
+) -> Outcome<Option<Arc<Issuer>>> {
+    let identity = &loaded.config.identity;
+    let Some(url) = &loaded.config.server.public_url else { return Ok(None) };
     let options = TokenOptions {
         tenant,
         issuer: url.trim_end_matches('/').to_owned(),
         audiences: identity.token_audiences.clone(),
         key_age: Some(Millis::from_secs(u64::from(identity.signing_key_days) * 24 * 3600)),
-        roster: Arc::clone(&roster),
-        sign_ins: Arc::clone(&sign_ins),
+        roster: Arc::clone(roster),
+        sign_ins: Arc::clone(sign_ins),
     };
     let issuer = options.build().await.doing(|| "read the keys of tokens".to_owned())?;
-    Ok((roster, sign_ins, Some(Arc::new(issuer))))
+    Ok(Some(Arc::new(issuer)))
 }
 
 fn lives(identity: &Identity) -> Lives {
     let hours = |hours: u32| Millis::from_secs(u64::from(hours) * 3600);
-    let recheck = identity.oidc.as_ref().map(|oidc| Millis::from_secs(u64::from(oidc.recheck_minutes) * 60));
+    // The shortest counts for all: nobody stays for longer than their own provider was promised.
+    let recheck = identity.providers().map(|(_, oidc)| oidc.recheck_minutes).min();
+    let recheck = recheck.map(|minutes| Millis::from_secs(u64::from(minutes) * 60));
     Lives {
         browser: hours(identity.browser_hours),
         bearer: hours(identity.bearer_days * 24),
@@ -64,13 +135,13 @@ fn lives(identity: &Identity) -> Lives {
 
 fn provider(
     loaded: &Loaded,
+    organisation: Option<&str>,
     oidc: &OpenId,
     secrets: &Secrets,
-    clock: &Arc<dyn Clock>,
-    random: &Arc<dyn Random>,
+    world: &World,
 ) -> Outcome<Provider> {
     let wrong = |problem: String| {
-        Failure::usage(loaded.identity_error(&problem).to_string())
+        Failure::usage(loaded.identity_error(organisation, &problem).to_string())
             .help("every key is described in docs/configuration.md")
     };
     let client_secret = match &oidc.client_secret_env {
@@ -94,8 +165,8 @@ fn provider(
         },
         plain_http: oidc.private_network,
         web: Arc::new(Outside::new(oidc.private_network).map_err(Failure::failed)?),
-        clock: Arc::clone(clock),
-        random: Arc::clone(random),
+        clock: Arc::clone(&world.clock),
+        random: Arc::clone(&world.random),
     };
     options.build().map_err(|error| wrong(error.to_string()))
 }

@@ -6,13 +6,15 @@ use crate::{
     failure::{Doing as _, Failure, Outcome},
     runtime::rest,
 };
-use bailiwick_identity::FileKek;
+use async_trait::async_trait;
+use bailiwick_identity::{FileKek, GivenKeys, KeyFile, KeySource, RotationError};
 use bailiwick_ports::Random;
 use bailiwick_types::Secret;
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,7 +28,6 @@ const MAX_PRINTED: u64 = 16 * 1024;
 
 /// Reads the keys as `[keys]` says.
 pub(super) async fn open(data: &Path, keys: &Keys, secrets: &Secrets, random: &dyn Random) -> Outcome<FileKek> {
-    let wrong = |error: bailiwick_identity::KeyWordsError| Failure::usage(format!("[keys] {error}"));
     if let Some(variable) = &keys.variable {
         let Some(current) = secrets.get(variable) else {
             let problem = format!("[keys] variable: the environment variable `{variable}` is not set");
@@ -35,19 +36,50 @@ pub(super) async fn open(data: &Path, keys: &Keys, secrets: &Secrets, random: &d
         let old = keys.old_variable.as_deref().and_then(|name| secrets.get(name));
         return FileKek::of_words(current, old).map_err(wrong);
     }
-    if let Some(command) = &keys.command {
-        let current = printed(command).await?;
-        let old = match &keys.old_command {
-            Some(command) => Some(printed(command).await?),
-            None => None,
-        };
-        return FileKek::of_words(&current, old.as_ref()).map_err(wrong);
+    if keys.command.is_some() {
+        return printed_keys(keys).await;
     }
     FileKek::open_or_create(&file(data, keys), random).map_err(|error| Failure::failed(error.to_string()))
 }
 
+/// Where a rotation gets another key from.
+pub(super) fn source(data: &Path, keys: &Keys, random: Arc<dyn Random>) -> Arc<dyn KeySource> {
+    match (&keys.variable, &keys.command) {
+        (Some(_), _) => Arc::new(GivenKeys),
+        (None, Some(_)) => Arc::new(Programs(keys.clone())),
+        (None, None) => Arc::new(KeyFile::new(file(data, keys), random)),
+    }
+}
+
+/// Programs that print the keys. They are asked again, so that what changes there needs no restart.
+struct Programs(Keys);
+
+#[async_trait]
+impl KeySource for Programs {
+    async fn next(&self, _: &FileKek) -> Result<FileKek, RotationError> {
+        printed_keys(&self.0).await.map_err(|failure| RotationError::Given(failure.message))
+    }
+
+    async fn forget_older(&self) -> Result<(), RotationError> {
+        Ok(())
+    }
+}
+
+async fn printed_keys(keys: &Keys) -> Outcome<FileKek> {
+    let current = printed(keys.command.as_deref().unwrap_or_default()).await?;
+    let old = match &keys.old_command {
+        Some(command) => Some(printed(command).await?),
+        None => None,
+    };
+    FileKek::of_words(&current, old.as_ref()).map_err(wrong)
+}
+
+fn wrong(error: bailiwick_identity::KeyWordsError) -> Failure {
+    Failure::usage(format!("[keys] {error}"))
+}
+
 /// Where the file of keys is.
-pub(super) fn file(data: &Path, keys: &Keys) -> PathBuf {
+fn file(data: &Path, keys: &Keys) -> PathBuf {
     keys.file.clone().unwrap_or_else(|| data.join(KEY_FILE))
 }
 
@@ -79,7 +111,7 @@ async fn printed(command: &[String]) -> Outcome<Secret> {
     Ok(Secret::new(text))
 }
 
-#[allow(clippy::disallowed_methods, reason = "the operator's own program, once at the start")]
+#[allow(clippy::disallowed_methods, reason = "the operator's own program, at the start and for a rotation")]
 fn spawn(command: &[String]) -> std::io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
     let mut child = std::process::Command::new(program);

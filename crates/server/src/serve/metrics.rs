@@ -16,6 +16,10 @@ type RequestKey = (String, &'static str, u16);
 /// The most label sets that are kept; beyond, requests are counted under the route `other`.
 const MOST_SERIES: usize = 2048;
 
+/// What `doctor` reads of the page too.
+pub const STREAM_BEHIND: &str = "bailiwick_audit_stream_behind";
+pub const STREAM_FAILURES: &str = "bailiwick_audit_stream_failures";
+
 /// Counters of one process.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -27,8 +31,17 @@ pub struct Metrics {
     pub records: AtomicU64,
     /// Writes that the store has been given and has not answered.
     pub writes_waiting: AtomicU64,
-    /// Leaves that were not passed on yet, by where to.
-    streams_behind: Mutex<BTreeMap<&'static str, u64>>,
+    /// By where to.
+    streams: Mutex<BTreeMap<&'static str, Stream>>,
+}
+
+/// A stream of receipts to somebody else.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stream {
+    /// Leaves that were not passed on yet.
+    behind: u64,
+    /// Attempts that failed since one succeeded.
+    failures: u64,
 }
 
 impl Metrics {
@@ -67,7 +80,16 @@ impl Metrics {
 
     /// How many leaves a stream of receipts has still to pass on.
     pub fn stream_behind(&self, to: &'static str, leaves: u64) {
-        self.streams_behind.lock().unwrap_or_else(PoisonError::into_inner).insert(to, leaves);
+        self.stream(to, |stream| stream.behind = leaves);
+    }
+
+    /// That a stream of receipts could not pass them on once more; or, with `false`, that it could.
+    pub fn stream_failed(&self, to: &'static str, failed: bool) {
+        self.stream(to, |stream| stream.failures = if failed { stream.failures + 1 } else { 0 });
+    }
+
+    fn stream(&self, to: &'static str, change: impl FnOnce(&mut Stream)) {
+        change(self.streams.lock().unwrap_or_else(PoisonError::into_inner).entry(to).or_default());
     }
 
     /// The page that a scraper reads. `driven` is the engine's own number.
@@ -93,13 +115,7 @@ impl Metrics {
         page.one("bailiwick_store_records_total", "counter", "Records that were appended.", &[], records);
         let waiting = read(&self.writes_waiting);
         page.one("bailiwick_store_writes_waiting", "gauge", "Writes that wait for the disk.", &[], waiting);
-        let behind = self.streams_behind.lock().unwrap_or_else(PoisonError::into_inner);
-        if !behind.is_empty() {
-            page.head("bailiwick_audit_stream_behind", "gauge", "Records of the log that a stream has not passed on.");
-        }
-        for (to, leaves) in &*behind {
-            page.sample("bailiwick_audit_stream_behind", &[("to", to)], *leaves);
-        }
+        self.render_streams(&mut page);
         page.head("bailiwick_http_requests_total", "counter", "Answered requests.");
         for ((route, method, status), count) in &*self.requests.lock().unwrap_or_else(PoisonError::into_inner) {
             let status = status.to_string();
@@ -107,6 +123,21 @@ impl Metrics {
             page.sample("bailiwick_http_requests_total", &labels, *count);
         }
         page.0
+    }
+
+    fn render_streams(&self, page: &mut Page) {
+        type Read = fn(&Stream) -> u64;
+        let gauges: [(&str, &str, Read); 2] = [
+            (STREAM_BEHIND, "Records of the log that a stream has not passed on.", |stream| stream.behind),
+            (STREAM_FAILURES, "Attempts of a stream that failed since one succeeded.", |stream| stream.failures),
+        ];
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, help, read) in gauges.iter().filter(|_| !streams.is_empty()) {
+            page.head(name, "gauge", help);
+            for (to, stream) in &*streams {
+                page.sample(name, &[("to", to)], read(stream));
+            }
+        }
     }
 }
 

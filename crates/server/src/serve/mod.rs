@@ -8,6 +8,7 @@ mod erasures;
 mod feeds;
 mod health;
 mod identity;
+mod kept;
 mod keys;
 mod listener;
 mod metered;
@@ -21,6 +22,7 @@ mod web;
 pub use announcement::Announcement;
 pub use audit::DEFAULT_FILE as DEFAULT_CHECKPOINTS;
 pub(crate) use compose::House;
+pub use metrics::{STREAM_BEHIND, STREAM_FAILURES};
 pub use rotate::run as rotate_key;
 pub use secrets::Secrets;
 

@@ -1,18 +1,23 @@
 //! `bailiwick key rotate`: another key-encryption key, with everything wrapped under it.
 //!
-//! It works on a data folder that no server uses, under the folder's lock, so that nothing is wrapped under the old key
-//! meanwhile. What may be cut off where is said in `identity::rotation`.
+//! On a data folder that a server uses, that server does it while it works, asked through its administration socket. Else
+//! this process does it, under the folder's lock. What may be cut off where is said in `identity::rotation`.
 
-use super::{keys, secrets::Secrets};
+use super::{kept, secrets::Secrets};
 use crate::{
     cli::RotateKey,
+    client::Client,
     config::Loaded,
     failure::{Doing as _, Failure, Outcome},
-    terminal::Terminal,
+    runtime::{TokioTasks, rest},
+    terminal::{Terminal, escape},
 };
-use bailiwick_identity::{FileKek, OsRandom};
-use bailiwick_store::{DataFolder, Options, SqliteStore};
-use serde_json::json;
+use bailiwick_store::{DataFolder, FolderError};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+/// How often a server is asked how far it is.
+const STEP: Duration = Duration::from_millis(250);
 
 /// Rotates the key. To be called before the process has another thread.
 pub fn run(options: RotateKey, terminal: Terminal) -> Outcome {
@@ -25,31 +30,49 @@ pub fn run(options: RotateKey, terminal: Terminal) -> Outcome {
 }
 
 async fn rotate(options: RotateKey, loaded: Loaded, secrets: Secrets, terminal: Terminal) -> Outcome {
-    if !options.data.is_dir() {
-        return Err(Failure::usage(format!("there is no folder `{}`", options.data.display())));
+    let RotateKey { data, reason, .. } = options;
+    if !data.is_dir() {
+        return Err(Failure::usage(format!("there is no folder `{}`", data.display())));
     }
-    let folder = DataFolder::open(&options.data)
-        .map_err(|error| Failure::failed(error.to_string()).help("stop the server on this folder first"))?;
     let settings = &loaded.config.keys;
-    let failed = |error: bailiwick_identity::RotationError| Failure::failed(error.to_string());
-    let from_file = settings.variable.is_none() && settings.command.is_none();
-    // Opened first: what is wrong with the keys is said before anything is changed.
-    let kek = keys::open(folder.path(), settings, &secrets, &OsRandom).await?;
-    let store =
-        SqliteStore::open(Options::new(folder.clone())).await.map_err(|error| Failure::failed(error.to_string()))?;
-    let done = if from_file {
-        let path = keys::file(folder.path(), settings);
-        FileKek::rotate_file(&path, &store, &OsRandom).await.map_err(failed)?
-    } else {
-        kek.rewrap(&store, &OsRandom).await.map_err(failed)?
+    let done = match DataFolder::open(&data) {
+        Err(FolderError::InUse { .. }) => {
+            let done = ask(&Client::local(&data)?, reason.as_deref(), terminal).await?;
+            done["rotation"]["rewrapped"].as_u64().unwrap_or_default()
+        }
+        Err(error) => return Err(Failure::failed(error.to_string())),
+        Ok(folder) => {
+            drop(folder);
+            kept::rotate(&data, &loaded, &secrets, Arc::new(TokioTasks), reason.as_deref()).await?
+        }
     };
     terminal.result(&json!({"rewrapped": done}), || {
-        let old = if from_file {
-            "The key file holds the new key alone: copy it"
+        let old = if settings.variable.is_none() && settings.command.is_none() {
+            "A key file holds the new key alone: copy it"
         } else {
             "The old key is not needed here any more"
         };
         format!("wrapped {done} keys anew. {old}. Backups from before still need the old one.\n")
     });
     Ok(())
+}
+
+/// Has the server do it, and waits until it has.
+async fn ask(client: &Client, reason: Option<&str>, terminal: Terminal) -> Outcome<Value> {
+    let mut now = client.post("/bailiwick/v1/encryption-keys/rotate", &json!({"reason": reason})).await?;
+    let mut told = 0;
+    while now["rotation"]["status"] == "running" {
+        let done = now["rotation"]["rewrapped"].as_u64().unwrap_or_default();
+        if done > told {
+            told = done;
+            terminal.progress(format!("{done} keys wrapped anew so far"));
+        }
+        rest(STEP).await;
+        now = client.get("/bailiwick/v1/encryption-keys").await?;
+    }
+    if now["rotation"]["status"] == "done" {
+        return Ok(now);
+    }
+    let problem = now["rotation"]["problem"].as_str().unwrap_or("the server was started again meanwhile");
+    Err(Failure::failed(escape::line(problem)).help("nothing was lost: give the same command again"))
 }

@@ -44,7 +44,11 @@ impl Provider {
     }
 
     pub fn knows(&mut self, server: &Server) {
-        writeln!(self.stdin, "{}", server.url).unwrap();
+        self.knows_url(&server.url);
+    }
+
+    pub fn knows_url(&mut self, url: &str) {
+        writeln!(self.stdin, "{url}").unwrap();
         let mut ready = String::new();
         self.lines.read_line(&mut ready).unwrap();
         assert_eq!(ready.trim(), "ready");
@@ -62,6 +66,38 @@ impl Provider {
 }
 
 impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The authorization server of another system, which trusts the provider: `tests/oidc/elsewhere.mjs`.
+pub struct Elsewhere {
+    child: Child,
+    _stdin: ChildStdin,
+    pub issuer: String,
+}
+
+impl Elsewhere {
+    pub fn start(provider: &Provider) -> Self {
+        let module = repository().join("target/tools/oidc-provider/node_modules/oidc-provider/lib/index.js");
+        let script = repository().join("tests/oidc/elsewhere.mjs");
+        let mut child = Command::new("node")
+            .args([&script, &module, Path::new(&provider.issuer)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Self { child, _stdin: stdin, issuer: format!("http://127.0.0.1:{}", port.trim()) }
+    }
+}
+
+impl Drop for Elsewhere {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -112,9 +148,27 @@ impl Browser {
 
     /// Goes on until a page answers, filling in the provider's forms on the way.
     pub async fn follow(&mut self, start: &str, login: &str) -> (Url, StatusCode, String) {
+        match self.go(start, login, None).await {
+            Ok(page) => page,
+            Err(url) => panic!("the way has no end: {url}"),
+        }
+    }
+
+    /// Goes on until it is sent to a URL that begins so, which it does not ask for.
+    pub async fn sent_to(&mut self, start: &str, login: &str, stop: &str) -> Url {
+        match self.go(start, login, Some(stop)).await {
+            Ok((url, status, page)) => panic!("{url} answers {status}: {page}"),
+            Err(url) => url,
+        }
+    }
+
+    async fn go(&mut self, start: &str, login: &str, stop: Option<&str>) -> Result<(Url, StatusCode, String), Url> {
         let mut url = Url::parse(start).unwrap();
         let mut form: Option<String> = None;
         for _ in 0..20 {
+            if stop.is_some_and(|stop| url.as_str().starts_with(stop)) {
+                return Err(url);
+            }
             let response = self.send(&url, form.take().as_deref()).await;
             if response.status().is_redirection() {
                 url = url.join(response.headers()[header::LOCATION].to_str().unwrap()).unwrap();
@@ -124,10 +178,10 @@ impl Browser {
             match page.split("name=\"prompt\" value=\"").nth(1).and_then(|rest| rest.split('"').next()) {
                 Some("login") => form = Some(format!("prompt=login&login={login}&password=any")),
                 Some(prompt) => form = Some(format!("prompt={prompt}")),
-                None => return (url, status, page),
+                None => return Ok((url, status, page)),
             }
         }
-        panic!("the way has no end: {url}");
+        Err(url)
     }
 
     /// Says yes where the provider asks whether to sign out there, and goes on until a page answers.

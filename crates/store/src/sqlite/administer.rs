@@ -96,6 +96,7 @@ impl Write {
             transaction.run(script).await?;
             return Ok(no);
         }
+        transaction.only_key.admit(key)?;
         let mut script = Script::new("INSERT INTO streams(id, tenant, key_id, key_bytes, position) ");
         script.add("VALUES (?, ?, ?, ?, ?) RETURNING no").bind_id(tenant.to_u128()).bind_id(tenant.to_u128());
         script.bind(key.key_id).bind(&key.bytes[..]).bind(position);

@@ -97,6 +97,7 @@ impl Operation for KeepSubjectKey {
 
     async fn run(&self, transaction: &mut Transaction) -> Result<SubjectKey, Failure> {
         let SubjectKey { person, key_id, bytes } = &self.key;
+        transaction.only_key.admit_id(*key_id)?;
         let mut script = Script::new("INSERT INTO subject_keys(tenant, person, key_id, key_bytes, made) ");
         script.add(concat!("VALUES (?, ?, ?, ?, ", now!(), ") ON CONFLICT DO NOTHING; "));
         script.bind_id(self.tenant.to_u128()).bind_id(person.to_u128()).bind(*key_id).bind(&bytes[..]);

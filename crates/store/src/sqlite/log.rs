@@ -545,7 +545,7 @@ fn receipt_row(row: &SqliteRow) -> Result<ReceiptRow, sqlx::Error> {
 
 /// Follows the index of the narrowest part of the filter; all of them are in the list's order.
 fn receipt_list(log: i64, tenant: TenantId, query: &ReceiptQuery, after: Option<(i64, i64)>, limit: u32) -> Script {
-    let ReceiptFilter { kind, orderer, person, agent, session, operation, decision, effect, leaves, .. } =
+    let ReceiptFilter { kind, orderer, person, agent, session, operation, decision, effect, leaves, left, .. } =
         &query.filter;
     let ReceiptFilter { credential, from, until, .. } = &query.filter;
     let mut script = Script::new(RECEIPT);
@@ -573,12 +573,16 @@ fn receipt_list(log: i64, tenant: TenantId, query: &ReceiptQuery, after: Option<
         let first = person.is_none() && orderer.is_none();
         script.add(if first { " AND r.agent = ?" } else { " AND +r.agent = ?" }).bind_id(agent.to_u128());
     }
-    if *leaves {
+    if *leaves || *left {
         script.add(" AND r.leaves");
     }
     if let Some(credential) = credential {
         script.add(" AND r.leaf IN (SELECT leaf FROM receipt_credentials WHERE credential = ?)");
         script.bind_id(credential.to_u128());
+    }
+    if *left {
+        // What has no outcome yet, or an unknown one, may have been sent.
+        script.add(" AND r.decision = 'allowed' AND r.effect IS NOT 'not_sent'");
     }
     if let Some(kind) = kind {
         script.add(" AND r.kind = ?").bind(kind_number(*kind));

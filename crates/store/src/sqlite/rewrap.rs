@@ -2,7 +2,7 @@
 
 use super::{
     SqliteStore,
-    script::Script,
+    script::{Script, integer},
     transaction::Transaction,
     write::{id_at, number_at},
     writer::{Failure, Operation},
@@ -10,17 +10,55 @@ use super::{
 use async_trait::async_trait;
 use bailiwick_ports::{
     StoreError, WrappedKey,
-    rewrap::{MAX_REWRAPPED, WrapPlace, Wrapped, WrappedKeys},
+    rewrap::{MAX_REWRAPPED, WrapBatch, WrapCursor, WrapPlace, Wrapped, WrappedKeys},
 };
 use bailiwick_types::{StreamId, TenantId};
 use sqlx::{Row as _, sqlite::SqliteRow};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-const FOUND: &str = "SELECT 0, id, id, key_id, key_bytes FROM tenants WHERE key_id <> ?1 \
-    AND key_bytes <> zeroblob(length(key_bytes)) \
-    UNION ALL SELECT 1, tenant, id, key_id, key_bytes FROM streams WHERE key_id <> ?1 AND subject IS NULL \
-    AND key_bytes <> zeroblob(length(key_bytes)) \
-    UNION ALL SELECT 2, tenant, person, key_id, key_bytes FROM subject_keys WHERE key_id <> ?1 AND erased IS NULL \
-    LIMIT ?2";
+/// Each of the three places with its own numbers, in their order.
+const TENANTS: &str = "SELECT 0, id, id, key_id, key_bytes FROM tenants WHERE key_id <> ? \
+    AND key_bytes <> zeroblob(length(key_bytes)) LIMIT ?";
+const STREAMS: &str = "SELECT no, tenant, id, key_id, key_bytes FROM streams WHERE key_id <> ? AND no > ? \
+    AND subject IS NULL AND key_bytes <> zeroblob(length(key_bytes)) ORDER BY no LIMIT ?";
+const PERSONS: &str = "SELECT no, tenant, person, key_id, key_bytes FROM subject_keys WHERE key_id <> ? AND no > ? \
+    AND erased IS NULL ORDER BY no LIMIT ?";
+
+/// The one key-encryption key under which new keys may lie, where that was said. 0 is none of them.
+#[derive(Default)]
+pub struct OnlyKey(AtomicU32);
+
+impl OnlyKey {
+    /// Refuses a key that was wrapped before the key-encryption key was replaced.
+    pub fn admit(&self, key: &WrappedKey) -> Result<(), StoreError> {
+        // Those below a person's key are not touched by a rotation.
+        if key.subject.is_some() { Ok(()) } else { self.admit_id(key.key_id) }
+    }
+
+    pub fn admit_id(&self, key_id: u32) -> Result<(), StoreError> {
+        let only = self.0.load(Ordering::Acquire);
+        if only == 0 || only == key_id {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(
+            "the key-encryption key was replaced while this was being written: try again".into(),
+        ))
+    }
+}
+
+/// It runs in the writer's own order: what was asked for before it is on disk when it is answered, and what is asked for
+/// after it is checked.
+struct KeepOnly(Option<u32>);
+
+#[async_trait]
+impl Operation for KeepOnly {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        transaction.only_key.0.store(self.0.unwrap_or(0), Ordering::Release);
+        Ok(())
+    }
+}
 
 struct Rewrap(Vec<(Wrapped, WrappedKey)>);
 
@@ -48,22 +86,34 @@ impl Operation for Rewrap {
 
 #[async_trait]
 impl WrappedKeys for SqliteStore {
-    async fn wrapped_otherwise(&self, current: u32) -> Result<Vec<Wrapped>, StoreError> {
-        let mut script = Script::new(FOUND);
-        script.bind(current).bind(MAX_REWRAPPED as i64);
-        let read = |row: &SqliteRow| {
-            Ok(Wrapped {
-                place: match row.try_get::<i64, _>(0)? {
-                    0 => WrapPlace::Tenant,
-                    1 => WrapPlace::Stream,
-                    _ => WrapPlace::Person,
-                },
-                tenant: TenantId::from_u128(id_at(row, 1)?),
-                bound_to: StreamId::from_u128(id_at(row, 2)?),
-                key: WrappedKey::new(number_at(row, 3)?, row.try_get(4)?),
-            })
+    async fn wrapped_otherwise(&self, current: u32, from: WrapCursor) -> Result<WrapBatch, StoreError> {
+        let WrapCursor { place, after } = from;
+        let text = match place {
+            WrapPlace::Tenant => TENANTS,
+            WrapPlace::Stream => STREAMS,
+            WrapPlace::Person => PERSONS,
         };
-        self.read().all(script, read).await
+        let mut script = Script::new(text);
+        script.bind(current);
+        if place != WrapPlace::Tenant {
+            script.bind(integer(after));
+        }
+        script.bind(MAX_REWRAPPED as i64);
+        let read = |row: &SqliteRow| {
+            let bound_to = StreamId::from_u128(id_at(row, 2)?);
+            let key = WrappedKey::new(number_at(row, 3)?, row.try_get(4)?);
+            let tenant = TenantId::from_u128(id_at(row, 1)?);
+            Ok((number_at::<u64>(row, 0)?, Wrapped { place, tenant, bound_to, key }))
+        };
+        let found = self.read().all(script, read).await?;
+        let last = found.last().map_or(after, |(number, _)| *number);
+        let next = match place {
+            _ if found.len() >= MAX_REWRAPPED => Some(WrapCursor { place, after: last }),
+            WrapPlace::Tenant => Some(WrapCursor { place: WrapPlace::Stream, after: 0 }),
+            WrapPlace::Stream => Some(WrapCursor { place: WrapPlace::Person, after: 0 }),
+            WrapPlace::Person => None,
+        };
+        Ok(WrapBatch { keys: found.into_iter().map(|(_, key)| key).collect(), next })
     }
 
     async fn rewrap(&self, keys: Vec<(Wrapped, WrappedKey)>) -> Result<(), StoreError> {
@@ -71,5 +121,8 @@ impl WrappedKeys for SqliteStore {
             return Err(StoreError::Malformed(format!("more than {MAX_REWRAPPED} keys at once")));
         }
         self.write(Rewrap(keys)).await
+    }
+    async fn keep_only(&self, only: Option<u32>) -> Result<(), StoreError> {
+        self.write(KeepOnly(only)).await
     }
 }

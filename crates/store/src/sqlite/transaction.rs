@@ -3,6 +3,7 @@
 use super::{
     append,
     error::is_outside_transaction,
+    rewrap::OnlyKey,
     script::Script,
     unsequenced::Unsequenced,
     writer::{Failure, Group},
@@ -26,6 +27,7 @@ pub struct Transaction {
     memory: Memory,
     committed: Arc<Inboxes>,
     unsequenced: Arc<Unsequenced>,
+    pub only_key: Arc<OnlyKey>,
 }
 
 /// What the writer knows of a stream without asking. Only the first two never change; whoever relies on the others
@@ -70,11 +72,16 @@ struct Memory {
 }
 
 impl Transaction {
-    pub fn new(connection: SqliteConnection, committed: Arc<Inboxes>, unsequenced: Arc<Unsequenced>) -> Self {
+    pub fn new(
+        connection: SqliteConnection,
+        committed: Arc<Inboxes>,
+        unsequenced: Arc<Unsequenced>,
+        only_key: Arc<OnlyKey>,
+    ) -> Self {
         // Another connection was given up: what it had committed is not known for sure.
         committed.forget();
         unsequenced.forget();
-        Self { connection, open: false, last: false, memory: Memory::default(), committed, unsequenced }
+        Self { connection, open: false, last: false, memory: Memory::default(), committed, unsequenced, only_key }
     }
 
     pub async fn close(self) {

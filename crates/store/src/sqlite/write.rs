@@ -158,6 +158,7 @@ impl Operation for CreateStream {
         {
             return Ok(before);
         }
+        transaction.only_key.admit(&new.key)?;
         let sequence = new.inputs.len() as u64;
         let subject = match &new.key.subject {
             Some(key) => Some(super::erase::find_subject(transaction, new.tenant, key).await?),
@@ -365,6 +366,7 @@ impl Operation for PutTenant {
 
     async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
         let Tenant { id, name, key } = &self.0;
+        transaction.only_key.admit(key)?;
         let mut script = Script::new("INSERT OR REPLACE INTO tenants(id, name, key_id, key_bytes) VALUES (?, ?, ?, ?)");
         script.bind_id(id.to_u128()).bind(&name[..]).bind(key.key_id).bind(&key.bytes[..]);
         transaction.finish(script).await?;

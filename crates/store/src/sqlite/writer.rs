@@ -10,6 +10,7 @@ use super::{
     Options,
     error::{is_sound, store_error},
     ops,
+    rewrap::OnlyKey,
     transaction::{Inboxes, Transaction},
     unsequenced::Unsequenced,
 };
@@ -182,8 +183,10 @@ impl Writer {
         unsequenced: Arc<Unsequenced>,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let transaction = Some(Transaction::new(connection, inboxes.clone(), unsequenced.clone()));
-        let task = Task { options, transaction, inboxes, unsequenced, waiting, held: None };
+        let only_key = Arc::<OnlyKey>::default();
+        let (known, fresh) = (inboxes.clone(), unsequenced.clone());
+        let transaction = Some(Transaction::new(connection, known, fresh, only_key.clone()));
+        let task = Task { options, transaction, inboxes, unsequenced, only_key, waiting, held: None };
         #[allow(clippy::disallowed_methods, reason = "the store's one task: it only does what callers wait for")]
         tokio::spawn(task.run());
         Self(queue)
@@ -219,6 +222,8 @@ struct Task {
     transaction: Option<Transaction>,
     inboxes: Arc<Inboxes>,
     unsequenced: Arc<Unsequenced>,
+    /// Outlives connections that are given up.
+    only_key: Arc<OnlyKey>,
     waiting: mpsc::Receiver<Message>,
     /// What had no room in the last group.
     held: Option<Message>,
@@ -302,6 +307,7 @@ impl Task {
                 self.options.connect_writer().await?,
                 self.inboxes.clone(),
                 self.unsequenced.clone(),
+                self.only_key.clone(),
             )),
         };
         let Err(error) = transaction.write(group).await else { return Ok(()) };

@@ -209,7 +209,8 @@ fn receipt(stream: StreamId, index: u64) -> ReceiptRow {
         person: (index < 4).then(|| UserId::from_u128(u128::from(index) % 2)),
         agent: (index != 5).then(|| AgentId::from_u128(u128::from(index) / 3)),
         time: Timestamp::from_millis(1000 + index as i64),
-        leaves: index.is_multiple_of(2),
+        // One that was for outside, and was denied.
+        leaves: index.is_multiple_of(2) || index == 3,
         credentials: Vec::new(),
         outcome: None,
     }
@@ -233,7 +234,7 @@ async fn with_receipts(kit: &Kit) -> (TenantId, StreamId) {
     };
     let next = Advance {
         receipts: (0..6).map(|index| ReceiptRow { credentials: used(index), ..receipt(stream, index) }).collect(),
-        outcomes: vec![outcome(0, "confirmed", Some(17)), outcome(1, "unknown", None)],
+        outcomes: vec![outcome(0, "confirmed", Some(17)), outcome(1, "unknown", None), outcome(2, "not_sent", None)],
         ..advance(tenant, 0, vec![run(stream, 1, 0, 7)])
     };
     kit.log().advance(next).await.unwrap();
@@ -265,14 +266,16 @@ async fn receipts_are_found_by_every_part_of_the_filter(kit: Kit) {
     assert_eq!(list(ReceiptFilter { agent, ..all() }).await, [3, 4]);
     assert_eq!(list(ReceiptFilter { agent, orderer: words("user 1"), ..all() }).await, [3]);
     assert_eq!(list(ReceiptFilter { agent, person, ..all() }).await, Vec::<u64>::new());
-    assert_eq!(list(ReceiptFilter { agent, leaves: true, ..all() }).await, [4]);
+    assert_eq!(list(ReceiptFilter { agent, leaves: true, ..all() }).await, [3, 4]);
+    assert_eq!(list(ReceiptFilter { agent, left: true, ..all() }).await, [4]);
     assert_eq!(list(ReceiptFilter { session: Some(stream.into()), ..all() }).await, [0, 1, 2, 3, 4, 5]);
     let other = Some(StreamId::from_u128(kit.fresh()).into());
     assert_eq!(list(ReceiptFilter { session: other, ..all() }).await, Vec::<u64>::new());
     assert_eq!(list(ReceiptFilter { operation: words("file.read"), ..all() }).await, [1, 3, 5]);
     assert_eq!(list(ReceiptFilter { decision: words("denied"), ..all() }).await, [3]);
     assert_eq!(list(ReceiptFilter { effect: words("confirmed"), ..all() }).await, [0, 1]);
-    assert_eq!(list(ReceiptFilter { leaves: true, ..all() }).await, [0, 2, 4]);
+    assert_eq!(list(ReceiptFilter { leaves: true, ..all() }).await, [0, 2, 3, 4]);
+    assert_eq!(list(ReceiptFilter { left: true, ..all() }).await, [0, 4], "neither denied nor kept back");
     let credential = |number| Some(CredentialId::from_u128(number));
     assert_eq!(list(ReceiptFilter { credential: credential(1), ..all() }).await, [2, 4]);
     assert_eq!(list(ReceiptFilter { credential: credential(4), ..all() }).await, [4]);

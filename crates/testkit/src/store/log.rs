@@ -46,6 +46,10 @@ impl Logs {
     }
 }
 
+fn may_have_left(row: &ReceiptRow) -> bool {
+    row.decision == "allowed" && row.outcome.as_ref().is_none_or(|outcome| outcome.effect != "not_sent")
+}
+
 fn matches(filter: &ReceiptFilter, row: &ReceiptRow) -> bool {
     fn is<T: PartialEq>(wanted: &Option<T>, found: Option<&T>) -> bool {
         wanted.as_ref().is_none_or(|wanted| Some(wanted) == found)
@@ -58,7 +62,8 @@ fn matches(filter: &ReceiptFilter, row: &ReceiptRow) -> bool {
         && is(&filter.operation, Some(&row.operation))
         && is(&filter.decision, Some(&row.decision))
         && is(&filter.effect, row.outcome.as_ref().map(|outcome| &outcome.effect))
-        && (!filter.leaves || row.leaves)
+        && (!(filter.leaves || filter.left) || row.leaves)
+        && (!filter.left || may_have_left(row))
         && filter.credential.is_none_or(|wanted| row.credentials.contains(&wanted))
         && filter.from.is_none_or(|from| row.time >= from)
         && filter.until.is_none_or(|until| row.time < until)

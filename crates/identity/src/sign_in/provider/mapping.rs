@@ -1,7 +1,7 @@
 //! From what the provider says of a person to who they are here.
 
 use super::Claims;
-use crate::sign_in::{SignIns, unavailable};
+use crate::sign_in::{entrance::Entrance, unavailable};
 use bailiwick_ports::{
     Role, SignInError, StoreError,
     people::{Author, NewUser, People, PeopleError, UserPatch},
@@ -46,7 +46,7 @@ impl Mapping {
     }
 }
 
-impl SignIns {
+impl Entrance {
     /// The user that these claims are about, as the provider's groups say at this moment.
     pub(in crate::sign_in) async fn provision(&self, claims: Claims) -> Result<UserId, SignInError> {
         let mapping = self.the_provider()?.mapping();

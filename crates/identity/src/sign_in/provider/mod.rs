@@ -5,16 +5,19 @@
 
 mod claims;
 mod discovery;
+mod grant;
 mod logout;
 mod mapping;
 
 pub(super) use claims::Claims;
+pub(super) use grant::SubjectToken;
 pub(super) use logout::Logout;
 pub use mapping::Mapping;
 
 use crate::{
+    oauth::{Client, SecretIn, form},
     pkce::{self, Pkce},
-    web::{Web, WebAnswer, WebRequest},
+    web::{Web, WebAnswer},
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
@@ -22,11 +25,8 @@ use bailiwick_ports::{
     sign_in::{Departure, Destination, HandOver, Return},
 };
 use bailiwick_types::{Millis, Secret, Timestamp};
-use base64::{
-    Engine as _,
-    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
-};
-use discovery::Discovery;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use discovery::{Discovery, Metadata};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -116,6 +116,8 @@ pub(super) enum Renewed {
     Good {
         /// `None` where it said nothing new of the person.
         claims: Option<Box<Claims>>,
+        /// What it said that in.
+        id_token: Option<Secret>,
         refresh: Option<String>,
     },
     Refused,
@@ -267,7 +269,7 @@ impl Provider {
         if claims.as_ref().is_some_and(|claims| claims.foreign.subject != subject) {
             return Ok(Renewed::Refused);
         }
-        Ok(Renewed::Good { claims, refresh: again.refresh_token })
+        Ok(Renewed::Good { claims, id_token: again.id_token.map(Secret::new), refresh: again.refresh_token })
     }
 
     pub(super) async fn logout(&self, token: &str) -> Result<Logout, SignInError> {
@@ -316,33 +318,22 @@ impl Provider {
     }
 
     /// Asks the token endpoint, as the client that we are there.
-    async fn ask(&self, mut fields: Vec<(&str, &str)>) -> Result<WebAnswer, SignInError> {
+    async fn ask(&self, fields: Vec<(&str, &str)>) -> Result<WebAnswer, SignInError> {
         let metadata = self.discovery.metadata().await?;
-        let id = self.options.client_id.as_str();
-        fields.push(("client_id", id));
-        let mut authorization = None;
-        match &self.options.client_secret {
-            Some(secret) if metadata.posts_secret() => fields.push(("client_secret", secret.expose())),
-            Some(secret) => {
-                let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encode(id), encode(secret.expose()));
-                authorization = Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))));
-            }
-            None => {}
-        }
-        let request =
-            WebRequest { url: metadata.token_endpoint.clone(), form: Some(Secret::new(form(&fields))), authorization };
+        let request = self.client(&metadata).request(&metadata.token_endpoint, fields);
         self.options.web.fetch(request).await.map_err(|problem| unreachable(&problem))
+    }
+
+    fn client(&self, metadata: &Metadata) -> Client<'_> {
+        let place = if metadata.posts_secret() { SecretIn::Form } else { SecretIn::Header };
+        let secret = self.options.client_secret.as_ref().map(|secret| (secret, place));
+        Client { id: &self.options.client_id, secret }
     }
 }
 
 fn unreachable(problem: &str) -> SignInError {
     tracing::warn!(problem, "the identity provider cannot be asked");
     SignInError::Unavailable("the identity provider cannot be reached".into())
-}
-
-fn form(fields: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 /// A listener on the person's own machine and nothing else (RFC 8252, section 7.3), and a challenge of the one method.
@@ -375,7 +366,7 @@ fn local_path(next: &str) -> &str {
 }
 
 /// Whether a URL of the provider may be used at all. Which address it leads to is checked when it is connected to.
-pub(super) fn check_url(url: &str, plain_http: bool) -> Result<(), String> {
+pub(crate) fn check_url(url: &str, plain_http: bool) -> Result<(), String> {
     let rest = match url.strip_prefix("https://") {
         Some(rest) => rest,
         None => match url.strip_prefix("http://").filter(|_| plain_http) {

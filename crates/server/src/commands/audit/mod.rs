@@ -70,7 +70,7 @@ pub async fn perform(command: Audit, terminal: Terminal) -> Outcome {
             spend::show(&client, "team,outcome", &part, terminal).await
         }
         Audit::Left { limit, mut about, target, .. } => {
-            about.outside = true;
+            about.left = true;
             list(&Client::of(&target)?, &about, limit, terminal).await
         }
         Audit::Hold(command) => hold::perform(command, terminal).await,
@@ -102,6 +102,7 @@ async fn query(client: &Client, about: &About) -> Outcome<String> {
     add("effect", about.effect.as_deref());
     add("credential", about.credential.as_deref());
     add("outside", about.outside.then_some("true"));
+    add("left", about.left.then_some("true"));
     add("from", about.from.as_deref().map(|day| seconds(day, 0)).transpose()?.as_deref());
     add("until", about.until.as_deref().map(|day| seconds(day, 1)).transpose()?.as_deref());
     Ok(query)

@@ -23,13 +23,14 @@ const REQUEST: Duration = Duration::from_secs(2);
 /// Bytes of the head of a request.
 const MAX_HEAD: usize = 16 * 1024;
 
-pub(super) async fn sign_in(client: &Client, terminal: Terminal) -> Outcome {
+pub(super) async fn sign_in(client: &Client, organisation: Option<&str>, terminal: Terminal) -> Outcome {
     let pkce = Pkce::draw(&OsRandom);
     let listener = listen().await.doing(|| "listen on this machine for the browser".to_owned())?;
     let port = listener.local_addr().doing(|| "listen on this machine for the browser".to_owned())?.port();
     let redirect = format!("http://127.0.0.1:{port}/");
+    let organisation = organisation.map(|named| format!("&organisation={}", encode(named))).unwrap_or_default();
     let url = format!(
-        "{}/bailiwick/v1/sign-in/provider?redirect_uri={}&state={}&code_challenge={}&code_challenge_method=S256",
+        "{}/bailiwick/v1/sign-in/provider?redirect_uri={}&state={}&code_challenge={}&code_challenge_method=S256{organisation}",
         client.base(),
         encode(&redirect),
         encode(&pkce.state),

@@ -1,0 +1,170 @@
+//! Access tokens that are about to end, renewed with the refresh token that came with them (RFC 6749, section 6).
+//!
+//! A server may give another refresh token each time and take the one before for stolen. So one asks at a time for each
+//! credential, and what was given is on disk before it is used.
+
+use super::{
+    Strongroom,
+    bodies::{CredentialBody, Place},
+};
+use crate::{
+    documents::Entry,
+    oauth::{Answer, Client, Granted, SecretIn},
+};
+use bailiwick_gate::RevealError;
+use bailiwick_ports::{
+    people::Author,
+    vault::{Auth, ClientAuth, OauthRefresh, Secrets},
+};
+use bailiwick_types::{CredentialId, Millis, Principal, Secret, TenantId, Timestamp};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A token that ends so soon is renewed before it is used.
+pub(super) const MARGIN: Millis = Millis::from_secs(60);
+/// Longer lives than this are not believed.
+const LONGEST_LIFE: Millis = Millis::from_secs(366 * 24 * 3600);
+/// Credentials that are remembered; whoever is forgotten is asked for again.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Who renews what now.
+#[derive(Default)]
+pub(super) struct Renewals(Mutex<HashMap<CredentialId, Turn>>);
+
+type Turn = Arc<tokio::sync::Mutex<Option<Over>>>;
+
+/// The version of a credential that its server does not renew any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Over(u32);
+
+impl Renewals {
+    fn turn(&self, id: CredentialId) -> Turn {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_REMEMBERED && !all.contains_key(&id) {
+            all.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(all.entry(id).or_default())
+    }
+}
+
+/// When its access token ends, and how it is renewed, where it can be.
+pub(super) fn ends(auth: &Auth) -> Option<(Timestamp, Option<&OauthRefresh>)> {
+    match auth {
+        Auth::McpOauth(oauth) => oauth.expires.map(|expires| (expires, oauth.refresh.as_ref())),
+        Auth::StaticBearer { .. } | Auth::EnvironmentVariable { .. } => None,
+    }
+}
+
+impl Strongroom {
+    /// The credential with an access token that is good for a while, or as it is where it cannot be renewed and has not
+    /// ended yet.
+    pub(super) async fn fresh(
+        &self,
+        tenant: TenantId,
+        id: CredentialId,
+        entry: Entry<CredentialBody>,
+    ) -> Result<Entry<CredentialBody>, RevealError> {
+        let now = self.clock.now();
+        let Some((expires, refresh)) = ends(&entry.body.auth).filter(|(expires, _)| *expires <= now + MARGIN) else {
+            return Ok(entry);
+        };
+        let ended = expires <= now;
+        let renewed = match (refresh, &self.web) {
+            (Some(_), Some(_)) => self.renewed(tenant, id).await,
+            _ => Err(RevealError::Expired(id)),
+        };
+        match renewed {
+            Ok(entry) => Ok(entry),
+            // It is good for this call, whoever could not be asked.
+            Err(_) if !ended => Ok(entry),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn renewed(&self, tenant: TenantId, id: CredentialId) -> Result<Entry<CredentialBody>, RevealError> {
+        let turn = self.renewals.turn(id);
+        let mut over = turn.lock().await;
+        // Somebody else may have renewed it, or given it another secret, meanwhile.
+        let entry = self.stored(tenant, id).await?.ok_or(RevealError::Gone(id))?;
+        let now = self.clock.now();
+        let Some((_, refresh)) = ends(&entry.body.auth).filter(|(expires, _)| *expires <= now + MARGIN) else {
+            return Ok(entry);
+        };
+        if *over == Some(Over(entry.version)) {
+            return Err(RevealError::Expired(id));
+        }
+        let refresh = refresh.ok_or(RevealError::Expired(id))?;
+        let secrets = self.secrets(tenant, id, &entry).await?;
+        match self.ask_for(refresh, &secrets).await? {
+            Answer::Granted(granted) => self.keep_renewed(tenant, id, &entry, secrets, granted).await,
+            Answer::Refused(code) => {
+                // Nothing but another sign-in there makes it good again.
+                if code == "invalid_grant" {
+                    *over = Some(Over(entry.version));
+                    tracing::warn!(credential = %id, "a credential is not renewed any more: it has to be connected again");
+                    return Err(RevealError::Expired(id));
+                }
+                Err(RevealError::Unavailable(format!("its authorization server answers `{code}`")))
+            }
+        }
+    }
+
+    async fn ask_for(&self, refresh: &OauthRefresh, secrets: &Secrets) -> Result<Answer, RevealError> {
+        let unavailable = |problem: &str| RevealError::Unavailable(format!("its authorization server: {problem}"));
+        let web = self.web.as_ref().ok_or_else(|| unavailable("nothing can be asked here"))?;
+        let token = secrets.refresh_token.as_ref().ok_or_else(|| unavailable("there is no refresh token"))?;
+        let place = match refresh.client_auth {
+            ClientAuth::None => None,
+            ClientAuth::ClientSecretBasic => Some(SecretIn::Header),
+            ClientAuth::ClientSecretPost => Some(SecretIn::Form),
+        };
+        let us = Client { id: &refresh.client_id, secret: secrets.client_secret.as_ref().zip(place) };
+        let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())];
+        fields.extend(refresh.scope.as_deref().map(|scope| ("scope", scope)));
+        fields.extend(refresh.resource.as_deref().map(|resource| ("resource", resource)));
+        us.ask(&**web, &refresh.token_endpoint, fields).await.map_err(|problem| unavailable(&problem))
+    }
+
+    /// Writes what was given, before anybody uses it.
+    async fn keep_renewed(
+        &self,
+        tenant: TenantId,
+        id: CredentialId,
+        asked: &Entry<CredentialBody>,
+        secrets: Secrets,
+        granted: Granted,
+    ) -> Result<Entry<CredentialBody>, RevealError> {
+        let unavailable = |error: &dyn std::fmt::Display| RevealError::Unavailable(error.to_string());
+        let _writing = self.writing.lock().await;
+        let mut entry = self.stored(tenant, id).await?.ok_or(RevealError::Gone(id))?;
+        if entry.version != asked.version {
+            // Somebody gave it another secret while we asked: theirs counts.
+            return Ok(entry);
+        }
+        let now = self.clock.now();
+        let secrets = Secrets {
+            value: Some(Secret::new(granted.access_token)),
+            refresh_token: granted.refresh_token.map(Secret::new).or(secrets.refresh_token),
+            client_secret: secrets.client_secret,
+        };
+        let life = granted.expires_in.and_then(|seconds| u64::try_from(seconds).ok()).map(Millis::from_secs);
+        if let Auth::McpOauth(oauth) = &mut entry.body.auth {
+            oauth.expires = life.map(|life| now + life.min(LONGEST_LIFE));
+        }
+        super::checks::secrets(&entry.body.auth, &secrets).map_err(|error| unavailable(&error))?;
+        let key = self.documents.tenant_key(tenant).await.map_err(|error| unavailable(&error))?;
+        let place = Place { tenant, vault: entry.body.vault, credential: id };
+        entry.body.sealed = place.seal(&*key, &secrets);
+        entry.version += 1;
+        entry.updated = now;
+        let owner = self.read(tenant, |shelf| shelf.vault_entry(entry.body.vault).map(|vault| vault.body.owner));
+        let owner = owner.ok_or(RevealError::Gone(id))?;
+        let author =
+            Author { tenant, by: Principal::Operator, reason: Some("its access token was about to end".into()) };
+        let kept = self.keep(author, "credential.renewed", owner, entry.clone()).await;
+        kept.map_err(|error| unavailable(&error))?;
+        Ok(entry)
+    }
+}
