@@ -74,8 +74,8 @@ fn path_of(route: &Route, prefix: &str, ids: &HashMap<&str, String>) -> String {
     path
 }
 
-/// A body with which an administrator of ours would get through.
-fn body_of(route: &Route) -> Option<Value> {
+/// A body with which an administrator of ours would get through, whoever else had asked before.
+fn body_of(route: &Route, asker: usize) -> Option<Value> {
     (route.method == "POST").then(|| match route.operation {
         "create_agent" => json!({"model": "main"}),
         "create_session" => json!({"agent": {"model": "main"}, "environment": {"type": "none"}, "input": "Hi"}),
@@ -87,8 +87,8 @@ fn body_of(route: &Route) -> Option<Value> {
         "sign_in" => json!({"login": "nobody", "password": "nothing at all"}),
         "redeem_provider_sign_in" => json!({"code": "x", "code_verifier": "y"}),
         "set_password" => json!({"code": "bws_nothing", "password": "nothing at all"}),
-        "create_user" => json!({"name": "N", "login": "n"}),
-        "create_team" | "update_team" => json!({"name": "T"}),
+        "create_user" => json!({"name": "N", "login": format!("n{asker}")}),
+        "create_team" | "update_team" => json!({"name": format!("T{asker}")}),
         "apply_policy" => json!({"text": "", "reason": "Nothing is allowed"}),
         "validate_policy" | "simulate_policy" => json!({"text": ""}),
         "explain_policy" => json!({"model": "main"}),
@@ -96,7 +96,7 @@ fn body_of(route: &Route) -> Option<Value> {
             let auth = json!({"type": "static_bearer", "token": "t", "mcp_server_url": "https://mcp.example"});
             json!({"name": "another", "auth": auth})
         }
-        "create_tenant" => json!({"name": "Other"}),
+        "create_tenant" => json!({"name": format!("Other {asker}")}),
         "resolve_outcome" => json!({"action": "act_0", "resolution": "happened"}),
         _ => json!({}),
     })
@@ -113,6 +113,7 @@ const ASKERS: [&str; 8] = [
     "DISABLED",
     "A PERSON OF ANOTHER ORGANISATION",
 ];
+const UNPRIVILEGED: usize = 1;
 const MEMBER: usize = 3;
 const AGENT: usize = 4;
 /// What only a person does, or only a program.
@@ -142,11 +143,12 @@ async fn disabled(house: &House) -> String {
 }
 
 /// Nobody is told of what is not theirs. Agents are everybody's in their organisation, with who wrote and answers for
-/// them.
+/// them, and everybody may know which organisation is their own.
 fn check_silent(ids: &HashMap<&str, String>, path: &str, asker: usize, status: u16, text: &str) {
     let colleague = matches!(asker, MEMBER | AGENT);
     let shared = |name: &str| colleague && matches!(name, "agent_id" | "user_id" | "team_id" | "key_id");
-    for (name, id) in ids.iter().filter(|(name, id)| id.len() > 30 && !shared(name)) {
+    let own = |name: &str| name == "tenant_id" && matches!(asker, UNPRIVILEGED | MEMBER | AGENT);
+    for (name, id) in ids.iter().filter(|(name, id)| id.len() > 30 && !shared(name) && !own(name)) {
         let asked = path.contains(id.as_str());
         assert!((asked && status >= 400) || !text.contains(id), "{path} tells {} of {name} {id}", ASKERS[asker]);
     }
@@ -173,7 +175,7 @@ async fn every_route_answers_everybody_as_the_list_says() {
             let mut statuses = [0; ASKERS.len()];
             let askers = ["", &without, &foreign, &member, &agent, &expired, &disabled, &foreigner];
             for (at, key) in askers.into_iter().enumerate() {
-                let answer = house.send(request(key, route.method, &path, body_of(route).as_ref())).await;
+                let answer = house.send(request(key, route.method, &path, body_of(route, at).as_ref())).await;
                 statuses[at] = answer.status.as_u16();
                 if statuses[at] >= 400 && !OAUTH.contains(&route.operation) {
                     answer.error(statuses[at]);
@@ -229,7 +231,7 @@ async fn an_executors_key_opens_its_environment_and_nothing_else() {
         ROUTES.iter().filter(|route| matches!(route.need, Need::Scope(_)) && route.operation != "register_executor")
     {
         let path = path_of(route, route.area.prefixes()[0], &ids);
-        let request = common::signed(&bound, route.method, &path, body_of(route).as_ref());
+        let request = common::signed(&bound, route.method, &path, body_of(route, 0).as_ref());
         let status = house.send(request).await.status.as_u16();
         // The socket itself needs an upgrade.
         assert_eq!(status, if route.operation == "connect_executor" { 400 } else { 403 }, "{path}");

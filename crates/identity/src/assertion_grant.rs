@@ -158,8 +158,10 @@ impl Parts {
         check_url(request.audience, self.plain_http).map_err(|problem| AccessError::Invalid("audience", problem))?;
         check_url(request.resource, self.plain_http).map_err(|problem| AccessError::Invalid("resource", problem))?;
         // RFC 6749, section 3.3.
-        let fine =
-            |scope: &str| scope.len() <= 1024 && scope.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"');
+        let fine = |scope: &str| {
+            scope.len() <= 1024
+                && scope.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\'))
+        };
         if request.scope.is_some_and(|scope| !fine(scope)) {
             return Err(AccessError::Invalid("scope", "must be words of printable ASCII, up to 1024 bytes".into()));
         }

@@ -104,7 +104,7 @@ async fn a_sign_in_is_handed_to_this_machine_only() {
     let house = House::new(mapped()).await;
     let ours = command_line("http://127.0.0.1:4321/");
     let depart = async |hand_over: HandOver| {
-        house.sign_ins.depart(CALLBACK, Destination::CommandLine(hand_over)).await.map(drop)
+        house.sign_ins.depart(None, CALLBACK, Destination::CommandLine(hand_over)).await.map(drop)
     };
     depart(HandOver { redirect_uri: "http://[::1]:9/".into(), ..ours.clone() }).await.unwrap();
     for elsewhere in [

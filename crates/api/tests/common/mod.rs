@@ -12,6 +12,7 @@
 pub mod systems;
 mod wire;
 
+#[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub use wire::{Answer, Event, Events, form, request, shorts, signed, upload};
 
 use async_trait::async_trait;

@@ -76,6 +76,8 @@ impl Drop for Provider {
 pub struct Elsewhere {
     child: Child,
     _stdin: ChildStdin,
+    /// It writes warnings there, and falls over when nobody takes them.
+    _lines: BufReader<std::process::ChildStdout>,
     pub issuer: String,
 }
 
@@ -92,8 +94,9 @@ impl Elsewhere {
             .unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut port = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        Self { child, _stdin: stdin, issuer: format!("http://127.0.0.1:{}", port.trim()) }
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut port).unwrap();
+        Self { child, _stdin: stdin, _lines: lines, issuer: format!("http://127.0.0.1:{}", port.trim()) }
     }
 }
 
