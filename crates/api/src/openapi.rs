@@ -284,7 +284,7 @@ fn operation(route: &Route) -> Value {
     let tag = match route.area {
         Area::Agents => "Agents API",
         Area::Bailiwick => "Bailiwick",
-        Area::WellKnown => "Bailiwick",
+        Area::WellKnown | Area::Toolsets => "Bailiwick",
         Area::Executors => "Executors",
     };
     let mut operation = json!({
@@ -459,6 +459,7 @@ fn of_control(operation: &str) -> Option<Shape> {
         "apply_connector" => takes("ConnectorParam", "Connector"),
         "remove_connector" => answers("Deleted"),
         "accept_connector_tools" => takes("AcceptParam", "Connector"),
+        "test_connector" => answers("ConnectorTest"),
         "create_grant" => takes("GrantParam", "Grant"),
         "get_grant" | "revoke_grant" => answers("Grant"),
         "list_grants" => lists("Page_Grant"),

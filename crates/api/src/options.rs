@@ -8,7 +8,7 @@ use bailiwick_ports::{
     Administration, Auditor, Authenticator, Caller, Clock, Colleagues, ConnectorRooms, Directory, KeyDesk, Keys,
     LogStore, ModelCards, People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk, VaultDesk,
 };
-use bailiwick_ports::{rewrap::KeyRotation, tokens::Tokens};
+use bailiwick_ports::{rewrap::KeyRotation, tokens::Tokens, toolset::ToolsetProtocol};
 use bailiwick_types::Millis;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct Options {
     pub eraser: Option<Eraser>,
     /// What the rooms that reach systems say of a connector's settings.
     pub connector_rooms: Arc<dyn ConnectorRooms>,
+    /// In what agents that are not run here ask for tools; without one `/mcp` answers 501.
+    pub toolset_protocol: Option<Arc<dyn ToolsetProtocol>>,
     /// Keeps vaults and their credentials.
     pub vaults: Arc<dyn VaultDesk>,
     /// The index of receipts.

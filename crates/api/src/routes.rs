@@ -8,7 +8,7 @@ use crate::{
     handlers::{
         agents, approvals, artifacts, audit, budgets, connectors, encryption_keys, environment_files, environments,
         events, executors, files, grants, history, holds, keys, models, people, policy, policy_simulation, receipts,
-        sessions, sign_in, spend, stops, teams, tenants, tokens, unbuilt, vaults,
+        sessions, sign_in, spend, stops, teams, tenants, tokens, toolsets, unbuilt, vaults,
     },
 };
 use axum::{
@@ -83,6 +83,8 @@ pub enum Area {
     Bailiwick,
     /// Where OAuth clients look (RFC 8414).
     WellKnown,
+    /// Where agents that are not run here find tools.
+    Toolsets,
     /// Where executors register; the base is what a session shows as `remote_url`.
     Executors,
 }
@@ -94,6 +96,7 @@ impl Area {
             Self::Agents => &["/v1", "/openai/v1"],
             Self::Bailiwick => &["/bailiwick/v1"],
             Self::WellKnown => &["/.well-known"],
+            Self::Toolsets => &["/mcp"],
             Self::Executors => &[""],
         }
     }
@@ -253,6 +256,7 @@ routes! {
     Bailiwick POST "/connectors/{connector}" Admin apply_connector connectors::apply, "Makes or changes a connector.";
     Bailiwick DELETE "/connectors/{connector}" Admin remove_connector connectors::remove, "Removes a connector: no agent reaches its system any more.";
     Bailiwick POST "/connectors/{connector}/accept" Admin accept_connector_tools connectors::accept, "Accepts the tools that a connector offered in a session; others are held back from then on.";
+    Bailiwick POST "/connectors/{connector}/test" SessionsWrite test_connector connectors::test, "Opens a connector as the caller would, and says from where, as whom, and what came back.";
     Bailiwick POST "/grants" SessionsWrite create_grant grants::create, "Lets a program order work for a person, or pass on what a person answers.";
     Bailiwick GET "/grants" SessionsRead list_grants grants::list, "Lists the grants that the caller gave, is named in, or may see.";
     Bailiwick GET "/grants/{grant_id}" SessionsRead get_grant grants::get, "Shows a grant, also one that has ended.";
@@ -313,6 +317,8 @@ routes! {
     Bailiwick POST "/tenants" Admin create_tenant tenants::create, "Makes an organisation, with an administrator's key that is shown this once. Only through the local socket.";
     Bailiwick GET "/tenants" Admin list_tenants tenants::list, "Lists the organisations of this server. Only through the local socket.";
     Bailiwick POST "/tenants/{tenant_id}/keys" Admin create_tenant_key tenants::create_key, "Makes another administrator's key. Only through the local socket.";
+
+    Toolsets POST "/{agent_id}" SessionsWrite call_toolset toolsets::answer, "Takes one message of the Model Context Protocol: the tools of a saved agent, for agents that are not run here.";
 
     Executors POST "/cloud/environment/{environment_id}/direct/register" EnvironmentsConnect register_executor executors::register, "Registers a self-hosted executor.";
     Executors GET "/cloud/environment/{environment_id}/direct/{registration_id}" EnvironmentsConnect connect_executor executors::connect, "The WebSocket that a registered executor opens.";

@@ -419,3 +419,30 @@ async fn deferred_tools_fill_no_prompt_until_a_search_has_found_them() {
     let refused = no_search.await.error(400);
     assert!(refused["message"].as_str().unwrap().contains("add a tool of type `tool_search`"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_test_says_from_where_as_whom_and_what_came_back() {
+    let house = House::new().await;
+    house.systems.offer(&[tool("find", Effect::Read)]);
+    for host in ["crm", "down"] {
+        let url = format!("https://{host}.example/mcp");
+        apply(&house, host, json!({"kind": "mcp", "settings": {"transport": {"type": "http", "url": url}}})).await;
+    }
+    let tested = house.post("/bailiwick/v1/connectors/crm/test", json!({})).await.ok();
+    assert_eq!(
+        (&tested["status"], &tested["from"], &tested["host"]),
+        (&json!("ready"), &json!("service"), &json!("crm.example"))
+    );
+    assert_eq!((&tested["tools"], &tested["credential_id"]), (&json!(["find"]), &Value::Null));
+    assert!(tested["principal"].as_str().unwrap().starts_with("key_"), "{tested}");
+    let made = receipts(&house, tested["session_id"].as_str().unwrap()).await;
+    let opened: Vec<&Value> = made.iter().filter(|one| one["operation"] == "connector.open").collect();
+    assert_eq!(opened[0]["decision"], "allowed", "{made:?}");
+    let tested = house.post("/bailiwick/v1/connectors/down/test", json!({})).await.ok();
+    assert_eq!(tested["status"], "failed");
+    assert!(tested["error"].as_str().unwrap().contains("nobody answers"), "{tested}");
+    assert!(house.model.requests().is_empty(), "no model was asked");
+    let (_, member) = house.person("mia", &["member"]).await;
+    let hidden = common::request(&member, "POST", "/bailiwick/v1/connectors/crm/test", Some(&json!({})));
+    house.send(hidden).await.error(404);
+}

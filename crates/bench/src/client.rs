@@ -27,16 +27,21 @@ impl Client {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let mut answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
+        self.call(&format!("{}{path}", self.base), body).await
+    }
+
+    /// Posts JSON and reads JSON.
+    pub async fn call(&self, url: &str, body: &Value) -> Result<Value> {
+        let mut answer = self.http.post(url).json(body).send().await?;
         // The server bounds the requests of one key, and says when to come again.
         while answer.status() == reqwest::StatusCode::TOO_MANY_REQUESTS {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
+            answer = self.http.post(url).json(body).send().await?;
         }
         let status = answer.status();
         let text = answer.text().await?;
         if !status.is_success() {
-            bail!("{path} answered {status}: {text}");
+            bail!("{url} answered {status}: {text}");
         }
         serde_json::from_str(&text).or(Ok(Value::Null))
     }
@@ -48,6 +53,25 @@ impl Client {
         let body = json!({"agent": agent, "environment": {"type": "openai_hosted"}});
         let made = self.post("", &body).await?;
         Ok(made["id"].as_str().context("a session has an id")?.to_owned())
+    }
+
+    /// Begins a session whose first turn needs one model call, and waits for its end; returns microseconds.
+    pub async fn new_session(&self, agent: &Value) -> Result<f64> {
+        let body = json!({"agent": agent, "environment": {"type": "none"}, "input": "steps 0", "stream": true});
+        let begun = Instant::now();
+        let answer = self.http.post(&self.base).json(&body).send().await?.error_for_status()?;
+        let mut lines = answer.bytes_stream();
+        let mut all = String::new();
+        while let Some(chunk) = lines.next().await {
+            all.push_str(&String::from_utf8_lossy(&chunk?));
+            if all.contains("agent.session.turn.failed") {
+                bail!("a turn failed: {all}");
+            }
+            if all.contains("\"agent.session.idle\"") {
+                return Ok(begun.elapsed().as_secs_f64() * 1e6);
+            }
+        }
+        bail!("the event stream ended before the turn did")
     }
 
     /// Orders a turn of `steps` steps and waits for its end; returns microseconds.

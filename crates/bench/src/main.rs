@@ -16,6 +16,7 @@ mod plain;
 mod process;
 mod receipts;
 mod report;
+mod systems;
 
 use anyhow::{Context as _, Result};
 use bailiwick_testkit::model_server::{Answer, Behaviour, ModelServer, Seen};
@@ -72,6 +73,7 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
     let fsync = disk::fsync_micros(&arguments.folder)?;
     report.add("fsync of 512 bytes, median", fsync, "µs");
     steps(arguments, &model, fsync, &mut report).await?;
+    systems::measure(&arguments.server, &arguments.folder, &model, fsync, &mut report).await?;
     throughput(arguments, &model, &mut report).await?;
     idle(arguments, &model, &mut report).await?;
     receipts::measure(&arguments.verifier, &arguments.folder, arguments.receipts, &mut report)?;

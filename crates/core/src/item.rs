@@ -304,13 +304,18 @@ pub struct ArtifactView {
     pub file: Published,
 }
 
-/// What became of something that a client wanted of the environment itself.
+/// What became of something that a client wanted itself: of the environment, or of the agent's tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrandOutcome {
     /// The file is in its place, or will be there when the environment is started.
     Done,
     /// What was to be seen.
     Listed(crate::Listing),
+    /// What a call came to, as a model would be told it.
+    Answered {
+        failed: bool,
+        content: Vec<crate::Content>,
+    },
     Denied {
         message: String,
     },

@@ -190,11 +190,28 @@ pub enum Input {
         /// Until when it waits. Begun later it would be looked for nobody.
         until: Timestamp,
     },
+    /// A client calls a tool of the agent itself. Nothing of it is told to a model.
+    Call {
+        /// `None`: the agent's connectors are to be opened, and nothing more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<OrderedCall>,
+    },
     /// A client deleted an artifact of this session.
     RemoveArtifact {
         artifact: ArtifactId,
     },
     Delete,
+}
+
+/// A call that a client makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderedCall {
+    /// The item that shows it.
+    pub item: ItemId,
+    /// As a model would see it: `LABEL__TOOL`, or a function's name.
+    pub name: String,
+    /// A JSON object, as text.
+    pub arguments: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

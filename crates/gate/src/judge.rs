@@ -172,7 +172,8 @@ impl Judge {
             let ruling = deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into());
             return Judgement { answered: vec![Answered::Expired], ..ruling.into() };
         }
-        let expires = before.map_or(case.at + QUESTION_EXPIRES, |before| before.expires);
+        let patience = state.patience().unwrap_or(QUESTION_EXPIRES);
+        let expires = before.map_or(case.at + patience, |before| before.expires);
         Ruling::Asked(Question { rule, reason, approver, given, expires }).into()
     }
 

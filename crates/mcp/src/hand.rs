@@ -259,8 +259,8 @@ fn kind(kind: &Kind) -> &'static str {
 }
 
 impl Definition {
-    /// The definition that an agent was told, for a call of it.
-    fn of_accepted(tool: &ToolDefinition, effect: Effect) -> Self {
+    /// The definition that an agent was told.
+    pub(crate) fn of_accepted(tool: &ToolDefinition, effect: Effect) -> Self {
         Self {
             name: tool.name.clone(),
             title: tool.title.clone(),

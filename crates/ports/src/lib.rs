@@ -22,6 +22,7 @@ pub mod sign_in;
 pub mod store;
 mod tenants;
 pub mod tokens;
+pub mod toolset;
 pub mod vault;
 
 pub use access::{

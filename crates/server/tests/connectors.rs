@@ -4,6 +4,7 @@
 
 mod support;
 
+use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
@@ -77,6 +78,8 @@ fn a_real_mcp_server_is_kept_given_used_accepted_and_removed() {
     assert_eq!(applied.stdout, "every version 1\n");
     let listed = place.client(&["connector", "list"]).good().stdout;
     assert!(listed.contains("every") && listed.contains("127.0.0.1") && listed.contains("inside"), "{listed}");
+    let tested = place.client(&["connector", "test", "every"]).good().stdout;
+    assert!(tested.contains("ready") && tested.contains("127.0.0.1") && tested.contains("get-sum"), "{tested}");
     place.write("agent.toml", AGENT);
     place.client(&["agent", "apply", "-f", "agent.toml"]).good();
 
@@ -110,6 +113,9 @@ fn a_required_server_that_is_down_says_so_and_comes_back() {
     drop(everything);
     place.write("connectors.toml", &described(&url));
     place.client(&["connector", "apply", "-f", "connectors.toml"]).good();
+    let tested = place.client(&["connector", "test", "every"]);
+    assert_eq!(tested.code, 1, "{tested:?}");
+    assert!(tested.stdout.contains("could not be opened"), "{tested:?}");
     place.write("agent.toml", AGENT);
     place.client(&["agent", "apply", "-f", "agent.toml"]).good();
     let refused = place.client(&["run", "Say it.", "--agent", "clerk"]);
@@ -142,4 +148,40 @@ fn what_other_programs_keep_is_imported_and_secrets_are_not() {
         assert_ne!(refused.code, 0, "{json}");
         assert!(refused.stderr.contains(says), "{json}: {refused:?}");
     }
+}
+
+#[test]
+fn an_agent_that_is_not_run_here_uses_the_tools_of_one_that_is_kept_here() {
+    let everything = Everything::start();
+    let place = Place::with_scenario(SCENARIO);
+    let server = place.serve();
+    place.write("connectors.toml", &described(&everything.url));
+    place.client(&["connector", "apply", "-f", "connectors.toml"]).good();
+    place.write("agent.toml", AGENT);
+    let agent = place.client(&["agent", "apply", "-f", "agent.toml", "--json"]).good().json();
+    let agent = agent["agent"]["id"].as_str().unwrap();
+    let key = place.client(&["key", "create", "--name", "editor", "--json"]).good().json();
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target/tools/mcp-servers/node_modules/@modelcontextprotocol/sdk");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/mcp/toolset.mjs");
+    let output = Command::new("node")
+        .args([script.as_os_str(), sdk.as_os_str()])
+        .args([format!("{}/mcp/{agent}", server.url), key["key"].as_str().unwrap().to_owned()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(said["server"]["name"], "bailiwick");
+    let names: Vec<&str> =
+        said["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["every__echo"], "what the agent was given, and nothing else");
+    assert_eq!(said["echo"]["content"][0]["text"], "Echo: grüße");
+    assert_ne!(said["echo"]["isError"], true);
+    assert_eq!((&said["wrong"]["isError"], &said["other"]["isError"]), (&true.into(), &true.into()));
+    let receipts = wait_for("the receipts", || {
+        let receipts = place.client(&["audit", "list", "--json"]).good().stdout;
+        receipts.contains("connector.call").then_some(receipts)
+    });
+    assert!(!receipts.contains("model.call"), "no model of ours was asked: {receipts}");
 }

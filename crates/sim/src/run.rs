@@ -587,6 +587,7 @@ fn created(laid_in: FileId, seed: u64) -> SessionCreated {
         description: "Asks the application.".into(),
         parameters: serde_json::json!({"type": "object"}),
         price: money::price_of_asking(seed),
+        deferred: false,
     };
     let agent = AgentConfig {
         id: AgentId::from_u128(1),

@@ -1,6 +1,6 @@
 //! Connectors: who keeps which, and what an agent is given of them. Nothing here reaches a system.
 
-use super::{agent_config::at, ok};
+use super::{agent_config::at, ok, toolsets};
 use crate::{
     app::{App, Call},
     error::{ApiError, sentence},
@@ -8,8 +8,8 @@ use crate::{
     types::{
         agent::Deleted,
         connector::{
-            AcceptParam, ConnectionOrigin, ConnectorGrantParam, ConnectorParam, ConnectorResource, McpHttpParam,
-            McpToolParam, McpTransportParam,
+            AcceptParam, ConnectionOrigin, ConnectorGrantParam, ConnectorParam, ConnectorResource, ConnectorTest,
+            McpHttpParam, McpToolParam, McpTransportParam, SessionConnector,
         },
         page::Page,
     },
@@ -17,10 +17,11 @@ use crate::{
 use bailiwick_core::{
     ConnectorKind, ConnectorSource, ConnectorSpec, ConnectorUse, Label,
     connector::{CredentialChoice, Pins, is_label},
+    record::Body,
 };
 use bailiwick_gate::{Connector, ConnectorError, NewConnector};
 use bailiwick_ports::{Caller, Scope};
-use bailiwick_types::{ConnectorId, CredentialId, Principal, SessionId};
+use bailiwick_types::{AgentId, ConnectorId, CredentialId, Principal, SessionId};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,6 +131,52 @@ pub(crate) async fn remove(call: Call) -> Answer {
     let connectors = app.options.handle.gate().connectors();
     connectors.remove(&*app.options.administration, caller.tenant, &found.name, &caller.principal, reason).await?;
     ok(Deleted { id: found.id.to_string(), object: "bailiwick.connector.deleted", deleted: true })
+}
+
+/// Opens a connector as its caller would, and says what came back. It is an action like any other, with a receipt.
+pub(crate) async fn test(call: Call) -> Answer {
+    call.query()?.finish()?;
+    let found = find(&call).await?;
+    let (app, caller) = (&*call.app, &call.caller);
+    let used = ConnectorUse {
+        label: found.name.clone(),
+        source: ConnectorSource::Kept { name: found.name.clone() },
+        allowed_tools: None,
+        required: false,
+        credential: None,
+        deferred: false,
+        from_environment: false,
+    };
+    let mut agent = super::agent_config::blank(AgentId::new(app.now(), app.random()));
+    agent.connectors.push(used);
+    let session = toolsets::begin(app, caller, agent, None).await?;
+    toolsets::open(app, caller, session).await?;
+    let (_, journal) = app.open(caller, session).await?;
+    let mut replay = bailiwick_gate::Replay::new(journal);
+    let mut credential = None;
+    loop {
+        let more = replay.next(&*app.options.store, 256).await?;
+        if more.is_empty() {
+            break;
+        }
+        for one in more {
+            if let Body::ActionDecided(decided) = &one.record.body {
+                credential = decided.credentials.first().copied();
+            }
+        }
+    }
+    let views = replay.state().map(|state| state.view().connections).unwrap_or_default();
+    let view = views.get(&found.name).cloned().unwrap_or_default();
+    ok(ConnectorTest {
+        object: "bailiwick.connector.test",
+        name: found.name.clone(),
+        from: "service",
+        host: found.spec.host.clone(),
+        principal: caller.principal.to_string(),
+        credential_id: credential.map(|id| id.to_string()),
+        session_id: session.to_string(),
+        result: SessionConnector::of(&found.name, &view),
+    })
 }
 
 /// What a session was shown of a connector's tools, held ones included, is what is accepted.

@@ -3,9 +3,14 @@
 //! Nothing here reaches into an environment. A file for one that runs, and a look into it, go into the session's inbox
 //! like every order and are done by an action that passes the gate; what is waited for is the record of its outcome.
 
-use super::{environment_config, environments::owner, ok, sessions};
+use super::{
+    environment_config,
+    environments::owner,
+    errands::{self, PATIENCE},
+    ok, sessions,
+};
 use crate::{
-    app::{App, Call, key_reused},
+    app::{App, Call},
     error::ApiError,
     routes::Answer,
     types::environment::{EnvironmentFile, EnvironmentFilePage, FileParam},
@@ -13,18 +18,15 @@ use crate::{
 use bailiwick_core::{
     EnvironmentSpec, EnvironmentStatus, FoundFile, ListPage, Listing,
     environment::HostedFile,
-    item::{Change, ErrandOutcome, SessionView},
-    record::{Input, InputEnvelope},
+    item::{ErrandOutcome, SessionView},
+    record::Input,
 };
-use bailiwick_engine::{EngineError, EventKind, From as WatchFrom, Submitted, Watch};
 use bailiwick_ports::{Caller, Scope, store::Idempotency};
-use bailiwick_types::{EnvironmentId, Millis};
+use bailiwick_types::EnvironmentId;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 /// Most files that an environment is given.
 const MAX_FILES: usize = 1000;
-/// How long an answer waits for what it wants: the start of a sandbox and a large file take seconds.
-const PATIENCE: Millis = Millis::from_secs(60);
 
 fn not_added(message: String) -> ApiError {
     ApiError::conflict("file_not_added", message)
@@ -99,14 +101,16 @@ async fn look(call: &Call, known: &sessions::Known, path: String, page: ListPage
     }
     check_reachable(&known.view, "list the files again").map_err(not_listed)?;
     let input = Input::Look { path, page, until: app.now() + PATIENCE };
-    let (outcome, _) = run(app, caller, known, input, None).await?;
+    let (outcome, _) = errands::run(app, caller, known.view.id, input, None).await?;
     match outcome {
         Some(ErrandOutcome::Listed(listing)) => Ok(listing),
         Some(ErrandOutcome::Denied { message }) => Err(ApiError::forbidden(message)),
         Some(ErrandOutcome::Failed { failure }) => {
             Err(not_listed(format!("The files cannot be listed: {}", failure.message)))
         }
-        Some(ErrandOutcome::Done) => Err(not_listed("What came back is no listing.".to_owned())),
+        Some(ErrandOutcome::Done | ErrandOutcome::Answered { .. }) => {
+            Err(not_listed("What came back is no listing.".to_owned()))
+        }
         None => Err(ApiError::too_slow(
             "Nobody could look in time: another's turn is under way, or an executor is away. List the files again when \
              the session is idle, or cancel its turn.",
@@ -187,10 +191,12 @@ async fn give(
     file: HostedFile,
     idempotency: Option<Idempotency>,
 ) -> Result<Given, NotGiven> {
-    let (outcome, repeated) = run(app, caller, known, Input::AddFile { file }, idempotency).await?;
+    let (outcome, repeated) = errands::run(app, caller, known.view.id, Input::AddFile { file }, idempotency).await?;
     match outcome {
-        Some(ErrandOutcome::Done | ErrandOutcome::Listed(_)) if repeated => Ok(Given::Before),
-        Some(ErrandOutcome::Done | ErrandOutcome::Listed(_)) => Ok(Given::New),
+        Some(ErrandOutcome::Done | ErrandOutcome::Listed(_) | ErrandOutcome::Answered { .. }) if repeated => {
+            Ok(Given::Before)
+        }
+        Some(ErrandOutcome::Done | ErrandOutcome::Listed(_) | ErrandOutcome::Answered { .. }) => Ok(Given::New),
         Some(ErrandOutcome::Denied { message }) => Err(ApiError::forbidden(message).into()),
         Some(ErrandOutcome::Failed { failure }) => {
             Err(not_added(format!("The file is not in its place: {}", failure.message)).into())
@@ -199,46 +205,6 @@ async fn give(
             let message = "The file is accepted and will be laid in when nothing stands before it: another's turn, an \
                 approval, an executor that is away. Give it again to wait for that.";
             Err(NotGiven::Late(ApiError::too_slow(message)))
-        }
-    }
-}
-
-/// Puts an errand into the session's inbox and waits for what became of it; `None` when that took too long. Says whether
-/// an earlier request with the same idempotency key had brought it already.
-async fn run(
-    app: &App,
-    caller: &Caller,
-    known: &sessions::Known,
-    input: Input,
-    idempotency: Option<Idempotency>,
-) -> Result<(Option<ErrandOutcome>, bool), ApiError> {
-    let (handle, session) = (&app.options.handle, known.view.id);
-    let mut watch = handle.watch(caller.tenant, session, WatchFrom::Now).await?;
-    let input = InputEnvelope { orderer: caller.principal.clone(), input };
-    let (sequence, repeated) = match handle.submit(caller.tenant, session, vec![input], idempotency).await? {
-        Submitted::KeyReused => return Err(key_reused()),
-        Submitted::Accepted { sequence, repeated, .. } => (sequence, repeated),
-    };
-    if repeated {
-        watch = handle.watch(caller.tenant, session, WatchFrom::Beginning).await?;
-    }
-    tokio::select! {
-        outcome = outcome(&mut watch, sequence) => Ok((Some(outcome?), repeated)),
-        () = app.options.clock.sleep_until(app.now() + PATIENCE) => Ok((None, repeated)),
-    }
-}
-
-/// What became of what the input `wanted` brought.
-async fn outcome(watch: &mut Watch, wanted: u64) -> Result<ErrandOutcome, EngineError> {
-    loop {
-        let event = watch.next().await?;
-        let EventKind::Changes(changes) = &event.kind else { continue };
-        for change in changes {
-            if let Change::Errand { sequence, outcome } = change
-                && *sequence == wanted
-            {
-                return Ok(outcome.clone());
-            }
         }
     }
 }

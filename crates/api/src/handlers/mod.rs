@@ -11,6 +11,7 @@ pub(crate) mod encryption_keys;
 pub(crate) mod environment_config;
 pub(crate) mod environment_files;
 pub(crate) mod environments;
+pub(crate) mod errands;
 pub(crate) mod events;
 pub(crate) mod executors;
 pub(crate) mod files;
@@ -32,6 +33,7 @@ pub(crate) mod stops;
 pub(crate) mod teams;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
+pub(crate) mod toolsets;
 pub(crate) mod unbuilt;
 pub(crate) mod vaults;
 

@@ -99,6 +99,27 @@ fn owner_of(app: &App, caller: &Caller, wanted: Option<VaultOwnerParam>) -> Resu
     Err(ApiError::forbidden(message).with_param(FIELD))
 }
 
+/// Whether somebody may have an agent use what is in a vault.
+fn is_usable(app: &App, caller: &Caller, orderer: &Principal, agent: AgentId, vault: &Vault) -> bool {
+    match vault.owner {
+        VaultOwner::User { id } => orderer.person() == Some(id),
+        VaultOwner::Agent { id } => id == agent || keeps(app, caller, vault.owner),
+        VaultOwner::Shared => true,
+    }
+}
+
+/// The vaults of a session in which nobody named any: one's own, the agent's and shared ones, as many as a session has.
+pub(crate) fn usable(app: &App, caller: &Caller, orderer: &Principal, agent: AgentId) -> Vec<VaultId> {
+    let mut vaults = app.options.vaults.vaults(caller.tenant);
+    vaults.retain(|vault| match vault.owner {
+        VaultOwner::User { id } => orderer.person() == Some(id),
+        VaultOwner::Agent { id } => id == agent,
+        VaultOwner::Shared => true,
+    });
+    vaults.sort_by_key(|vault| (matches!(vault.owner, VaultOwner::Shared), vault.id));
+    vaults.into_iter().map(|vault| vault.id).take(MAX_SESSION_VAULTS).collect()
+}
+
 /// The vaults that a new session of `agent` may use: those of the person who orders its work, the agent's, shared ones, and what else the
 /// caller keeps. Policy is asked about each use all the same.
 pub(crate) fn of_session(
@@ -119,15 +140,8 @@ pub(crate) fn of_session(
     for (index, text) in wanted.iter().enumerate() {
         let field = format!("vault_ids[{index}]");
         let vault = text.parse().ok().and_then(|id| app.options.vaults.vault(caller.tenant, id));
-        let usable = |vault: &Vault| {
-            let own = orderer.person();
-            match vault.owner {
-                VaultOwner::User { id } => own == Some(id),
-                VaultOwner::Agent { id } => id == agent || keeps(app, caller, vault.owner),
-                VaultOwner::Shared => true,
-            }
-        };
-        let Some(vault) = vault.filter(usable) else {
+        let own = |vault: &Vault| is_usable(app, caller, orderer, agent, vault);
+        let Some(vault) = vault.filter(own) else {
             let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
             return Err(ApiError::invalid(
                 &*field,

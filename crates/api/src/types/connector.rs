@@ -298,6 +298,25 @@ pub struct SessionConnector {
     pub error: Option<String>,
 }
 
+/// What opening a connector for its caller came to.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ConnectorTest {
+    pub object: &'static str,
+    pub name: String,
+    /// Where the connection began: `service`, this server itself.
+    pub from: &'static str,
+    /// Where it led; `null` for a connector without a network.
+    pub host: Option<String>,
+    /// For whom it was opened.
+    pub principal: String,
+    /// The credential that it signed in with; `null`: none.
+    pub credential_id: Option<String>,
+    /// The session whose receipts tell of it.
+    pub session_id: String,
+    #[serde(flatten)]
+    pub result: SessionConnector,
+}
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct HeldToolView {
     pub name: String,

@@ -23,6 +23,8 @@ use utoipa::ToSchema;
 /// Metadata under this prefix is ours: clients neither set nor see it.
 pub const RESERVED: &str = "bailiwick.";
 pub const ROLE_KEY: &str = "bailiwick.role_arn";
+/// In what protocol the agent that uses this session's tools asks for them.
+pub const TOOLSET_KEY: &str = "bailiwick.toolset";
 pub const CACHE_KEY: &str = "bailiwick.prompt_cache_ttl";
 
 /// A cent of any currency that has cents.

@@ -507,6 +507,7 @@ impl House {
             auditor: Arc::new(audit.clone()),
             receipts: Arc::new(store.clone()),
             connector_rooms: Arc::new(systems.clone()),
+            toolset_protocol: Some(Arc::new(systems::PlainToolsets)),
             vaults: strongroom,
             directory: roster.clone(),
             people: roster.clone(),

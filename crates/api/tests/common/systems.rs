@@ -8,7 +8,10 @@ use bailiwick_core::{
     connector::{Dialect, Reading, StatementKind, StatementReader, TableUse},
 };
 use bailiwick_gate::{Live, Permit, Settled, Tools, Vault};
-use bailiwick_ports::{CheckedSettings, ConnectorRooms, SettingsProblem};
+use bailiwick_ports::{
+    CheckedSettings, ConnectorRooms, SettingsProblem,
+    toolset::{Toolset, ToolsetAnswer, ToolsetMessage, ToolsetProtocol},
+};
 use serde_json::{Value, json};
 
 /// What was asked of a system, and by whose secret.
@@ -124,5 +127,27 @@ impl ConnectorRooms for FakeSystems {
         let host = host.ok_or_else(|| SettingsProblem::new(place, "must be an address that begins with `https://`"))?;
         let dialect = (kind == ConnectorKind::Database).then_some(Dialect::Postgres);
         Ok(CheckedSettings { host: Some(host.to_owned()), dialect })
+    }
+}
+
+/// A protocol for toolsets as plain as can be: `{"call": NAME, "arguments": {…}}`, and anything else lists.
+pub struct PlainToolsets;
+
+#[async_trait]
+impl ToolsetProtocol for PlainToolsets {
+    async fn answer(&self, message: ToolsetMessage<'_>, toolset: &dyn Toolset) -> ToolsetAnswer {
+        let asked: Value = serde_json::from_slice(message.body).unwrap_or_default();
+        let body = match asked["call"].as_str() {
+            Some(name) => {
+                let none = serde_json::Map::new();
+                let called = toolset.call(name, asked["arguments"].as_object().unwrap_or(&none)).await;
+                json!({"failed": called.failed, "text": bailiwick_core::joined_text(&called.content)})
+            }
+            None => match toolset.tools().await {
+                Ok(tools) => json!(tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>()),
+                Err(why) => json!({"error": why}),
+            },
+        };
+        ToolsetAnswer { status: 200, body: Some(body) }
     }
 }

@@ -57,6 +57,7 @@ impl State {
             entries: Vec::new(),
             queue: Vec::new(),
             errands: Vec::new(),
+            ordered: Vec::new(),
             notices: Vec::new(),
             aside: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -194,6 +195,7 @@ impl State {
                 let look = Look { path: path.clone(), page: page.clone(), until: *until };
                 self.add_errand(received.sequence, orderer, Wish::Look(look), changes);
             }
+            Input::Call { call } => self.order(received.sequence, orderer, call.as_ref(), changes),
             Input::RemoveArtifact { artifact } => changes.push(Change::ArtifactRemoved(*artifact)),
             Input::Delete => {
                 self.deleted = true;
@@ -332,6 +334,8 @@ impl State {
             next_output: 0,
             cancel: false,
             answered: silent,
+            ordered: false,
+            opening: Vec::new(),
             published: silent,
             failure: None,
             overflow: Overflow::No,
@@ -345,6 +349,9 @@ impl State {
             changes.push(Change::TurnInProgress(self.turn_view(turn)));
         }
         self.show_queue(changes);
+        if silent {
+            self.take_ordered(changes);
+        }
     }
 
     fn turn_ended(&mut self, at: Timestamp, ended: &TurnEnded, changes: &mut Vec<Change>) {
@@ -356,6 +363,7 @@ impl State {
         };
         self.abandon_calls(why, changes);
         self.leave_errands(at, why, changes);
+        self.leave_opening(why, changes);
         self.end_questions(at, changes);
         self.close_all(at, ended, changes);
         self.aside.clear();
@@ -598,6 +606,7 @@ impl State {
                         ordinal,
                         output_index,
                         scripted: answer.scripted,
+                        ordered: None,
                         status: CallStatus::Waiting,
                     });
                     continue;
@@ -909,9 +918,13 @@ impl State {
             changes.push(Change::ItemAdded(Item { status: ItemStatus::InProgress, ..item.clone() }));
         }
         changes.push(Change::ItemDone(item.clone()));
+        let (failed, content) = (end.status != ItemStatus::Completed, end.content);
+        if let Some(sequence) = call.ordered {
+            changes.push(Change::Errand { sequence, outcome: ErrandOutcome::Answered { failed, content } });
+            return Some(item);
+        }
         let result = ItemId::from_u128(call.item.to_u128() ^ 1);
-        let failed = end.status != ItemStatus::Completed;
-        self.push_entry(result, EntryBody::ToolResult { call_id: call.call_id, content: end.content, failed });
+        self.push_entry(result, EntryBody::ToolResult { call_id: call.call_id, content, failed });
         Some(item)
     }
 }

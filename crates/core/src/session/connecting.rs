@@ -70,6 +70,24 @@ impl State {
         all
     }
 
+    /// The tools of connectors that the agent may call, each under the name that a model sees.
+    pub fn callable_tools(&self) -> Vec<ToolDefinition> {
+        let named = |(name, _, _, tool): (String, &ConnectorUse, &OpenedConnector, &ToolDefinition)| ToolDefinition {
+            name,
+            ..tool.clone()
+        };
+        self.connected_tools().into_iter().map(named).collect()
+    }
+
+    /// Why a name of a tool leads nowhere, for whoever called it and is no model of ours.
+    pub(super) fn no_such_tool(&self, name: &str) -> String {
+        let label = name.split_once("__").map_or("", |(label, _)| label);
+        match self.connections.get(label).map(|connection| &connection.result) {
+            Some(Err(error)) => error.message.clone(),
+            _ => "There is no such tool, or it is held back.".to_owned(),
+        }
+    }
+
     /// Those that a search finds, or the others.
     pub(super) fn connected_specs(&self, deferred: bool) -> impl Iterator<Item = ToolSpec> {
         let tools = self.connected_tools().into_iter().filter(move |(_, one, ..)| one.deferred == deferred);
@@ -152,6 +170,7 @@ impl State {
         self.connections.insert(label.to_owned(), Connection { turn, result });
         self.tools = super::finding::ToolMemo::default();
         changes.push(Change::SessionUpdated(Box::new(self.view())));
+        self.tell_opened(changes);
     }
 
     /// What an outcome of a connector brings into the history.
@@ -178,6 +197,12 @@ fn failure_of(label: &str, failure: &Failure) -> TurnError {
     let code = super::apply::turn_error_code(failure.code);
     let message = format!("The connector `{label}` could not be opened: {}", failure.message);
     TurnError { code: code.to_owned(), message, denied_by: None }
+}
+
+/// Whether all connectors are open, or were tried in this turn.
+pub(super) fn all_tried(state: &State, turn: &Turn) -> bool {
+    let tried = |known: &Connection| known.result.is_ok() || known.turn == turn.id;
+    state.agent.connectors.iter().all(|one| state.connections.get(&one.label).is_some_and(tried))
 }
 
 /// Asks for the connectors that were not opened yet, or not in this turn. Empty when the model may be called.

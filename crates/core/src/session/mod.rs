@@ -11,6 +11,7 @@ mod extracting;
 mod finding;
 mod held;
 mod labels;
+mod ordered;
 mod plan;
 mod prompt;
 mod rows;

@@ -1,7 +1,7 @@
 //! What comes next: a pure function of the state, the time and what the model can take.
 
 use super::state::{Call, CallStatus, Overflow, State, Turn};
-use super::{connecting, extracting};
+use super::{connecting, extracting, ordered};
 use crate::{
     Action, Answer, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
     connector::{NoStatements, StatementReader},
@@ -119,7 +119,7 @@ pub fn plan(state: &State, bounds: Bounds<'_>, mint: &mut Mint) -> Plan {
 fn start_turn(state: &State, mint: &mut Mint) -> Plan {
     let message = state.queue.first().map(|queued| &queued.orderer);
     let errand = state.errands.first().map(|errand| &errand.orderer);
-    let Some(orderer) = message.or(errand) else { return Plan::default() };
+    let Some(orderer) = message.or(errand).or(state.next_orderer()) else { return Plan::default() };
     let started = TurnStarted { turn: mint.turn(), orderer: orderer.clone() };
     Plan { records: vec![Body::TurnStarted(started)], ..Plan::default() }
 }
@@ -165,13 +165,15 @@ fn go_on(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Pla
             ),
         };
     }
-    let mut plan = calls(state, turn, bounds, &running, mint);
+    let opening = ordered::open(state, turn, mint);
+    let waits_for_opening = opening.is_some();
+    let mut plan = opening.unwrap_or_else(|| calls(state, turn, bounds, &running, mint));
     extracting::ask(state, turn, &running, &mut plan, mint);
     errands(state, turn, &running, &mut plan, mint);
     plan.asks.extend(state.answered_questions(mint.now()));
     let waiting = !state.open.is_empty() || !state.asked.is_empty() || state.has_errands();
     let pending = waiting || turn.calls.iter().any(|call| call.status != CallStatus::Done);
-    if plan.is_empty() && !pending {
+    if plan.is_empty() && !pending && !waits_for_opening {
         plan = step(state, turn, bounds, mint);
     }
     plan.wake = Some(state.first_expiry().unwrap_or(deadline));
@@ -191,7 +193,10 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
             continue;
         }
         let connected = connecting::to_action(state, call, bounds.statements);
-        let own = || tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment);
+        let own = || match call.ordered {
+            Some(_) => Err(state.no_such_tool(&call.name)),
+            None => tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment),
+        };
         let action = match connected.unwrap_or_else(own).and_then(|action| state.check_handles(action)) {
             Ok(action) => action,
             Err(message) => {

@@ -6,6 +6,7 @@ use super::errands::Errand;
 use super::extracting::Aside;
 use super::finding::ToolMemo;
 use super::held::Held;
+use super::ordered::Ordered;
 use crate::{
     Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Quote, Reservation,
     item::{
@@ -74,6 +75,9 @@ pub struct State {
     /// What clients want of the environment and have not got yet, in the order in which it came.
     #[serde(default, rename = "given")]
     pub(crate) errands: Vec<Errand>,
+    /// Calls of clients that wait for a turn.
+    #[serde(default)]
+    pub(crate) ordered: Vec<Ordered>,
     /// Words from the house that no model call has seen yet.
     pub(crate) notices: Vec<String>,
     /// Content that is read for an extraction, by the action that read it. Never part of a prompt of the session.
@@ -141,6 +145,12 @@ pub(crate) struct Turn {
     pub cancel: bool,
     /// The last answer asked for nothing more.
     pub answered: bool,
+    /// It was begun for calls that a client makes itself.
+    #[serde(default)]
+    pub ordered: bool,
+    /// Who wants nothing but the connectors opened, by input.
+    #[serde(default)]
+    pub opening: Vec<u64>,
     /// Outputs were published, or there was nothing to publish.
     pub published: bool,
     pub failure: Option<TurnError>,
@@ -174,6 +184,9 @@ pub(crate) struct Call {
     pub ordinal: i64,
     pub output_index: u32,
     pub scripted: bool,
+    /// The input that brought it, where a client made it and no model.
+    #[serde(default)]
+    pub ordered: Option<u64>,
     pub status: CallStatus,
 }
 

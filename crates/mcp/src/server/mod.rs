@@ -4,6 +4,7 @@
 //! It keeps nothing between messages: older revisions get no session, which they allow, so that any process can answer
 //! any message. It never asks the other side anything but, through revision 2026-07-28, to send its person to a page.
 
+mod mount;
 mod wire;
 
 pub use wire::MessageHeaders;

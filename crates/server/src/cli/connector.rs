@@ -48,6 +48,15 @@ pub enum Connector {
         #[command(flatten)]
         target: Target,
     },
+    /// Open a connector as you would, and say from where, as whom, and what came back
+    Test {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Accept the tools that a connector offered in a session; others are held back from then on
     Accept {
         /// Its name
@@ -81,6 +90,7 @@ impl Connector {
             | Self::Import { form, .. }
             | Self::List { form, .. }
             | Self::Show { form, .. }
+            | Self::Test { form, .. }
             | Self::Accept { form, .. }
             | Self::Remove { form, .. } => *form,
         }

@@ -32,6 +32,14 @@ pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
             terminal.result(&connector, || about(&connector));
             Ok(())
         }
+        Connector::Test { name, target, .. } => {
+            let tested = Client::of(&target)?.post(&format!("{}/test", path(&name)), &json!({})).await?;
+            terminal.result(&tested, || report(&tested));
+            match tested["status"] == json!("ready") {
+                true => Ok(()),
+                false => Err(Failure::failed(format!("{} cannot be used", escape::line(&name)))),
+            }
+        }
         Connector::Accept { name, session, target, .. } => {
             let client = Client::of(&target)?;
             let path = format!("{}/accept", path(&name));
@@ -131,6 +139,31 @@ async fn list(client: &Client, terminal: Terminal) -> Outcome {
         table.render()
     });
     Ok(())
+}
+
+/// What opening it came to.
+fn report(tested: &Value) -> String {
+    let names = |list: &Value, name: fn(&Value) -> &str| {
+        let all: Vec<String> = list.as_array().into_iter().flatten().map(|one| escape::line(name(one))).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+    };
+    let or_none = |field: &str| match tested[field].as_str() {
+        Some(text) => escape::line(text),
+        None => "none".to_owned(),
+    };
+    let from = if text(tested, "from") == "service" { "this server".to_owned() } else { or_none("from") };
+    let lines = [
+        ("status", or_none("status")),
+        ("from", from),
+        ("to", or_none("host")),
+        ("for", or_none("principal")),
+        ("signed in with", or_none("credential_id")),
+        ("tools", names(&tested["tools"], |one| one.as_str().unwrap_or_default())),
+        ("held back", names(&tested["held"], |one| one["name"].as_str().unwrap_or_default())),
+        ("error", or_none("error")),
+        ("receipts", format!("bailiwick audit list --session {}", or_none("session_id"))),
+    ];
+    lines.iter().map(|(name, value)| format!("{name:<16}{value}\n")).collect()
 }
 
 fn about(connector: &Value) -> String {

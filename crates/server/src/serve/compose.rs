@@ -26,7 +26,7 @@ use bailiwick_environments::{Environments, ListeningExecutor, Patience};
 use bailiwick_gate::{Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
 use bailiwick_identity::{LogKeys, OsRandom, Roster};
 use bailiwick_mail::MailTools;
-use bailiwick_mcp::McpHand;
+use bailiwick_mcp::{McpHand, server as mcp_server};
 use bailiwick_models::Models;
 use bailiwick_outbound::Outbound;
 use bailiwick_people::PeopleTools;
@@ -241,6 +241,7 @@ impl Ground<'_> {
             administration: Arc::clone(&people.administration),
             auditor: Arc::new(works.audit.clone()),
             connector_rooms: works.systems.clone(),
+            toolset_protocol: Some(Arc::new(toolsets())),
             vaults: people.strongroom.clone(),
             receipts: Arc::new(kept.store.clone()),
             policy_desk: Some(rules.desk),
@@ -254,6 +255,15 @@ impl Ground<'_> {
         }
         .build()
     }
+}
+
+/// What agents that are not run here speak to the tools of one that is kept here.
+fn toolsets() -> mcp_server::Server {
+    mcp_server::Server::new(mcp_server::ServerIdentity {
+        name: "bailiwick".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        instructions: None,
+    })
 }
 
 /// The rooms that reach a company's systems.
