@@ -127,17 +127,24 @@ fn a_mail_is_asked_about_sent_once_for_the_person_and_says_who_wrote_it() {
     assert_eq!(mail["auto"], "auto-generated");
 
     // A no is a no.
-    assert_eq!(run(&anna, "Write to Ben.").code, 6);
-    let listed = anna.client(&["approval", "list", "--json"]).good().json();
-    let waiting = listed["approvals"].as_array().unwrap().iter();
-    let waiting = waiting.filter(|one| one["session_id"] != session).next().unwrap();
-    anna.client(&["deny", waiting["id"].as_str().unwrap()]).good();
-    let session = waiting["session_id"].as_str().unwrap();
-    wait_for("the end", || {
-        let shown = anna.client(&["session", "show", session, "--json"]).good().json();
-        (shown["session"]["status"] == "idle").then_some(())
-    });
+    let answered = |answer: &str| {
+        assert_eq!(run(&anna, "Write to Ben.").code, 6);
+        let listed = anna.client(&["approval", "list", "--json"]).good().json();
+        let waiting = listed["approvals"].as_array().unwrap().last().unwrap_or_else(|| panic!("{listed}"));
+        anna.client(&[answer, waiting["id"].as_str().unwrap()]).good();
+        let session = waiting["session_id"].as_str().unwrap();
+        wait_for("the end", || {
+            let shown = anna.client(&["session", "show", session, "--json"]).good().json();
+            (shown["session"]["status"] == "idle").then_some(shown)
+        })
+    };
+    answered("deny");
     assert_eq!(smtp.accepted().len(), 1);
+    // With a server that is down nothing was sent, and that is certain: nobody has to look.
+    drop(smtp);
+    let shown = answered("approve");
+    assert_eq!(shown["session"]["bailiwick"]["unresolved"], json!([]), "{shown}");
+    assert!(shown.to_string().contains("the mail server 127.0.0.1"), "{shown}");
 }
 
 const REVIEW: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\nBEGIN:VEVENT\r\nUID:review\r\n\
