@@ -76,13 +76,13 @@ async fn before_the_dot(
     let fail = |stop: Break| stop.failure(&who);
     let connection = Connection::open(server, server.smtp_port(), patience).await.map_err(fail)?;
     let mut talk = Talk { connection, who: who.clone() };
-    talk.reply(patience).await?.expect(220, &who, "the connection")?;
+    talk.reply(patience).await?.must_be(220, &who, "the connection")?;
     let mut offers = talk.hello(from, patience).await?;
     if server.security == Security::Starttls {
         if !offers.has("STARTTLS") {
             return Err(fail(Break::Unsafe("it does not offer STARTTLS".into())));
         }
-        talk.ask("STARTTLS", patience).await?.expect(220, &who, "STARTTLS")?;
+        talk.ask("STARTTLS", patience).await?.must_be(220, &who, "STARTTLS")?;
         talk.connection.secure(server, patience).await.map_err(fail)?;
         offers = talk.hello(from, patience).await?;
     }
@@ -95,7 +95,7 @@ async fn before_the_dot(
     }
     let declared = if offers.has("SIZE") { format!(" SIZE={size}") } else { String::new() };
     let reply = talk.ask(&format!("MAIL FROM:<{from}>{declared}"), patience).await?;
-    reply.expect(250, &who, &format!("the sender {from}"))?;
+    reply.must_be(250, &who, &format!("the sender {from}"))?;
     for address in to {
         let reply = talk.ask(&format!("RCPT TO:<{address}>"), patience).await?;
         // 251: it will be forwarded. 252: not looked up, but taken.
@@ -105,7 +105,7 @@ async fn before_the_dot(
             return Err(Failure::new(failure.code, failure.message + nobody));
         }
     }
-    talk.ask("DATA", patience).await?.expect(354, &who, "the mail")?;
+    talk.ask("DATA", patience).await?.must_be(354, &who, "the mail")?;
     for chunk in stuffed(message).chunks(CHUNK) {
         talk.connection.write(chunk, patience).await.map_err(fail)?;
     }
@@ -152,7 +152,7 @@ impl Offers {
 }
 
 impl Reply {
-    fn expect(self, code: u16, who: &str, what: &str) -> Result<Self, Failure> {
+    fn must_be(self, code: u16, who: &str, what: &str) -> Result<Self, Failure> {
         if self.code == code { Ok(self) } else { Err(self.refusal(who, what)) }
     }
 
@@ -185,7 +185,7 @@ impl Talk {
     async fn hello(&mut self, from: &Address, patience: &Patience) -> Result<Offers, Failure> {
         // The sender's domain, and not this machine's name, which is nobody's business.
         let reply = self.ask(&format!("EHLO {}", from.domain()), patience).await?;
-        let reply = reply.expect(250, &self.who, "EHLO")?;
+        let reply = reply.must_be(250, &self.who, "EHLO")?;
         Ok(Offers(reply.lines.iter().skip(1).map(|line| String::from_utf8_lossy(line).into_owned()).collect()))
     }
 

@@ -64,7 +64,7 @@ fn failure(outcome: Outcome) -> (FailureCode, String) {
 #[tokio::test]
 async fn an_event_is_created_once_and_seen_with_who_attends() {
     let server = Radicale::start();
-    server.calendar("home", "Home");
+    server.calendar("own", "Home");
     let account = account(server.url("anna/"));
     let event = json!({
         "title": "Review, Q4", "start": "2026-11-23T15:00", "end": "2026-11-23T16:00", "location": "Room 1",
@@ -75,7 +75,7 @@ async fn an_event_is_created_once_and_seen_with_who_attends() {
     assert!(made.contains("Created `Review, Q4` in the calendar `Home`"), "{made}");
     let again = text(run_as(&account, PASSWORD, id, "create_event", event).await);
     assert!(again.contains("was there already"), "{again}");
-    assert_eq!(server.objects("home").len(), 1);
+    assert_eq!(server.objects("own").len(), 1);
 
     let listed = text(run(&account, "list_events", json!({"from": "2026-11-23", "to": "2026-11-23"})).await);
     assert!(listed.starts_with("- 2026-11-23 15:00 to 16:00 (Europe/Berlin): Review, Q4\n"), "{listed}");
@@ -96,7 +96,7 @@ async fn an_event_is_created_once_and_seen_with_who_attends() {
 #[tokio::test]
 async fn what_is_proposed_is_tentative_and_invites_nobody() {
     let server = Radicale::start();
-    server.calendar("home", "Home");
+    server.calendar("own", "Home");
     server.calendar("team", "Team");
     let mut account = account(server.url("anna/"));
     account.calendar = Some("Team".into());
@@ -104,7 +104,7 @@ async fn what_is_proposed_is_tentative_and_invites_nobody() {
         json!({"title": "Maybe", "start": "2026-12-24", "end": "2026-12-25", "attendees": ["ben@firma.example"]});
     text(run(&account, "propose_event", event).await);
     let objects = server.objects("team");
-    assert_eq!((objects.len(), server.objects("home").len()), (1, 0));
+    assert_eq!((objects.len(), server.objects("own").len()), (1, 0));
     assert!(objects[0].contains("STATUS:TENTATIVE") && objects[0].contains("SCHEDULE-AGENT=NONE"), "{}", objects[0]);
     let listed =
         text(run(&account, "list_events", json!({"from": "2026-12-01", "to": "2026-12-31", "text": "maybe"})).await);
@@ -115,11 +115,11 @@ async fn what_is_proposed_is_tentative_and_invites_nobody() {
 #[tokio::test]
 async fn what_repeats_is_seen_each_time() {
     let server = Radicale::start();
-    server.calendar("home", "Home");
+    server.calendar("own", "Home");
     let series = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:s1\r\nDTSTAMP:20260101T000000Z\r\n\
         DTSTART;TZID=Europe/Berlin:20261020T090000\r\nDURATION:PT30M\r\nRRULE:FREQ=WEEKLY\r\nSUMMARY:Jour fixe\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
-    server.put("home", "s1", series);
-    let account = account(server.url("anna/home/"));
+    server.put("own", "s1", series);
+    let account = account(server.url("anna/own/"));
     let listed = text(run(&account, "list_events", json!({"from": "2026-10-19", "to": "2026-11-01"})).await);
     let lines: Vec<&str> = listed.lines().filter(|line| line.starts_with("- ")).collect();
     assert_eq!(
@@ -134,7 +134,7 @@ async fn what_repeats_is_seen_each_time() {
 #[tokio::test]
 async fn what_cannot_be_done_says_why() {
     let server = Radicale::start();
-    server.calendar("home", "Home");
+    server.calendar("own", "Home");
     let account = account(server.url("anna/"));
     let (code, why) = failure(
         run_as(&account, "wrong", action(), "list_events", json!({"from": "2026-11-23", "to": "2026-11-23"})).await,
@@ -166,7 +166,7 @@ async fn what_cannot_be_done_says_why() {
         );
         assert!(!why.is_empty());
     }
-    assert_eq!(server.objects("home").len(), 0);
+    assert_eq!(server.objects("own").len(), 0);
 }
 
 /// Answers each request with what `answer` gives for its method and number; `None` closes without an answer.

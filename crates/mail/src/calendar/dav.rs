@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_multistatus_is_read_whatever_its_prefixes() {
         let text = "<?xml version='1.0'?><d:multistatus xmlns:d='DAV:' xmlns:c='urn:ietf:params:xml:ns:caldav'>\
-            <d:response><d:href>/anna/home/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/><c:calendar/></d:resourcetype>\
+            <d:response><d:href>/anna/main/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/><c:calendar/></d:resourcetype>\
             <d:displayname>Home &amp; work</d:displayname><d:owner><d:href>/evil/</d:href></d:owner></d:prop></d:propstat></d:response>\
             <d:response><d:href>/anna/1.ics</d:href><d:propstat><d:prop><c:calendar-data><![CDATA[BEGIN:X]]></c:calendar-data></d:prop></d:propstat></d:response>\
             </d:multistatus>";
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert_eq!(
             (told[0].href.as_str(), told[0].name.as_str(), told[0].is_calendar),
-            ("/anna/home/", "Home & work", true)
+            ("/anna/main/", "Home & work", true)
         );
         assert_eq!((told[1].data.as_str(), told[1].is_calendar), ("BEGIN:X", false));
     }
