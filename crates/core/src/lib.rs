@@ -17,6 +17,7 @@ pub mod grant;
 pub mod item;
 pub mod label;
 pub mod listing;
+pub mod memory;
 pub mod model;
 pub mod record;
 pub mod session;
@@ -46,5 +47,8 @@ pub use environment::{EnvironmentFacts, EnvironmentSpec, EnvironmentStatus};
 pub use grant::{Grant, GrantReach, Shape, Standing, What};
 pub use label::{Confidentiality, Integrity, Label};
 pub use listing::{FoundFile, ListPage, Listing};
+pub use memory::{
+    Consolidate, MemoryEntry, MemoryKind, MemoryScope, MemorySearch, MemorySource, MemoryState, MemoryUse, MemoryWrite,
+};
 pub use model::{Entry, EntryBody, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};
 pub use stop::{StopOrder, StopScope};

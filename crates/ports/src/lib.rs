@@ -11,6 +11,7 @@ mod erasure;
 mod keys;
 mod ledger;
 pub mod log;
+pub mod memory;
 mod models;
 pub mod objects;
 pub mod people;

@@ -3,12 +3,14 @@
 //!
 //! [`DataFolder`] is the exclusive right to a folder, and everything here is opened through it. [`SqliteStore`] is
 //! `ports::Store` on one machine; all of its SQL is in `sqlite`, so that another database can stand beside it.
-//! [`FolderObjects`] is `ports::Objects`.
+//! [`FolderObjects`] is `ports::Objects`, and [`SqliteMemories`] is `ports::memory::MemoryStore` in a file of its own.
 
 mod folder;
+mod memories;
 mod objects;
 mod sqlite;
 
 pub use folder::{DataFolder, FolderError};
+pub use memories::SqliteMemories;
 pub use objects::FolderObjects;
 pub use sqlite::{OpenError, Options, SqliteStore};

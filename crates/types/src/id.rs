@@ -155,6 +155,8 @@ ids! {
     VaultId = "vault";
     /// One secret in a vault.
     CredentialId = "cred";
+    /// Something that is remembered between sessions.
+    MemoryId = "mem";
     /// One running server process.
     NodeId = "node";
 }
@@ -175,6 +177,13 @@ impl From<TenantId> for StreamId {
 impl From<StreamId> for SessionId {
     fn from(stream: StreamId) -> Self {
         Self(stream.0)
+    }
+}
+
+/// An entry that an action writes has that action's bits: writing it again finds it there.
+impl From<ActionId> for MemoryId {
+    fn from(action: ActionId) -> Self {
+        Self(action.0)
     }
 }
 

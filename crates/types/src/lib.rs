@@ -14,7 +14,7 @@ mod tokens;
 
 pub use id::{
     ActionId, AgentId, ArtifactId, BudgetId, ConnectorId, CredentialId, EnvironmentId, FileId, GrantId, IdError,
-    ItemId, KeyId, NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
+    ItemId, KeyId, MemoryId, NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
 };
 pub use mark::{Actor, Mark, Subject};
 pub use money::{Money, MoneyError};
