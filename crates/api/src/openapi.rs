@@ -29,6 +29,10 @@ use crate::{
         hold::{ErasureParam, ErasureResource, HoldParam, HoldResource},
         input::EventsParam,
         item::Item,
+        memory::{
+            MemoryConfirmation, MemoryCorrection, MemoryCounts, MemoryCreate, MemoryForgotten, MemoryResource,
+            MemorySearchParam,
+        },
         money::{Budget, BudgetParam, BudgetRemoved, SpendEstimate, SpendReport},
         page::Page,
         people::{
@@ -142,6 +146,14 @@ use utoipa::OpenApi;
     ConnectorParam,
     AcceptParam,
     Page<ConnectorResource>,
+    MemoryResource,
+    MemoryCreate,
+    MemoryCorrection,
+    MemoryConfirmation,
+    MemorySearchParam,
+    MemoryCounts,
+    MemoryForgotten,
+    Page<MemoryResource>,
     HoldResource,
     HoldParam,
     Page<HoldResource>,
@@ -445,6 +457,23 @@ fn of_control(operation: &str) -> Option<Shape> {
         "set_stop" => takes("StopParam", "Stop"),
         "list_stops" => answers("Page_Stop"),
         "lift_stop" => answers("Stop"),
+        "list_memories" => Shape {
+            query: &["limit", "after", "scope", "state", "kind", "team_id", "agent_id"],
+            ..answers("Page_Memory")
+        },
+        "create_memory" => takes("MemoryCreate", "Memory"),
+        "search_memories" => takes("MemorySearchParam", "Page_Memory"),
+        "count_memories" => answers("MemoryCounts"),
+        "get_memory" => Shape { query: &["team_id", "agent_id"], ..answers("Memory") },
+        "correct_memory" => {
+            Shape { query: &["team_id", "agent_id"], headers: &["If-Match"], ..takes("MemoryCorrection", "Memory") }
+        }
+        "confirm_memory" => {
+            Shape { query: &["team_id", "agent_id"], headers: &["If-Match"], ..takes("MemoryConfirmation", "Memory") }
+        }
+        "forget_memory" => {
+            Shape { query: &["team_id", "agent_id"], headers: &["If-Match"], ..answers("MemoryForgotten") }
+        }
         "set_hold" => takes("HoldParam", "Hold"),
         "list_holds" => answers("Page_Hold"),
         "lift_hold" => answers("Hold"),

@@ -7,6 +7,7 @@ use bailiwick_gate::{Archive, ExecutorDoor};
 use bailiwick_ports::{
     Administration, Auditor, Authenticator, Caller, Clock, Colleagues, ConnectorRooms, Directory, KeyDesk, Keys,
     LogStore, ModelCards, People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk, VaultDesk,
+    memory::MemoryDesk,
 };
 use bailiwick_ports::{rewrap::KeyRotation, tokens::Tokens, toolset::ToolsetProtocol};
 use bailiwick_types::Millis;
@@ -38,6 +39,8 @@ pub struct Options {
     pub connector_rooms: Arc<dyn ConnectorRooms>,
     /// In what agents that are not run here ask for tools; without one `/mcp` answers 501.
     pub toolset_protocol: Option<Arc<dyn ToolsetProtocol>>,
+    /// What is remembered between sessions, for the people whom it is about.
+    pub memories: Arc<dyn MemoryDesk>,
     /// Keeps vaults and their credentials.
     pub vaults: Arc<dyn VaultDesk>,
     /// The index of receipts.

@@ -7,8 +7,8 @@ use crate::{
     error::ApiError,
     handlers::{
         agents, approvals, artifacts, audit, budgets, connectors, encryption_keys, environment_files, environments,
-        events, executors, files, grants, history, holds, keys, models, people, policy, policy_simulation, receipts,
-        sessions, sign_in, spend, stops, teams, tenants, tokens, toolsets, unbuilt, vaults,
+        events, executors, files, grants, history, holds, keys, memories, models, people, policy, policy_simulation,
+        receipts, sessions, sign_in, spend, stops, teams, tenants, tokens, toolsets, unbuilt, vaults,
     },
 };
 use axum::{
@@ -245,6 +245,14 @@ routes! {
     Bailiwick POST "/holds" HoldsWrite set_hold holds::set, "Forbids to delete what a person, an agent or a session left.";
     Bailiwick GET "/holds" AuditRead list_holds holds::list, "Lists what must not be deleted.";
     Bailiwick DELETE "/holds/{target}" HoldsWrite lift_hold holds::lift, "Lets what was held be deleted again.";
+    Bailiwick GET "/memories" SessionsRead list_memories memories::list, "Lists what is remembered: one's own, and what is shared with one.";
+    Bailiwick POST "/memories" SessionsWrite create_memory memories::create, "Remembers something.";
+    Bailiwick POST "/memories/search" SessionsRead search_memories memories::search, "Finds what is remembered, by words.";
+    Bailiwick GET "/memories/counts" TenantRead count_memories memories::counts, "Says how much is remembered, and nothing of what.";
+    Bailiwick GET "/memories/{memory_id}" SessionsRead get_memory memories::get, "Shows one thing that is remembered, with where it came from.";
+    Bailiwick POST "/memories/{memory_id}" SessionsWrite correct_memory memories::correct, "Corrects it.";
+    Bailiwick POST "/memories/{memory_id}/confirm" SessionsWrite confirm_memory memories::confirm, "Vouches for what was only proposed.";
+    Bailiwick DELETE "/memories/{memory_id}" SessionsWrite forget_memory memories::forget, "Erases it, from the disk too, with a receipt.";
     Bailiwick POST "/people/{user_id}/erase" Admin erase_user holds::erase, "Erases what a person keeps here and what was done in their rights, by destroying the key.";
     Bailiwick GET "/people/{user_id}/erasure" AuditRead get_erasure holds::erasure, "Says how far the erasure of a person's content is.";
     Bailiwick GET "/erasures" AuditRead list_erasures holds::erasures, "Lists whose content was erased.";

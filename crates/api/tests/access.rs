@@ -41,12 +41,15 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
     let grant = json!({"type": "subject", "key_id": key, "until": until});
     let grant = text(&house.send(request(&signed, "POST", "/bailiwick/v1/grants", Some(&grant))).await.ok()["id"]);
     let team = text(&house.post("/bailiwick/v1/teams", json!({"name": "known-to-us"})).await.ok()["id"]);
+    let kept = json!({"scope": "tenant", "kind": "fact", "text": "known-to-us"});
+    let memory = text(&house.post("/bailiwick/v1/memories", kept).await.ok()["id"]);
     let vault = text(&house.post("/v1/vaults", json!({"name": "known-to-us"})).await.ok()["id"]);
     let secret = json!({"type": "static_bearer", "token": "planted-words", "mcp_server_url": "https://mcp.example"});
     let kept = json!({"name": "known-to-us", "auth": secret});
     let credential = text(&house.post(&format!("/v1/vaults/{vault}/credentials"), kept).await.ok()["id"]);
     HashMap::from([
         ("agent_id", agent),
+        ("memory_id", memory),
         ("vault_id", vault),
         ("credential_id", credential),
         ("session_id", session),
@@ -96,6 +99,10 @@ fn body_of(route: &Route, asker: usize) -> Option<Value> {
             let auth = json!({"type": "static_bearer", "token": "t", "mcp_server_url": "https://mcp.example"});
             json!({"name": "another", "auth": auth})
         }
+        "create_memory" => json!({"kind": "fact", "scope": "tenant", "text": "Tea at four"}),
+        "search_memories" => json!({"query": "tea"}),
+        "correct_memory" => json!({"text": "Tea at five", "version": 1}),
+        "confirm_memory" => json!({"version": 1}),
         "create_tenant" => json!({"name": format!("Other {asker}")}),
         "resolve_outcome" => json!({"action": "act_0", "resolution": "happened"}),
         _ => json!({}),
@@ -146,7 +153,8 @@ async fn disabled(house: &House) -> String {
 /// them, and everybody may know which organisation is their own.
 fn check_silent(ids: &HashMap<&str, String>, path: &str, asker: usize, status: u16, text: &str) {
     let colleague = matches!(asker, MEMBER | AGENT);
-    let shared = |name: &str| colleague && matches!(name, "agent_id" | "user_id" | "team_id" | "key_id");
+    let told = ["agent_id", "user_id", "team_id", "key_id", "memory_id"];
+    let shared = |name: &str| colleague && told.contains(&name);
     let own = |name: &str| name == "tenant_id" && matches!(asker, UNPRIVILEGED | MEMBER | AGENT);
     for (name, id) in ids.iter().filter(|(name, id)| id.len() > 30 && !shared(name) && !own(name)) {
         let asked = path.contains(id.as_str());

@@ -7,12 +7,13 @@ use crate::{
     Content, Label, ListPage, Listing,
     connector::{ConnectorCall, DataQuery, Effect, OpenedConnector},
     environment::EnvironmentFacts,
+    memory::{MemoryScope, MemorySearch, MemoryVersion, MemoryWrite},
     model::ModelAnswer,
 };
-use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, FileId, Millis};
+use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, FileId, MemoryId, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One action with its arguments in canonical form. The tag is the operation's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +77,20 @@ pub enum Action {
     ConnectorCall(ConnectorCall),
     #[serde(rename = "data.query")]
     DataQuery(DataQuery),
+    #[serde(rename = "memory.search")]
+    MemorySearch(MemorySearch),
+    #[serde(rename = "memory.read")]
+    MemoryRead { memory: MemoryId, scopes: BTreeSet<MemoryScope> },
+    #[serde(rename = "memory.write")]
+    MemoryWrite(MemoryWrite),
+    #[serde(rename = "memory.forget")]
+    MemoryForget {
+        scope: MemoryScope,
+        /// As it was seen.
+        seen: MemoryVersion,
+        /// Of the session that wants it gone.
+        label: Label,
+    },
 }
 
 /// A call of a model. The prompt itself is not repeated here: it is the session's history up to this record, which
@@ -111,6 +126,8 @@ pub enum Purpose {
     Compaction,
     /// Values from content that is no part of the history, by a model that is given nothing else.
     Extract,
+    /// What of the session is worth remembering.
+    Consolidation,
 }
 
 /// A command in a shell (`bash -c`, else `sh -c`). Its process id at the executor is its action id.
@@ -142,6 +159,10 @@ pub enum ActionKind {
     ToolCall,
     #[serde(rename = "data.query")]
     DataQuery,
+    #[serde(rename = "memory.read")]
+    MemoryRead,
+    #[serde(rename = "memory.write")]
+    MemoryWrite,
     /// An action uses a secret of a vault. No action of its own: it is asked beside the action that needs it.
     #[serde(rename = "vault.use")]
     VaultUse,
@@ -194,6 +215,10 @@ impl Action {
             Self::ConnectorOpen { .. } => "connector.open",
             Self::ConnectorCall(_) => "connector.call",
             Self::DataQuery(_) => "data.query",
+            Self::MemorySearch(_) => "memory.search",
+            Self::MemoryRead { .. } => "memory.read",
+            Self::MemoryWrite(_) => "memory.write",
+            Self::MemoryForget { .. } => "memory.forget",
         }
     }
 
@@ -212,6 +237,8 @@ impl Action {
             Self::FileWrite { .. } | Self::FileAdd { .. } | Self::FileEdit { .. } => ActionKind::FileWrite,
             Self::FunctionCall { .. } | Self::ConnectorOpen { .. } | Self::ConnectorCall(_) => ActionKind::ToolCall,
             Self::DataQuery(_) => ActionKind::DataQuery,
+            Self::MemorySearch(_) | Self::MemoryRead { .. } => ActionKind::MemoryRead,
+            Self::MemoryWrite(_) | Self::MemoryForget { .. } => ActionKind::MemoryWrite,
         }
     }
 
@@ -234,6 +261,9 @@ impl Action {
             Self::ConnectorOpen { .. } => Class::Pure,
             Self::ConnectorCall(call) => call.effect.class(),
             Self::DataQuery(query) => query.effect().class(),
+            Self::MemorySearch(_) | Self::MemoryRead { .. } => Class::Pure,
+            // An entry has the id of the action that wrote it, and a version the action that wrote that.
+            Self::MemoryWrite(_) | Self::MemoryForget { .. } => Class::Idempotent,
         }
     }
 
@@ -247,10 +277,27 @@ impl Action {
         matches!(self, Self::FileList { page: Some(_), .. })
     }
 
+    /// Whether it reads or changes what is remembered between sessions.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.kind(), ActionKind::MemoryRead | ActionKind::MemoryWrite)
+    }
+
+    /// Whose memory it reaches.
+    pub fn memory_scopes(&self) -> BTreeSet<MemoryScope> {
+        match self {
+            Self::MemorySearch(search) => search.scopes.clone(),
+            Self::MemoryRead { scopes, .. } => scopes.clone(),
+            Self::MemoryWrite(write) => BTreeSet::from([write.scope]),
+            Self::MemoryForget { scope, .. } => BTreeSet::from([*scope]),
+            _ => BTreeSet::new(),
+        }
+    }
+
     /// The environment that this action needs, if any.
     pub fn environment(&self) -> Option<EnvironmentId> {
         match self {
             Self::ModelCall(_) | Self::FunctionCall { .. } | Self::DataQuery(_) => None,
+            Self::MemorySearch(_) | Self::MemoryRead { .. } | Self::MemoryWrite(_) | Self::MemoryForget { .. } => None,
             Self::ConnectorOpen { environment, .. } => *environment,
             Self::ConnectorCall(call) => call.environment,
             Self::CommandRun(run) => Some(run.environment),

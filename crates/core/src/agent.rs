@@ -2,6 +2,7 @@
 
 use crate::{
     connector::ConnectorUse,
+    memory::MemoryUse,
     model::{Reasoning, TextOptions},
 };
 use bailiwick_types::{AgentId, Millis, Money};
@@ -28,6 +29,9 @@ pub struct AgentConfig {
     /// What it was given of the company's systems.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connectors: Vec<ConnectorUse>,
+    /// What it may do with memory; `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryUse>,
     #[serde(default)]
     pub reasoning: Reasoning,
     #[serde(default)]
@@ -68,10 +72,20 @@ pub struct Remit {
 }
 
 impl Default for Remit {
-    /// An agent may call its model, use its own environment, and call the functions and connectors it was given.
+    /// An agent may call its model, use its own environment, call the functions and connectors it was given, and use its
+    /// memory where it has one.
     fn default() -> Self {
-        let all =
-            ["model.call", "environment.*", "command.*", "file.*", "artifact.*", "tool.call", "connector.*", "data.*"];
+        let all = [
+            "model.call",
+            "environment.*",
+            "command.*",
+            "file.*",
+            "artifact.*",
+            "tool.call",
+            "connector.*",
+            "data.*",
+            "memory.*",
+        ];
         Self { allow: all.map(String::from).to_vec() }
     }
 }

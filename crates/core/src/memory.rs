@@ -183,6 +183,9 @@ pub struct MemorySource {
     /// The model call that remembered it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consolidated_by: Option<ActionId>,
+    /// Who vouched for words that nobody had vouched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_by: Option<Principal>,
 }
 
 /// Something that is remembered.

@@ -272,6 +272,9 @@ pub struct TurnStarted {
     pub turn: TurnId,
     /// Who asked. Everything in the turn is done by the agent on behalf of this principal.
     pub orderer: Principal,
+    /// Nobody asked now: the agent remembers what the session was about, in the rights of who asked last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub consolidates: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -117,6 +117,9 @@ pub const BUILT_IN: [&str; 12] = [
     HOLD,
 ];
 
+/// The tools of an agent with memory.
+pub const MEMORY: [&str; 4] = ["memory_search", "memory_read", "memory_write", "memory_forget"];
+
 /// The tool by which a model that must not read something gets values out of it.
 pub const EXTRACT: &str = "extract_values";
 /// The tool by which a model moves a text that it must not read.
@@ -379,7 +382,8 @@ pub(crate) fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, String> {
 
 fn known_tools(agent: &AgentConfig, environment: &EnvironmentSpec) -> String {
     let built_in: &[&str] = if environment.id().is_some() { &BUILT_IN } else { &[] };
-    let told = agent.tools.iter().filter(|tool| !tool.deferred);
-    let names: Vec<&str> = built_in.iter().copied().chain(told.map(|tool| tool.name.as_str())).collect();
+    let memory: &[&str] = if agent.memory.is_some() { &MEMORY } else { &[] };
+    let told = agent.tools.iter().filter(|tool| !tool.deferred).map(|tool| tool.name.as_str());
+    let names: Vec<&str> = built_in.iter().chain(memory).copied().chain(told).collect();
     if names.is_empty() { "This session has no tools.".into() } else { format!("There are: {}.", names.join(", ")) }
 }

@@ -11,7 +11,7 @@ use crate::{
     snapshots, stops,
 };
 use bailiwick_core::{
-    Action,
+    Action, ModelCall, Purpose,
     session::{Bounds, Mint, Plan, State, plan, recover},
 };
 use bailiwick_gate::{
@@ -199,6 +199,14 @@ impl Driver<'_> {
                 .instrument(span)
                 .boxed()
             }
+            action if action.is_memory() => {
+                let memory = Arc::clone(&options.memory);
+                async move {
+                    let _ = outcomes.send(marks::told(memory.perform(permit).await));
+                }
+                .instrument(span)
+                .boxed()
+            }
             _ => {
                 let executor: Arc<dyn Executor> = Arc::clone(&options.executor);
                 async move {
@@ -215,9 +223,11 @@ impl Driver<'_> {
     /// The hand's line to whoever watches. Deltas are placed by what the state knows now.
     fn live(&self, permit: &Permit) -> (Live, Stopper) {
         let state = self.lease.state();
-        // What is made of content that is kept out of the session is not shown as words of its agent.
-        let extracts = matches!(permit.action(), Action::ModelCall(call) if call.extract.is_some());
-        let turn = state.turn_id().filter(|_| !extracts);
+        // What is made of content that is kept out of the session is not shown as words of its agent, nor is what the
+        // agent notes for itself.
+        let aside = |call: &ModelCall| call.extract.is_some() || call.purpose == Purpose::Consolidation;
+        let unshown = matches!(permit.action(), Action::ModelCall(call) if aside(call));
+        let turn = state.turn_id().filter(|_| !unshown);
         let base = state.next_output_index();
         let command = state.item_of(permit.id());
         let channel = self.channel.clone();

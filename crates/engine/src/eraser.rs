@@ -3,7 +3,7 @@
 
 use crate::Handle;
 use bailiwick_gate::Holds;
-use bailiwick_ports::{Administration, Auditor, ErasureList, VaultDesk};
+use bailiwick_ports::{Administration, Auditor, ErasureList, VaultDesk, memory::MemoryDesk};
 use bailiwick_types::{Millis, SessionId, TenantId, Timestamp, UserId};
 use std::{
     collections::{HashMap, HashSet},
@@ -27,6 +27,8 @@ pub struct EraserOptions {
     pub auditor: Arc<dyn Auditor>,
     /// From which a person's own vaults are removed.
     pub vaults: Arc<dyn VaultDesk>,
+    /// From which is removed what is remembered for a person.
+    pub memories: Arc<dyn MemoryDesk>,
     /// Where restores of older backups do not reach.
     pub list: Option<Arc<dyn ErasureList>>,
     /// How long a session's content is kept after its last record; `None` is for ever.

@@ -53,6 +53,9 @@ pub struct Erasure {
     /// Uploaded files that were removed.
     #[serde(default)]
     pub files: u64,
+    /// What was remembered for the person and was removed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memories: u64,
     /// Done again after an older backup was restored: what was there by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again_until: Option<Timestamp>,
@@ -69,6 +72,8 @@ pub enum ErasureError {
     List(String),
     #[error("a vault cannot be removed: {0}")]
     Vault(String),
+    #[error("memory cannot be removed: {0}")]
+    Memory(String),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
@@ -85,6 +90,10 @@ impl From<GateError> for ErasureError {
     fn from(error: GateError) -> Self {
         Self::Archive(error.into())
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// As much of a file's document as says whose it is.
@@ -128,6 +137,7 @@ impl Eraser {
             finished: None,
             sessions: 0,
             files: 0,
+            memories: 0,
             again_until: None,
             unkeyed: Vec::new(),
         };
@@ -221,6 +231,8 @@ impl Eraser {
         if !self.remove_rest(tenant, &erasure).await? {
             return Ok(false);
         }
+        let mut erasure = erasure;
+        erasure.memories += self.remove_memories(tenant, &erasure).await?;
         // What had no room in the first round has a round of its own.
         let (kind, stage, finished) = match self.unkeyed(tenant, person).await?.is_empty() {
             true => ("user.erasure_finished", Stage::Done, Some(self.engine().clock.now())),
@@ -329,6 +341,13 @@ impl Eraser {
         }
     }
 
+    /// Removes what is remembered for the person alone. What others share stays theirs.
+    async fn remove_memories(&self, tenant: TenantId, erasure: &Erasure) -> Result<u64, ErasureError> {
+        let until = erasure.again_until.unwrap_or_else(|| self.engine().clock.now());
+        let removed = self.0.options.memories.erase_person(tenant, erasure.person, until).await;
+        removed.map_err(|error| ErasureError::Memory(error.to_string()))
+    }
+
     /// Removes the person's own vaults with their credentials.
     async fn remove_vaults(&self, tenant: TenantId, erasure: &Erasure) -> Result<(), ErasureError> {
         let (desk, own) = (&self.0.options.vaults, VaultOwner::User { id: erasure.person });
@@ -413,6 +432,7 @@ impl Eraser {
                 finished: None,
                 sessions: 0,
                 files: 0,
+                memories: 0,
                 again_until: Some(at),
                 unkeyed: Vec::new(),
             };

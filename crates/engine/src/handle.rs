@@ -6,7 +6,7 @@ use crate::{
     sweep,
 };
 use bailiwick_core::{Approver, record::InputEnvelope};
-use bailiwick_gate::{Archive, Executor, Gate, GateError, Journal, Model, NewSession, Tools};
+use bailiwick_gate::{Archive, Executor, Gate, GateError, Journal, Memory, Model, NewSession, Tools};
 use bailiwick_ports::{
     Clock, Keys, ModelCards, Random, Store, StoreError, Tasks,
     store::{Accepted, Idempotency, Submission},
@@ -25,6 +25,8 @@ pub struct Options {
     pub executor: Arc<dyn Executor>,
     /// Reaches the systems that connectors lead to.
     pub tools: Arc<dyn Tools>,
+    /// What is remembered between sessions.
+    pub memory: Arc<dyn Memory>,
     pub cards: Arc<dyn ModelCards>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,

@@ -561,6 +561,7 @@ impl Gate {
         Decision::Permitted(Permit::new(Grant {
             id,
             access,
+            within: open.action.is_memory().then(|| self.judge.within(state, &open.principal, &open.action)),
             action: state.filled(&open.action).map_or_else(|| Arc::clone(&open.action), Arc::new),
             request,
             mode,

@@ -56,6 +56,24 @@ pub trait Tools: Send + Sync {
     async fn close(&self, _session: SessionId) {}
 }
 
+/// Reads and changes what is remembered between sessions.
+#[async_trait]
+pub trait Memory: Send + Sync {
+    /// Performs every action of memory, on nothing but [`crate::Opened::within`].
+    async fn perform(&self, permit: Permit) -> Settled;
+}
+
+/// Remembers nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMemory;
+
+#[async_trait]
+impl Memory for NoMemory {
+    async fn perform(&self, permit: Permit) -> Settled {
+        permit.refuse("this server has no memory")
+    }
+}
+
 /// Reaches nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTools;

@@ -9,10 +9,15 @@ use bailiwick_core::{
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Revocations,
-    Role, Vaults, Verdict, addresses, vault::Credential,
+    Role, Vaults, Verdict, addresses,
+    memory::{Holder, Within},
+    vault::Credential,
 };
 use bailiwick_types::{ActionId, CredentialId, Principal, TenantId, Timestamp};
 use std::sync::Arc;
+
+/// Teams of one person whose memory is reached.
+const MAX_TEAMS: usize = 8;
 
 /// Who says whether.
 pub(crate) struct Judge {
@@ -224,6 +229,27 @@ impl Judge {
         let spec = ConnectorSpec { credential, ..spec };
         let kept = matches!(used.source, ConnectorSource::Kept { .. });
         Some(Access { name: used.name().to_owned(), kept, spec, pins, tool: tool.cloned() })
+    }
+
+    /// All of memory that an action may reach: of the scopes that the agent has, and that the action is about, what is
+    /// the person's own, their teams', this agent's and the tenant's. An agent that works for nobody has its own team.
+    pub fn within(&self, state: &State, principal: &Principal, action: &Action) -> Within {
+        let given = state.agent.memory.as_ref().map(|given| given.scopes.clone()).unwrap_or_default();
+        let scopes = given.intersection(&action.memory_scopes()).copied().collect();
+        let colleague = self.directory.colleague(state.tenant, state.agent.id);
+        let person = principal.person();
+        let teams = match person {
+            Some(user) => {
+                self.directory.person(state.tenant, user).map(|person| person.teams.clone()).unwrap_or_default()
+            }
+            None => colleague.as_ref().and_then(|colleague| colleague.team).into_iter().collect(),
+        };
+        let own = person.map(Holder::Person).into_iter();
+        let shared = teams.into_iter().take(MAX_TEAMS).map(Holder::Team);
+        // An agent that is written for one session has nothing that another session could share.
+        let agents = colleague.map(|colleague| Holder::Agent(colleague.id));
+        let holders = own.chain(shared).chain(agents).chain([Holder::Tenant]).collect();
+        Within { tenant: state.tenant, holders }.only(&scopes)
     }
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {

@@ -38,7 +38,7 @@ pub use door::{ExecutorDoor, ExecutorLine};
 pub use error::GateError;
 pub use gate::{Batch, Committed, Decision, Gate, LEASE, Lease, NewSession, Release};
 pub use grants::{GrantError, Grants, MAX_GRANTS, MAX_GRANTS_OF_ONE};
-pub use hands::{Delta, Executor, Live, Model, NoTools, Stopper, Tools};
+pub use hands::{Delta, Executor, Live, Memory, Model, NoMemory, NoTools, Stopper, Tools};
 pub use holds::{Deleting, Hold, HoldError, HoldScope, Holds, MAX_HOLD_REASON, MAX_HOLDS};
 pub use journal::Journal;
 pub use ledger::Ledger;

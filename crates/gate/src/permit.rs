@@ -10,7 +10,7 @@ use bailiwick_core::{
     Limits, Lost, ModelRequest, OpenedConnector, Outcome, ToolDefinition,
     connector::{Pins, against_pins},
 };
-use bailiwick_ports::{Clock, ConnectorFacts};
+use bailiwick_ports::{Clock, ConnectorFacts, memory::Within};
 use bailiwick_types::{ActionId, CredentialId, Principal, Secret, SessionId, TenantId, Timestamp, TurnId};
 use std::{fmt, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
@@ -66,6 +66,8 @@ pub(crate) struct Grant {
     pub(crate) id: ActionId,
     pub(crate) action: Arc<Action>,
     pub(crate) access: Option<Arc<Access>>,
+    /// All of memory that it may reach.
+    pub(crate) within: Option<Within>,
     pub(crate) request: Option<Arc<ModelRequest>>,
     pub(crate) mode: Mode,
     pub(crate) not_after: Timestamp,
@@ -177,6 +179,11 @@ impl Opened {
     /// What is known of the connector that performs it; `None` for what needs none.
     pub fn access(&self) -> Option<&Arc<Access>> {
         self.grant().access.as_ref()
+    }
+
+    /// All of memory that it may reach; `None` for what is about nothing remembered.
+    pub fn within(&self) -> Option<&Within> {
+        self.grant().within.as_ref()
     }
 
     /// Settles the opening of a connector with the tools that its system offers. What is not what was accepted is held

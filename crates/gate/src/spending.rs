@@ -6,10 +6,10 @@ use crate::{
     ledger::{Entries, Ledger, Refusal},
 };
 use bailiwick_core::{
-    Action, Exceeded, Meter, ModelCall, Payer, Quote, Unit, Window,
+    Action, Exceeded, Meter, ModelCall, Payer, Purpose, Quote, Unit, Window,
     budget::SESSION_ACCOUNT,
     record::{Ruling, Spending},
-    session::{State, input_bound},
+    session::{MAX_CONSOLIDATION_TOKENS, State, input_bound},
 };
 use bailiwick_ports::{Balance, StoreError};
 use bailiwick_types::{Money, Principal, TeamId, Timestamp};
@@ -90,6 +90,9 @@ impl Purse {
                 Action::ModelCall(call) => quote(judge, state, call),
                 _ => price.map(Quote::flat),
             };
+            if let Some(denied) = beyond_own(state, action, spending.quote, &self.rules.currency) {
+                return Ok((denied, spending));
+            }
             match spending.quote {
                 Some(quote) => {
                     for meter in meters.iter_mut().filter(|meter| meter.unit == Unit::Money) {
@@ -193,7 +196,21 @@ fn quote(judge: &Judge, state: &State, call: &ModelCall) -> Option<Quote> {
     let cards = judge.cards.as_ref()?;
     let card = cards.card(&call.model)?;
     let output = card.max_output_tokens.unwrap_or(card.context_tokens);
+    let output = if call.purpose == Purpose::Consolidation { output.min(MAX_CONSOLIDATION_TOKENS) } else { output };
     Some(Quote::of_call(card.prices?, input_bound(state, call), output, cards.paid_attempts(&call.model)))
+}
+
+/// What an agent does by itself has a limit of its own beside all others.
+fn beyond_own(state: &State, action: &Action, quote: Option<Quote>, currency: &str) -> Option<Ruling> {
+    let Action::ModelCall(ModelCall { purpose: Purpose::Consolidation, .. }) = action else { return None };
+    let limit = state.agent.memory.as_ref()?.consolidate.as_ref()?.limit?;
+    let reason = match quote {
+        Some(quote) if quote.bound <= limit => return None,
+        Some(quote) => format!("it may take up to {} {currency}, and remembering may cost {limit}", quote.bound),
+        None => format!("nobody knows what it costs, and remembering may cost {limit} {currency}"),
+    };
+    let remedy = "Whoever writes the agent can raise `bailiwick.memory.consolidate.limit`.".to_owned();
+    Some(Ruling::Denied { rule: "limit: consolidation".into(), reason, remedy })
 }
 
 /// The session's own limit, judged by its state: what its calls have cost, and what is held for those under way.

@@ -249,6 +249,7 @@ fn created(spend_limit: Option<Money>) -> SessionCreated {
         tools: Vec::new(),
         tool_search: false,
         connectors: Vec::new(),
+        memory: None,
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),

@@ -243,6 +243,7 @@ fn created(order: &Order) -> SessionCreated {
         tools: Vec::new(),
         tool_search: false,
         connectors: Vec::new(),
+        memory: None,
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),

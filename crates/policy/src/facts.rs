@@ -44,7 +44,7 @@ macro_rules! types {
 types! {
     ACTION = "Action" ROLE = "Role" TEAM = "Team" USER = "User" AGENT = "Agent" MODEL = "Model"
     ENVIRONMENT = "Environment" FOLDER = "Folder" FILE = "File" COMMAND = "Command" TOOL = "Tool"
-    CONNECTOR = "Connector" VAULT = "Vault" CREDENTIAL = "Credential" TEXTS = "Texts" NUMBERS = "Numbers" FLAGS = "Flags" LISTS = "Lists"
+    CONNECTOR = "Connector" MEMORY = "Memory" VAULT = "Vault" CREDENTIAL = "Credential" TEXTS = "Texts" NUMBERS = "Numbers" FLAGS = "Flags" LISTS = "Lists"
 }
 
 /// Names and values that belong together.
@@ -276,6 +276,8 @@ fn leaves_walls(request: &PolicyRequest<'_>) -> bool {
     match request.kind() {
         // What the secret is used for is asked about by itself.
         ActionKind::VaultUse => false,
+        // It stays where everything else is kept.
+        ActionKind::MemoryRead | ActionKind::MemoryWrite => false,
         ActionKind::ModelCall => match request.model {
             Some(card) => {
                 card.residency != Residency::Inside && !groups(request.label).all(|g| card.clearance.contains(g))
@@ -381,6 +383,19 @@ impl Resource {
             // What a parser found is canonical already, and a statement's letters are the statement.
             Action::DataQuery(_) if folded => None,
             Action::DataQuery(query) => Some(statement(request, query)?),
+            // Whose it is decides, and not how its words are spelt.
+            Action::MemorySearch(_)
+            | Action::MemoryRead { .. }
+            | Action::MemoryWrite(_)
+            | Action::MemoryForget { .. }
+                if folded =>
+            {
+                None
+            }
+            Action::MemorySearch(_)
+            | Action::MemoryRead { .. }
+            | Action::MemoryWrite(_)
+            | Action::MemoryForget { .. } => Some(memory(request.action)),
             Action::FileRead { environment, path, .. }
             | Action::FileWrite { environment, path, .. }
             | Action::FileAdd { environment, path, .. }
@@ -401,11 +416,31 @@ impl Resource {
     }
 }
 
+/// What is remembered, by whose it is. Which entries it comes to is not known before.
+fn memory(action: &Action) -> Resource {
+    let scopes = action.memory_scopes();
+    let names = Value::set(scopes.iter().map(|scope| Value::from(scope.name())), None);
+    let mut context = vec![("scopes", names)];
+    if action.kind() == ActionKind::MemoryWrite {
+        let by_itself = matches!(action, Action::MemoryWrite(write) if write.consolidated_by.is_some());
+        context.push(("by_itself", Value::from(by_itself)));
+        if let Action::MemoryWrite(write) = action {
+            context.push(("kind", Value::from(write.kind.name())));
+        }
+    }
+    let id = match scopes.first() {
+        Some(scope) if scopes.len() == 1 => scope.name(),
+        _ => "several",
+    };
+    Resource::new(&MEMORY, id, Vec::new(), Vec::new(), context)
+}
+
 fn model(call: &ModelCall, card: Option<&ModelCard>) -> Resource {
     let purpose = match call.purpose {
         Purpose::Step => "step",
         Purpose::Compaction => "compaction",
         Purpose::Extract => "extract",
+        Purpose::Consolidation => "consolidation",
     };
     let clearance = card.map(|card| card.clearance.as_slice()).unwrap_or_default();
     let attributes = vec![

@@ -3,7 +3,7 @@
 use bailiwick_core::Remit;
 
 /// Every operation there is, as `Action::operation` names it.
-pub const OPERATIONS: [&str; 18] = [
+pub const OPERATIONS: [&str; 22] = [
     "model.call",
     "environment.start",
     "command.run",
@@ -22,6 +22,10 @@ pub const OPERATIONS: [&str; 18] = [
     "connector.open",
     "connector.call",
     "data.query",
+    "memory.search",
+    "memory.read",
+    "memory.write",
+    "memory.forget",
 ];
 
 const MAX_ENTRIES: usize = 64;
@@ -69,7 +73,7 @@ pub(crate) fn covers(entry: &str, operation: &str) -> bool {
 }
 
 fn nearest(entry: &str) -> Option<&'static str> {
-    const KINDS: [&str; 6] = ["model.*", "environment.*", "command.*", "file.*", "artifact.*", "tool.*"];
+    const KINDS: [&str; 7] = ["model.*", "environment.*", "command.*", "file.*", "artifact.*", "tool.*", "memory.*"];
     // Nothing that a person meant is much longer than the longest name.
     let entry: String = entry.chars().take(64).collect();
     OPERATIONS

@@ -42,6 +42,7 @@ fn agent(allow: &[&str]) -> AgentConfig {
         limits: Limits::default(),
         tool_search: false,
         connectors: vec![given()],
+        memory: None,
     }
 }
 

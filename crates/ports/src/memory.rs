@@ -212,8 +212,8 @@ pub trait MemoryStore: Send + Sync {
         by: Option<(Principal, Timestamp)>,
     ) -> Result<Changed, StoreError>;
 
-    /// Removes everything of one holder; how many there were.
-    async fn forget_all(&self, tenant: TenantId, holder: Holder) -> Result<u64, StoreError>;
+    /// Removes everything of one holder that was there by then; how many there were.
+    async fn forget_all(&self, tenant: TenantId, holder: Holder, until: Timestamp) -> Result<u64, StoreError>;
 
     async fn counts(&self, tenant: TenantId) -> Result<Vec<MemoryCount>, StoreError>;
 
@@ -294,8 +294,9 @@ pub trait MemoryDesk: Send + Sync {
 
     async fn counts(&self, tenant: TenantId) -> Result<Vec<MemoryCount>, MemoryError>;
 
-    /// Everything of one person, as part of the person's erasure, which has the receipt; how many there were.
-    async fn erase_person(&self, tenant: TenantId, person: UserId) -> Result<u64, MemoryError>;
+    /// Everything of one person that was there by then, as part of the person's erasure, which has the receipt; how many
+    /// there were.
+    async fn erase_person(&self, tenant: TenantId, person: UserId, until: Timestamp) -> Result<u64, MemoryError>;
 }
 
 #[async_trait]
@@ -339,7 +340,7 @@ impl MemoryDesk for NoMemories {
         Ok(Vec::new())
     }
 
-    async fn erase_person(&self, _: TenantId, _: UserId) -> Result<u64, MemoryError> {
+    async fn erase_person(&self, _: TenantId, _: UserId, _: Timestamp) -> Result<u64, MemoryError> {
         Ok(0)
     }
 }

@@ -179,7 +179,7 @@ async fn what_is_forgotten_is_gone_from_the_table_the_index_and_the_log() {
     let before = Precondition { version: 1, action: None };
     store.change(&mine, MemoryId::from_u128(7), before, body(MemoryState::Confirmed, "other")).await.unwrap();
     assert!(!on_disk(folder.path(), "word7 "));
-    assert_eq!(store.forget_all(TENANT, ANNA).await.unwrap(), 198);
+    assert_eq!(store.forget_all(TENANT, ANNA, Timestamp::from_millis(5)).await.unwrap(), 198);
     assert!(!on_disk(folder.path(), "quincejam") && !on_disk(folder.path(), "word9"));
 }
 

@@ -7,6 +7,7 @@ use crate::{
     types::{
         agent::{AgentParam, Metadata, ReasoningParam, TextFormat, TextParam, ToolParam},
         connector::ConnectorGrantParam,
+        memory::MemoryParam,
         session::RESERVED,
     },
 };
@@ -65,6 +66,7 @@ pub(crate) fn blank(id: AgentId) -> AgentConfig {
         tools: Vec::new(),
         tool_search: false,
         connectors: Vec::new(),
+        memory: None,
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),
@@ -125,6 +127,13 @@ pub(crate) fn apply(
         let kept: Vec<ConnectorUse> = given.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
         let own = config.connectors.iter().filter(|one| is_own(one)).cloned();
         config.connectors = kept.into_iter().chain(own).collect();
+    }
+    if let Some(memory) = extras.memory {
+        let read = memory.map(MemoryParam::read).transpose();
+        config.memory = read.map_err(|(field, problem)| {
+            let path = at(path, &format!("bailiwick.memory.{field}"));
+            ApiError::invalid(path.clone(), format!("`{path}` {problem}."))
+        })?;
     }
     connectors::check_tools(config, &at(path, "tools"))?;
     if let Some(remit) = extras.remit {
@@ -287,7 +296,7 @@ fn check_function_name(name: &str, path: &str) -> Result<(), ApiError> {
         let message = format!("`{path}` must have 1 to 64 letters, digits, `_` and `-`.");
         return Err(ApiError::invalid(path, message));
     }
-    if tools::BUILT_IN.contains(&name) || name == tools::TOOL_SEARCH {
+    if tools::BUILT_IN.contains(&name) || tools::MEMORY.contains(&name) || name == tools::TOOL_SEARCH {
         let message = format!("`{path}`: `{name}` is the name of a built-in tool; take another.");
         return Err(ApiError::invalid(path, message));
     }

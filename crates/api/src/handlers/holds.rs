@@ -30,7 +30,9 @@ impl From<ErasureError> for ApiError {
     fn from(error: ErasureError) -> Self {
         match error {
             ErasureError::Held(hold) => held(&hold),
-            ErasureError::List(reason) | ErasureError::Vault(reason) => Self::internal(reason),
+            ErasureError::List(reason) | ErasureError::Vault(reason) | ErasureError::Memory(reason) => {
+                Self::internal(reason)
+            }
             ErasureError::Archive(error) => error.into(),
             ErasureError::Audit(error) => error.into(),
         }

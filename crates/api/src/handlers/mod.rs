@@ -21,6 +21,7 @@ pub(crate) mod holds;
 pub(crate) mod inputs;
 pub(crate) mod keys;
 pub(crate) mod labels;
+pub(crate) mod memories;
 pub(crate) mod models;
 pub(crate) mod people;
 pub(crate) mod policy;

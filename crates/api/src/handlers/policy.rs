@@ -204,6 +204,7 @@ async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Re
         limits: Default::default(),
         tool_search: false,
         connectors: Vec::new(),
+        memory: None,
     })
 }
 

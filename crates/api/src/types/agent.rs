@@ -3,6 +3,7 @@
 use super::{
     connector::{ConnectionOrigin, ConnectorGrantParam, McpExtras, McpTool, McpToolParam, McpTransport},
     extra::{AgentExtras, SavedAgentExtras, SavedExtrasView},
+    memory::MemoryParam,
 };
 use crate::body::{nested, nullable, tagged};
 use bailiwick_core::{ConnectorSource, ConnectorUse};
@@ -153,6 +154,7 @@ impl SavedAgentParam {
             remit: extras.remit.clone(),
             limits: extras.limits.clone(),
             connectors: extras.connectors.clone(),
+            memory: extras.memory.clone(),
         });
         let shared = AgentParam {
             compaction,
@@ -409,6 +411,8 @@ pub struct AgentExtrasView {
     pub limits: super::extra::Limits,
     /// What it was given of the connectors that the organisation keeps.
     pub connectors: Vec<ConnectorGrantParam>,
+    /// Its memory between sessions; `null`: it has none.
+    pub memory: Option<MemoryParam>,
     /// Only on saved agents.
     #[serde(flatten)]
     pub saved: Option<SavedExtrasView>,
@@ -493,6 +497,7 @@ impl AgentSettings {
                 remit: (&agent.remit).into(),
                 limits: (&agent.limits).into(),
                 connectors: agent.connectors.iter().filter_map(kept).collect(),
+                memory: agent.memory.as_ref().map(MemoryParam::of),
                 saved: None,
             },
         }

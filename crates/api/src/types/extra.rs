@@ -3,6 +3,7 @@
 use super::{
     approval::Approval,
     connector::{ConnectorGrantParam, SessionConnector},
+    memory::MemoryParam,
 };
 use crate::body::nullable;
 use bailiwick_core as core;
@@ -19,6 +20,10 @@ pub struct AgentExtras {
     pub limits: Option<LimitsParam>,
     /// What it is given of the connectors that the organisation keeps.
     pub connectors: Option<Vec<ConnectorGrantParam>>,
+    /// Its memory between sessions; `null`: it has none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<MemoryParam>)]
+    pub memory: Option<Option<MemoryParam>>,
 }
 
 /// What a saved agent may be given beyond the API. What is left out stays.
@@ -29,6 +34,10 @@ pub struct SavedAgentExtras {
     pub limits: Option<LimitsParam>,
     /// What it is given of the connectors that the organisation keeps.
     pub connectors: Option<Vec<ConnectorGrantParam>>,
+    /// Its memory between sessions; `null`: it has none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<MemoryParam>)]
+    pub memory: Option<Option<MemoryParam>>,
     /// Id of the user who answers for it; the person who saves it when it is left out.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]

@@ -75,6 +75,8 @@ pub struct ErasureResource {
     pub sessions: u64,
     /// Uploaded files that were removed.
     pub files: u64,
+    /// What was remembered for the person alone and was removed.
+    pub memories: u64,
 }
 
 impl ErasureResource {
@@ -94,6 +96,7 @@ impl ErasureResource {
             finished_at: erasure.finished.map(|at| at.as_seconds()),
             sessions: erasure.sessions,
             files: erasure.files,
+            memories: erasure.memories,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod grant;
 pub mod hold;
 pub mod input;
 pub mod item;
+pub mod memory;
 pub mod money;
 pub mod page;
 pub mod people;

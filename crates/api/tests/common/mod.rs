@@ -38,8 +38,9 @@ use bailiwick_identity::{
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::{
     Administration, BoxFuture, Clock, ErasedPerson, ErasureList, ModelCard, ModelCards, Policy, Prices, Scope, Store,
-    TaskHandle, Tasks, VaultDesk,
+    TaskHandle, Tasks, VaultDesk, memory::MemoryDesk,
 };
+use bailiwick_store::{DataFolder, SqliteMemories};
 use bailiwick_testkit::{
     keys::PlainKeys,
     random::SeededRandom,
@@ -337,6 +338,9 @@ pub struct House {
     /// From which secrets are revealed.
     pub secrets: Arc<dyn bailiwick_gate::Vault>,
     pub administration: Arc<dyn Administration>,
+    pub memories: Arc<dyn MemoryDesk>,
+    /// Where memory lies on the disk.
+    pub folder: tempfile::TempDir,
     erasing: tokio::task::AbortHandle,
 }
 
@@ -432,6 +436,13 @@ impl House {
             files: Arc::default(),
             closed,
         };
+        let folder = tempfile::tempdir().unwrap();
+        let memories = SqliteMemories::open(DataFolder::open(folder.path()).unwrap()).await.unwrap();
+        let book = bailiwick_memory::Book::new(Arc::new(memories), ports.clone(), keys.clone());
+        let holds = Arc::new(Holds::new(ports.clone(), keys.clone()));
+        let hand = bailiwick_memory::Hand::new(book.clone(), holds.clone(), clock.clone());
+        let memories = bailiwick_memory::Desk::new(book, administration.clone(), clock.clone(), random.clone());
+        let memories: Arc<dyn MemoryDesk> = Arc::new(memories);
         let gate = Gate::new(ports.clone(), keys.clone(), policy.clone(), clock.clone());
         let gate = gate.with_cards(cards.clone()).with_directory(roster.clone()).with_vaults(strongroom.clone());
         let gate = gate.with_revocations(credentials.clone());
@@ -453,6 +464,7 @@ impl House {
             model: Arc::new(model.clone()),
             executor: Arc::new(executor.clone()),
             tools: Arc::new(systems.clone()),
+            memory: Arc::new(hand),
             cards: cards.clone(),
             clock: clock.clone(),
             random: random.clone(),
@@ -474,7 +486,6 @@ impl House {
             second_place: None,
         }
         .build();
-        let holds = Arc::new(Holds::new(ports.clone(), keys.clone()));
         let list = Erased::default();
         let eraser = EraserOptions {
             handle: handle.clone(),
@@ -482,6 +493,7 @@ impl House {
             administration: administration.clone(),
             auditor: Arc::new(audit.clone()),
             vaults: strongroom.clone(),
+            memories: memories.clone(),
             list: Some(Arc::new(List(list.clone()))),
             keep_sessions: None,
         }
@@ -508,6 +520,7 @@ impl House {
             receipts: Arc::new(store.clone()),
             connector_rooms: Arc::new(systems.clone()),
             toolset_protocol: Some(Arc::new(systems::PlainToolsets)),
+            memories: memories.clone(),
             vaults: strongroom,
             directory: roster.clone(),
             people: roster.clone(),
@@ -550,6 +563,8 @@ impl House {
             vaults,
             secrets,
             administration: administers,
+            memories,
+            folder,
             erasing,
         })
     }
@@ -569,6 +584,7 @@ impl House {
             administration: self.administration.clone(),
             auditor: Arc::new(self.audit.clone()),
             vaults: Arc::clone(&self.vaults),
+            memories: Arc::clone(&self.memories),
             list: Some(Arc::new(List(self.list.clone()))),
             keep_sessions,
         }

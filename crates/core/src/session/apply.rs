@@ -5,6 +5,7 @@
 
 use super::booking::Closing;
 use super::calls::{CallEnd, command_end, item_body, unparsed_body};
+use super::consolidating::Consolidating;
 use super::errands::{Look, Wish};
 use super::finding::ToolMemo;
 use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, Turn, UnknownAction, describe};
@@ -71,6 +72,8 @@ impl State {
             touched_environment: false,
             next_ordinal: 0,
             next_turn: 0,
+            unconsolidated: false,
+            last_orderer: None,
             shown_status: SessionStatus::Idle,
             shown_calls: BTreeSet::new(),
             shown_turn: None,
@@ -342,7 +345,9 @@ impl State {
             lost_calls: 0,
             auto_review: self.auto_review,
             waited: Millis(0),
+            consolidating: started.consolidates.then_some(Consolidating::Wanted),
         };
+        self.last_orderer = Some(started.orderer.clone());
         self.turn = Some(turn);
         if let Some(turn) = &self.turn {
             changes.push(Change::TurnCreated(self.turn_view(turn)));
@@ -368,6 +373,7 @@ impl State {
         self.close_all(at, ended, changes);
         self.aside.clear();
         let Some(turn) = self.turn.take() else { return };
+        self.note_turn(&turn);
         let mut view = self.turn_view(&turn);
         view.completed = Some(at);
         (view.status, view.error) = match &ended.end {
@@ -413,6 +419,9 @@ impl State {
         let index = self.call_index(decided.call_id.as_deref());
         if decided.arguments.is_errand() {
             self.errand_decided(decided);
+        }
+        if Self::is_consolidation(&decided.arguments) {
+            self.consolidation_decided(decided);
         }
         let before = self.end_question(at, decided.action, changes);
         match &decided.decision {
@@ -484,6 +493,9 @@ impl State {
                 if decided.arguments.is_errand() {
                     return self.errand_denied(&message, changes);
                 }
+                if Self::is_consolidation(&decided.arguments) {
+                    return;
+                }
                 if let Action::ConnectorOpen { connector, .. } = &decided.arguments {
                     return self.connection_known(decided.turn, connector, Err(denial(rule, message)), changes);
                 }
@@ -551,6 +563,8 @@ impl State {
         self.label_outcome(&open, &settled.outcome);
         match &*open.action {
             Action::ModelCall(call) if call.purpose == Purpose::Compaction => self.compacted(settled, changes),
+            Action::ModelCall(call) if call.purpose == Purpose::Consolidation => self.consolidated(settled),
+            action if Self::is_consolidation(action) => self.consolidation_written(&open, &settled.outcome),
             Action::ModelCall(ModelCall { extract: Some(extract), .. }) => {
                 self.extracted(&open, extract, settled, changes);
             }

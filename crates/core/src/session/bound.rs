@@ -3,7 +3,7 @@
 //! A token of text is at least one byte, so that bytes bound tokens. What the provider has counted is better than that:
 //! after the first answer only what is new since counts in bytes.
 
-use super::{State, extracting, prompt};
+use super::{State, consolidating, extracting, prompt};
 use crate::{EntryBody, ModelCall, Purpose, ToolSpec};
 
 /// Tokens that a provider's own form adds to an entry, generously: role, names, separators.
@@ -22,7 +22,11 @@ pub fn input_bound(state: &State, call: &ModelCall) -> u64 {
         0 => whole(state),
         measured => measured + state.unmeasured_bytes + PER_ENTRY * new_entries(state),
     };
-    let asked = if call.purpose == Purpose::Compaction { prompt::COMPACTION.len() as u64 } else { 0 };
+    let asked = match call.purpose {
+        Purpose::Compaction => prompt::COMPACTION.len() as u64,
+        Purpose::Consolidation => consolidating::weight(),
+        Purpose::Step | Purpose::Extract => 0,
+    };
     known + queued + noticed + asked + PER_ENTRY * (state.queue.len() as u64 + 2)
 }
 

@@ -57,6 +57,7 @@ impl State {
     pub(super) fn connected_tools(&self) -> Vec<(String, &ConnectorUse, &OpenedConnector, &ToolDefinition)> {
         let mut taken: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name.as_str()).collect();
         taken.extend(tools::BUILT_IN);
+        taken.extend(tools::MEMORY);
         let mut all: Vec<(String, &ConnectorUse, &OpenedConnector, &ToolDefinition)> = Vec::new();
         for one in &self.agent.connectors {
             let Some(opened) = self.opened(&one.label) else { continue };

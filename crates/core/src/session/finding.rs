@@ -5,7 +5,7 @@
 //! record, and stands for the rest of the session.
 
 use super::calls::CallEnd;
-use super::{State, state::Turn};
+use super::{State, remembering::memory_specs, state::Turn};
 use crate::{
     ToolSpec,
     item::Change,
@@ -81,7 +81,8 @@ impl State {
             let deferred = self.deferred_tools();
             let search = (!deferred.tools.is_empty()).then(|| self.search_spec(&deferred));
             let found = self.found.iter().filter_map(|name| deferred.tools.iter().find(|tool| tool.name == *name));
-            let always = tools::specs(&self.agent, &self.environment).chain(self.connected_specs(false));
+            let always = tools::specs(&self.agent, &self.environment).chain(memory_specs(&self.agent));
+            let always = always.chain(self.connected_specs(false));
             always.chain(search).chain(found.cloned()).collect()
         };
         Arc::clone(self.tools.told.get_or_init(make))

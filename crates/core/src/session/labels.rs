@@ -6,7 +6,9 @@
 //! down.
 
 use super::state::{OpenAction, State};
-use crate::{Action, ConnectorCall, EnvironmentSpec, Label, Outcome, canonical, item::Change, record::UserMessage};
+use crate::{
+    Action, ActionResult, ConnectorCall, EnvironmentSpec, Label, Outcome, canonical, item::Change, record::UserMessage,
+};
 use bailiwick_types::{FileId, Principal};
 use std::collections::BTreeSet;
 
@@ -24,6 +26,10 @@ impl State {
                 source.iter().for_each(|aside| label.join(&aside.label));
             }
             Action::EnvironmentStart { .. } | Action::FunctionCall { .. } | Action::DataQuery(_) => {}
+            Action::MemorySearch(_)
+            | Action::MemoryRead { .. }
+            | Action::MemoryWrite(_)
+            | Action::MemoryForget { .. } => {}
             // What runs in the environment may send along what lies there.
             Action::ConnectorOpen { environment, .. } | Action::ConnectorCall(ConnectorCall { environment, .. }) => {
                 environment.iter().for_each(|_| label.join(&self.environment_label));
@@ -119,6 +125,15 @@ impl State {
             Action::DataQuery(_) => {
                 let own = self.label_of_connector(&open.action, outcome);
                 self.label.join(&own);
+            }
+            // An entry brings the label of what it came from. Everything else is told in our own words.
+            Action::MemorySearch(_)
+            | Action::MemoryRead { .. }
+            | Action::MemoryWrite(_)
+            | Action::MemoryForget { .. } => {
+                if let Outcome::Confirmed { result: ActionResult::Tool(answer) } = outcome {
+                    answer.label.iter().for_each(|own| self.label.join(own));
+                }
             }
             Action::CommandRun(_)
             | Action::CommandPoll { .. }

@@ -1,7 +1,7 @@
 //! What comes next: a pure function of the state, the time and what the model can take.
 
 use super::state::{Call, CallStatus, Overflow, State, Turn};
-use super::{connecting, extracting, ordered};
+use super::{connecting, consolidating, extracting, ordered, remembering};
 use crate::{
     Action, Answer, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
     connector::{NoStatements, StatementReader},
@@ -98,7 +98,7 @@ impl Mint {
         ActionId::new(self.now, self.bytes())
     }
 
-    fn turn(&mut self) -> TurnId {
+    pub(super) fn turn(&mut self) -> TurnId {
         TurnId::new(self.now, self.bytes())
     }
 }
@@ -119,8 +119,9 @@ pub fn plan(state: &State, bounds: Bounds<'_>, mint: &mut Mint) -> Plan {
 fn start_turn(state: &State, mint: &mut Mint) -> Plan {
     let message = state.queue.first().map(|queued| &queued.orderer);
     let errand = state.errands.first().map(|errand| &errand.orderer);
-    let Some(orderer) = message.or(errand).or(state.next_orderer()) else { return Plan::default() };
-    let started = TurnStarted { turn: mint.turn(), orderer: orderer.clone() };
+    let waiting = message.or(errand).or(state.next_orderer());
+    let Some(orderer) = waiting else { return consolidating::begin(state, mint) };
+    let started = TurnStarted { turn: mint.turn(), orderer: orderer.clone(), consolidates: false };
     Plan { records: vec![Body::TurnStarted(started)], ..Plan::default() }
 }
 
@@ -195,7 +196,9 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
         let connected = connecting::to_action(state, call, bounds.statements);
         let own = || match call.ordered {
             Some(_) => Err(state.no_such_tool(&call.name)),
-            None => tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment),
+            None => remembering::to_action(state, call).unwrap_or_else(|| {
+                tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment)
+            }),
         };
         let action = match connected.unwrap_or_else(own).and_then(|action| state.check_handles(action)) {
             Ok(action) => action,
@@ -248,7 +251,8 @@ pub(super) fn start_environment(state: &State, turn: &Turn, running: &[ActionId]
 fn step(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Plan {
     let steered = state.queue.iter().any(|queued| queued.orderer == turn.orderer);
     if turn.answered && !steered {
-        return finish(state, turn, mint);
+        let consolidation = consolidating::step(state, turn, bounds.context_tokens, mint);
+        return if consolidation.is_empty() { finish(state, turn, mint) } else { consolidation };
     }
     let opening = connecting::open(state, turn, mint);
     if !opening.is_empty() {
@@ -268,7 +272,8 @@ fn step(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Plan
         Overflow::Compacted if near && state.entries.len() > 4 => Purpose::Compaction,
         _ => Purpose::Step,
     };
-    let skipped_entries = if turn.overflow == Overflow::Refused { skip_to_fit(state, bounds) } else { 0 };
+    let skipped_entries =
+        if turn.overflow == Overflow::Refused { skip_to_fit(state, bounds.context_tokens) } else { 0 };
     let call = ModelCall { model: state.agent.model.clone(), purpose, skipped_entries, extract: None };
     let action = Action::ModelCall(call);
     Plan { asks: vec![Ask::new(mint.action(), turn.id, None, action)], ..Plan::default() }
@@ -276,8 +281,8 @@ fn step(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Plan
 
 /// How many of the oldest entries to leave out so that the rest is about half the context, cut where no tool call is
 /// torn from its result.
-fn skip_to_fit(state: &State, bounds: Bounds<'_>) -> u32 {
-    let budget = usize::try_from(bounds.context_tokens.saturating_mul(2)).unwrap_or(usize::MAX);
+pub(super) fn skip_to_fit(state: &State, context_tokens: u64) -> u32 {
+    let budget = usize::try_from(context_tokens.saturating_mul(2)).unwrap_or(usize::MAX);
     let mut weight = 0_usize;
     let mut keep_from = state.entries.len();
     for (index, entry) in state.entries.iter().enumerate().rev() {

@@ -2,6 +2,7 @@
 
 use super::approvals::AskedAction;
 use super::connecting::Connection;
+use super::consolidating::Consolidating;
 use super::errands::Errand;
 use super::extracting::Aside;
 use super::finding::ToolMemo;
@@ -28,7 +29,7 @@ use std::{
 };
 
 /// Snapshots of another version are not read. Raise it with every change of [`State`]'s shape or meaning.
-pub const SNAPSHOT_VERSION: u16 = 3;
+pub const SNAPSHOT_VERSION: u16 = 5;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -107,6 +108,12 @@ pub struct State {
     pub(crate) touched_environment: bool,
     pub(crate) next_ordinal: i64,
     pub(crate) next_turn: i64,
+    /// What was said since the session was last consolidated is worth looking at.
+    #[serde(default)]
+    pub(crate) unconsolidated: bool,
+    /// Who ordered the last turn.
+    #[serde(default)]
+    pub(crate) last_orderer: Option<Principal>,
     pub(crate) shown_status: SessionStatus,
     /// The function calls that the session's row shows as waiting for the application.
     #[serde(default)]
@@ -164,6 +171,9 @@ pub(crate) struct Turn {
     /// For how long it waited for people's words, which does not count.
     #[serde(default)]
     pub waited: Millis,
+    /// How far it has come with remembering what the session was about; `None`: it was not begun for that.
+    #[serde(default)]
+    pub consolidating: Option<Consolidating>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -458,6 +468,10 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::ConnectorOpen { connector, .. } => format!("opening the connector {connector}"),
         Action::ConnectorCall(call) => format!("calling {} of {}", call.tool, call.connector),
         Action::DataQuery(query) => format!("{} on {}", query.statement, query.connector),
+        Action::MemorySearch(search) => format!("searching memory for {}", search.query),
+        Action::MemoryRead { memory, .. } => format!("reading {memory}"),
+        Action::MemoryWrite(write) => format!("remembering for the {}: {}", write.scope.name(), write.text),
+        Action::MemoryForget { seen, scope, .. } => format!("forgetting {} of the {}", seen.memory, scope.name()),
     }
 }
 

@@ -11,7 +11,7 @@ use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PrincipalConstra
 use cedar_policy_core::ast::{Expr, ExprKind, Literal, Var};
 use std::collections::HashMap;
 
-pub(crate) const KINDS: [(ActionKind, &str); 8] = [
+pub(crate) const KINDS: [(ActionKind, &str); 10] = [
     (ActionKind::ModelCall, "model.call"),
     (ActionKind::EnvironmentStart, "environment.start"),
     (ActionKind::CommandRun, "command.run"),
@@ -19,6 +19,8 @@ pub(crate) const KINDS: [(ActionKind, &str); 8] = [
     (ActionKind::FileWrite, "file.write"),
     (ActionKind::ToolCall, "tool.call"),
     (ActionKind::DataQuery, "data.query"),
+    (ActionKind::MemoryRead, "memory.read"),
+    (ActionKind::MemoryWrite, "memory.write"),
     (ActionKind::VaultUse, "vault.use"),
 ];
 

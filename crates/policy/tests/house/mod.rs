@@ -64,6 +64,7 @@ pub fn of(action: Action) -> Case {
             limits: Limits::default(),
             tool_search: false,
             connectors: vec![given("crm"), given("books")],
+            memory: None,
         },
         principal: behalf(Some(Principal::User { id: ANNA })),
         colleague: Some(Colleague {

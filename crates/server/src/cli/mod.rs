@@ -3,6 +3,7 @@
 mod audit;
 mod connector;
 mod grant;
+mod memory;
 mod money;
 mod people;
 mod policy;
@@ -10,6 +11,7 @@ mod policy;
 pub use audit::{About, Audit, Hold};
 pub use connector::Connector;
 pub use grant::{Approve, Grant, GrantKind, Shape};
+pub use memory::{Memory, MemoryKind, MemoryScope, Of};
 pub use money::{Budget, Format, Part, Payer, Per, Spend};
 pub use people::{Login, Logout, RoleName, Team, User, Who};
 pub use policy::{Described, Policy};
@@ -51,6 +53,9 @@ pub enum Command {
     /// Keep the ways to the company's systems that agents may be given
     #[command(subcommand)]
     Connector(Connector),
+    /// See, correct, confirm and erase what is remembered between sessions
+    #[command(subcommand)]
+    Memory(Memory),
     /// Look at what waits for a person's word
     #[command(subcommand)]
     Approval(Approval),

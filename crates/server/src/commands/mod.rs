@@ -10,6 +10,7 @@ mod doctor;
 mod grant;
 mod key;
 mod login;
+mod memory;
 mod model;
 mod people;
 mod policy;
@@ -46,6 +47,7 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
         Command::Approve(options) => approval::approve(&options, terminal).await,
         Command::Deny(options) => approval::deny(&options, terminal).await,
         Command::Connector(command) => connector::perform(command, terminal).await,
+        Command::Memory(command) => memory::perform(command, terminal).await,
         Command::Grant(command) => grant::perform(command, terminal).await,
         Command::Login(options) => login::login(options, terminal).await,
         Command::Logout(options) => login::logout(options, terminal).await,
@@ -123,6 +125,7 @@ pub fn is_json(command: &Command) -> bool {
         Command::Approve(options) => options.answer.form.json,
         Command::Deny(options) => options.form.json,
         Command::Connector(command) => command.form().json,
+        Command::Memory(command) => command.form().json,
         Command::Grant(command) => command.form().json,
         Command::Login(options) => options.form.json,
         Command::Logout(options) => options.form.json,

@@ -27,12 +27,15 @@ use bailiwick_gate::{Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, V
 use bailiwick_identity::{LogKeys, OsRandom, Roster};
 use bailiwick_mail::MailTools;
 use bailiwick_mcp::{McpHand, server as mcp_server};
+use bailiwick_memory::Book;
 use bailiwick_models::Models;
 use bailiwick_outbound::Outbound;
 use bailiwick_people::PeopleTools;
 use bailiwick_policy::{Desk, DeskParts, Policies};
-use bailiwick_ports::{Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, tokens::Tokens};
-use bailiwick_store::{DataFolder, SqliteStore};
+use bailiwick_ports::{
+    Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, memory::MemoryDesk, tokens::Tokens,
+};
+use bailiwick_store::{DataFolder, SqliteMemories, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -87,6 +90,7 @@ struct Rules {
 /// What works, and what takes its traces away or proves them.
 struct Works {
     archive: Archive,
+    memories: Arc<dyn MemoryDesk>,
     environments: Environments,
     systems: Arc<Systems>,
     audit: Audit,
@@ -165,6 +169,8 @@ impl Ground<'_> {
         let environments = environments(loaded, &kept.folder, &archive, world)?;
         let systems = Arc::new(systems(loaded, world, people.strongroom.clone(), people.roster.clone())?);
         let audit = self.audit();
+        let holds = Arc::new(Holds::new(Arc::clone(&kept.metered), Arc::clone(&kept.keys)));
+        let memory = self.memory(&holds).await?;
         let engine = bailiwick_engine::Options {
             store: Arc::clone(&kept.metered),
             keys: Arc::clone(&kept.keys),
@@ -173,6 +179,7 @@ impl Ground<'_> {
             model: Arc::clone(self.models) as Arc<dyn Model>,
             executor: Arc::new(environments.clone()),
             tools: Arc::clone(&systems) as Arc<dyn Tools>,
+            memory: Arc::new(memory.hand),
             cards: self.cards(),
             clock: Arc::clone(&world.clock),
             random: Arc::clone(&world.random),
@@ -181,21 +188,42 @@ impl Ground<'_> {
             max_driven: loaded.config.limits.driven_sessions,
         }
         .build();
-        let eraser = self.eraser(&engine.handle(), &audit);
-        Ok(Works { archive, environments, systems, audit, eraser, engine })
+        let memories = memory.desk;
+        let eraser = self.eraser(&engine.handle(), &audit, holds, Arc::clone(&memories));
+        Ok(Works { archive, memories, environments, systems, audit, eraser, engine })
+    }
+
+    /// What is remembered between sessions, for agents and for people.
+    async fn memory(&self, holds: &Arc<Holds>) -> Outcome<Memory> {
+        let Self { world, kept, people, .. } = self;
+        let entries = SqliteMemories::open(kept.folder.clone()).await;
+        let entries = entries.map_err(|error| Failure::failed(error.to_string()))?;
+        let book = Book::new(Arc::new(entries), Arc::clone(&kept.metered), Arc::clone(&kept.keys));
+        let hand = bailiwick_memory::Hand::new(book.clone(), Arc::clone(holds), Arc::clone(&world.clock));
+        let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
+        let desk = bailiwick_memory::Desk::new(book, Arc::clone(&people.administration), clock, random);
+        desk.catch_up().await.doing(|| "write the receipts of what was forgotten".to_owned())?;
+        Ok(Memory { hand, desk: Arc::new(desk) })
     }
 
     /// What takes content away.
-    fn eraser(&self, handle: &Handle, audit: &Audit) -> Eraser {
+    fn eraser(
+        &self,
+        handle: &Handle,
+        audit: &Audit,
+        holds: Arc<Holds>,
+        memories: Arc<dyn MemoryDesk>,
+    ) -> Eraser {
         let Self { loaded, kept, people, .. } = self;
         let list = loaded.config.audit.erasures.clone().unwrap_or_else(|| kept.folder.path().join(DEFAULT_ERASURES));
         let days = loaded.config.retention.sessions_days;
         EraserOptions {
             handle: handle.clone(),
-            holds: Arc::new(Holds::new(Arc::clone(&kept.metered), Arc::clone(&kept.keys))),
+            holds,
             administration: Arc::clone(&people.administration),
             auditor: Arc::new(audit.clone()),
             vaults: people.strongroom.clone(),
+            memories,
             list: Some(Arc::new(ErasureFile::new(list))),
             keep_sessions: days.map(|days| Millis::from_secs(u64::from(days) * 24 * 3600)),
         }
@@ -242,6 +270,7 @@ impl Ground<'_> {
             auditor: Arc::new(works.audit.clone()),
             connector_rooms: works.systems.clone(),
             toolset_protocol: Some(Arc::new(toolsets())),
+            memories: Arc::clone(&works.memories),
             vaults: people.strongroom.clone(),
             receipts: Arc::new(kept.store.clone()),
             policy_desk: Some(rules.desk),
@@ -264,6 +293,12 @@ fn toolsets() -> mcp_server::Server {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instructions: None,
     })
+}
+
+/// What is remembered between sessions.
+struct Memory {
+    hand: bailiwick_memory::Hand,
+    desk: Arc<dyn MemoryDesk>,
 }
 
 /// The rooms that reach a company's systems.

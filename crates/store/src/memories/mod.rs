@@ -9,6 +9,8 @@
 //!
 //! **Whom it blocks.** Nobody: statements run on threads that may block. One connection writes, a few read.
 
+#![allow(clippy::disallowed_methods, reason = "statements run on threads that may block")]
+
 mod sql;
 
 use crate::{
@@ -237,8 +239,8 @@ impl MemoryStore for SqliteMemories {
         self.remove(move |writer| sql::forget(writer, &within, id, version, by.as_ref())).await
     }
 
-    async fn forget_all(&self, tenant: TenantId, holder: Holder) -> Result<u64, StoreError> {
-        self.remove(move |writer| sql::forget_all(writer, tenant, holder)).await
+    async fn forget_all(&self, tenant: TenantId, holder: Holder, until: Timestamp) -> Result<u64, StoreError> {
+        self.remove(move |writer| sql::forget_all(writer, tenant, holder, until)).await
     }
 
     async fn counts(&self, tenant: TenantId) -> Result<Vec<MemoryCount>, StoreError> {

@@ -252,10 +252,16 @@ pub fn forget(
     Ok(Changed::Done)
 }
 
-pub fn forget_all(connection: &mut Connection, tenant: TenantId, holder: Holder) -> Result<u64, Error> {
+pub fn forget_all(
+    connection: &mut Connection,
+    tenant: TenantId,
+    holder: Holder,
+    until: Timestamp,
+) -> Result<u64, Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let text = "SELECT no, state, version, terms FROM memories WHERE tenant = ?1 AND scope = ?2 AND holder = ?3";
-    let of = params![blob(tenant.to_u128()), scope(holder), holder_id(holder)];
+    let text = "SELECT no, state, version, terms FROM memories WHERE tenant = ?1 AND scope = ?2 AND holder = ?3 \
+                AND created <= ?4";
+    let of = params![blob(tenant.to_u128()), scope(holder), holder_id(holder), until.as_millis()];
     let read = |row: &Row<'_>| {
         let (state, version, terms) = (state_at(row, 1)?, row.get(2)?, row.get(3)?);
         Ok(Before { no: row.get(0)?, state, version, action: None, holder, terms })
