@@ -111,6 +111,7 @@ fn created() -> SessionCreated {
         instructions: None,
         tools: Vec::new(),
         tool_search: false,
+        memory: None,
         connectors: vec![crm],
         reasoning: Reasoning::default(),
         text: TextOptions::default(),

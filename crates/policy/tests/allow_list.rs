@@ -7,10 +7,11 @@ use bailiwick_core::{
     ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit, ToolDefinition,
     connector::{CredentialChoice, Reading, StatementKind},
 };
+use bailiwick_core::{MemoryKind, MemoryScope, MemorySearch, MemoryWrite, memory::MemoryVersion};
 use bailiwick_policy::{AllowList, OPERATIONS, RemitError, validate};
 use bailiwick_ports::{ConnectorFacts, Policy, PolicyRequest, Verdict};
 use bailiwick_types::{
-    ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TenantId, Timestamp,
+    ActionId, AgentId, EnvironmentId, FileId, KeyId, MemoryId, Millis, Principal, SessionId, TenantId, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -124,6 +125,26 @@ fn actions() -> Vec<Action> {
             reading: Reading { kind: StatementKind::Read, tables: Vec::new(), functions: Vec::new() },
             label: Label::foreign(),
         }),
+        Action::MemorySearch(MemorySearch {
+            query: "charts".into(),
+            scopes: [MemoryScope::Person].into(),
+            kinds: [].into(),
+            limit: 1,
+        }),
+        Action::MemoryRead { memory: MemoryId::from_u128(4), scopes: [MemoryScope::Person].into() },
+        Action::MemoryWrite(MemoryWrite {
+            scope: MemoryScope::Person,
+            kind: MemoryKind::Fact,
+            text: "charts".into(),
+            replaces: None,
+            label: Label::default(),
+            consolidated_by: None,
+        }),
+        Action::MemoryForget {
+            scope: MemoryScope::Person,
+            seen: MemoryVersion { memory: MemoryId::from_u128(4), version: 1 },
+            label: Label::default(),
+        },
     ];
     for action in &all {
         match action {
@@ -133,6 +154,8 @@ fn actions() -> Vec<Action> {
             Action::FileList { .. } | Action::FileSearch { .. } | Action::ImageView { .. } => {}
             Action::ArtifactPublish { .. } | Action::FunctionCall { .. } => {}
             Action::ConnectorOpen { .. } | Action::ConnectorCall(_) | Action::DataQuery(_) => {}
+            Action::MemorySearch(_) | Action::MemoryRead { .. } => {}
+            Action::MemoryWrite(_) | Action::MemoryForget { .. } => {}
         }
     }
     all

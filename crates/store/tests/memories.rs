@@ -1,5 +1,10 @@
 //! Memory in SQLite: whose it is, what a search can find, and that what is gone is gone from the disk.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at files and may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "it looks at files and measures"
+)]
 
 use bailiwick_ports::{
     StoreError,
@@ -10,7 +15,12 @@ use bailiwick_ports::{
 };
 use bailiwick_store::{DataFolder, SqliteMemories};
 use bailiwick_types::{ActionId, AgentId, MemoryId, Principal, TeamId, TenantId, Timestamp, UserId};
-use std::{collections::BTreeSet, path::Path};
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 const TENANT: TenantId = TenantId::from_u128(1);
 const ANNA: Holder = Holder::Person(UserId::from_u128(10));
@@ -209,4 +219,86 @@ async fn entries_survive_a_restart_and_one_holder_has_a_bounded_number() {
     let query = MemoryQuery { limit: 5, ..MemoryQuery::default() };
     let (page, more) = store.list(&within(&[ANNA]), &query).await.unwrap();
     assert_eq!((page.len(), more), (5, true));
+}
+
+/// Words that are written and asked for: the `n`-th is about `n` times as rare as the first.
+const VOCABULARY: u64 = 50_000;
+/// Entries of one person.
+const OF_ONE: u64 = 1_000;
+
+fn word(random: &mut SmallRng) -> u64 {
+    let wide: f64 = random.random();
+    (VOCABULARY as f64).powf(wide) as u64
+}
+
+/// As keyed words look: nothing in common between holders, and no order.
+fn keyed(holder: u64, word: u64) -> String {
+    let mut bits = (holder << 32 | word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ bits >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (0..12).map(|at| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[(bits >> (at * 5) & 31) as usize])).collect()
+}
+
+/// Writes entries around the store, which would sync each of them.
+fn fill(folder: &Path, entries: u64) {
+    let mut file = rusqlite::Connection::open(folder.join("memory.db")).unwrap();
+    file.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;").unwrap();
+    let mut random = SmallRng::seed_from_u64(1);
+    let mut written = 0;
+    while written < entries {
+        let transaction = file.transaction().unwrap();
+        {
+            let insert = "INSERT INTO memories(tenant, id, scope, holder, kind, state, version, created, updated, digest, \
+                          sealed, terms) VALUES (?1, ?2, ?3, ?4, 0, 0, 1, 0, 0, ?2, zeroblob(400), ?5)";
+            let mut insert = transaction.prepare(insert).unwrap();
+            let index = "INSERT INTO memory_index(rowid, terms) VALUES (last_insert_rowid(), ?1)";
+            let mut index = transaction.prepare(index).unwrap();
+            for number in written..(written + 50_000).min(entries) {
+                // The last tenth is the organisation's, as far as one holder goes, and the rest people's.
+                let shared = number >= entries - (entries / 10).min(MAX_MEMORIES);
+                let holder = if shared { 0 } else { 1 + number / OF_ONE };
+                let words = 8 + random.random_range(0..32);
+                let terms: BTreeSet<String> = (0..words).map(|_| keyed(holder, word(&mut random))).collect();
+                let terms = terms.into_iter().collect::<Vec<_>>().join(" ");
+                let scope = if shared { 3 } else { 0 };
+                let (id, of) = (u128::from(number).to_be_bytes(), u128::from(holder).to_be_bytes());
+                let of_all = (TENANT.to_u128().to_be_bytes(), id, scope, of, &terms);
+                insert.execute(of_all).unwrap();
+                index.execute([&terms]).unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+        written += 50_000;
+    }
+}
+
+/// With `BAILIWICK_MEMORIES=1000000` it says how long a search takes among a million (docs/performance.md).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_takes_as_long_as_what_may_be_reached_is_large_however_much_there_is() {
+    let entries = std::env::var("BAILIWICK_MEMORIES").ok().map_or(3_000, |count| count.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()).await);
+    fill(folder.path(), entries);
+    let store = open(folder.path()).await;
+    let mut random = SmallRng::seed_from_u64(2);
+    let people = (entries - (entries / 10).min(MAX_MEMORIES)) / OF_ONE;
+    let mut taken: Vec<Duration> = Vec::new();
+    let mut found = 0;
+    for _ in 0..1_000 {
+        let person = 1 + random.random_range(0..people);
+        let reached = within(&[Holder::Person(UserId::from_u128(u128::from(person))), SHARED, Holder::Tenant]);
+        let words: Vec<u64> = (0..3).map(|_| word(&mut random)).collect();
+        let terms: Vec<String> = words.iter().flat_map(|word| [keyed(person, *word), keyed(0, *word)]).collect();
+        let began = Instant::now();
+        let answer = store.search(&reached, &terms, &BTreeSet::new(), 8).await.unwrap();
+        taken.push(began.elapsed());
+        assert!(answer.iter().all(|entry| reached.holds(entry.holder)));
+        found += answer.len();
+    }
+    assert!(found > 1_000, "words of daily life are found: {found}");
+    taken.sort();
+    let size = std::fs::metadata(folder.path().join("memory.db")).unwrap().len() >> 20;
+    eprintln!(
+        "{entries} entries of {people} people and one organisation, {size} MiB: median {:?}, p99 {:?}, most {:?}",
+        taken[500], taken[990], taken[999]
+    );
 }

@@ -113,8 +113,8 @@ fn id_of<T: FromStr>(text: &str, name: &str, what: &str) -> Result<T, ApiError> 
 fn within(call: &Call, named: Option<Holder>) -> Result<Within, ApiError> {
     let mut holders: Vec<Holder> = own(call).into_iter().collect();
     holders.extend(named);
-    holders.extend(teams(call).into_iter().map(Holder::Team));
     holders.push(Holder::Tenant);
+    holders.extend(teams(call).into_iter().map(Holder::Team));
     let mut seen = Vec::new();
     for holder in holders {
         if may_see(call, holder) && !seen.contains(&holder) && seen.len() < MAX_HOLDERS {

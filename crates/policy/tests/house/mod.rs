@@ -4,9 +4,10 @@
 
 use bailiwick_core::{
     Action, AgentConfig, CommandRun, Confidentiality, ConnectorCall, ConnectorKind, ConnectorSource, ConnectorSpec,
-    ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit, ToolDefinition,
-    agent,
+    ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, MemoryKind, MemoryScope, MemorySearch,
+    MemoryWrite, ModelCall, Purpose, Remit, ToolDefinition, agent,
     connector::{CredentialChoice, Reading, StatementKind, TableUse},
+    memory::MemoryVersion,
     tools,
 };
 use bailiwick_policy::{Policies, Rules};
@@ -15,7 +16,8 @@ use bailiwick_ports::{
     Residency, Role, Verdict, vault::Credential,
 };
 use bailiwick_types::{
-    ActionId, AgentId, EnvironmentId, FileId, KeyId, Millis, Principal, SessionId, TeamId, TenantId, Timestamp, UserId,
+    ActionId, AgentId, EnvironmentId, FileId, KeyId, MemoryId, Millis, Principal, SessionId, TeamId, TenantId,
+    Timestamp, UserId,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
@@ -257,7 +259,25 @@ pub fn all() -> Vec<Action> {
         Action::ConnectorOpen { connector: "crm".into(), environment: None },
         sends(json!({"to": "anna@example.com", "n": 1})).action,
         asks(StatementKind::Read, &[("public.invoices", None)]).action,
+        looks(&[MemoryScope::Person, MemoryScope::Tenant]),
+        Action::MemoryRead { memory: MemoryId::from_u128(9), scopes: [MemoryScope::Person].into() },
+        remembers(MemoryScope::Person),
+        Action::MemoryForget {
+            scope: MemoryScope::Person,
+            seen: MemoryVersion { memory: MemoryId::from_u128(9), version: 1 },
+            label: Label::default(),
+        },
     ]
+}
+
+pub fn looks(scopes: &[MemoryScope]) -> Action {
+    let scopes = scopes.iter().copied().collect();
+    Action::MemorySearch(MemorySearch { query: "Charts".into(), scopes, kinds: Default::default(), limit: 8 })
+}
+
+pub fn remembers(scope: MemoryScope) -> Action {
+    let (kind, text, label) = (MemoryKind::Fact, "Charts as PNG".into(), Label::default());
+    Action::MemoryWrite(MemoryWrite { scope, kind, text, replaces: None, label, consolidated_by: None })
 }
 
 pub fn confidential(groups: &[&str], integrity: Integrity) -> Label {
