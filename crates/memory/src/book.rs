@@ -12,7 +12,7 @@ use bailiwick_core::{
     memory::{query_words, sameness, words},
 };
 use bailiwick_ports::{
-    Keys, KeysError, Store, StreamKey,
+    Keys, KeysError, Store, StoreError, StreamKey,
     memory::{
         Changed, Forgotten, Holder, MemoryBody, MemoryCount, MemoryError, MemoryQuery, MemoryStore, NewMemory,
         Precondition, SealedMemory, Within, Written,
@@ -25,6 +25,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Keys of one person that are made until one is kept.
+const MAX_MAKINGS: usize = 3;
 /// Tenants' keys that are remembered.
 const MAX_KEYS: usize = 1024;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -98,9 +100,15 @@ impl Book {
             return Ok(key);
         }
         let Holder::Person(person) = holder else { return Err(MemoryError::Unknown) };
-        let made = self.0.keys.create_subject(tenant, person);
-        let kept = self.0.store.keep_subject_key(tenant, made).await?;
-        self.0.keys.open_subject(tenant, &kept).map_err(unreadable)
+        for attempt in 1.. {
+            let made = self.0.keys.create_subject(tenant, person);
+            match self.0.store.keep_subject_key(tenant, made).await {
+                // What it was wrapped under was replaced meanwhile.
+                Err(StoreError::Conflict) if attempt < MAX_MAKINGS => {}
+                kept => return self.0.keys.open_subject(tenant, &kept?).map_err(unreadable),
+            }
+        }
+        Err(StoreError::Conflict.into())
     }
 
     async fn tenant_key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, MemoryError> {

@@ -148,10 +148,10 @@ fn on_disk(folder: &Path, bytes: &str) -> bool {
 
 /// The keyed words of all entries, as the file has them.
 fn terms(folder: &Path) -> Vec<String> {
-    let bytes = std::fs::read(folder.join("memory.db-wal")).unwrap();
-    let plain = |byte: &u8| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(byte);
-    let words = bytes.split(|byte| !plain(byte)).filter(|word| word.len() == 12);
-    words.map(|word| String::from_utf8(word.to_vec()).unwrap()).collect()
+    let file = rusqlite::Connection::open(folder.join("memory.db")).unwrap();
+    let mut all = file.prepare("SELECT terms FROM memories").unwrap();
+    let all: Vec<String> = all.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    all.iter().flat_map(|terms| terms.split(' ')).map(str::to_owned).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

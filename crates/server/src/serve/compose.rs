@@ -207,13 +207,7 @@ impl Ground<'_> {
     }
 
     /// What takes content away.
-    fn eraser(
-        &self,
-        handle: &Handle,
-        audit: &Audit,
-        holds: Arc<Holds>,
-        memories: Arc<dyn MemoryDesk>,
-    ) -> Eraser {
+    fn eraser(&self, handle: &Handle, audit: &Audit, holds: Arc<Holds>, memories: Arc<dyn MemoryDesk>) -> Eraser {
         let Self { loaded, kept, people, .. } = self;
         let list = loaded.config.audit.erasures.clone().unwrap_or_else(|| kept.folder.path().join(DEFAULT_ERASURES));
         let days = loaded.config.retention.sessions_days;
