@@ -21,7 +21,7 @@ use bailiwick_ports::{
 use bailiwick_types::{MemoryId, Principal, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -221,10 +221,11 @@ impl Book {
         let mut keys: HashMap<Holder, Option<Arc<dyn StreamKey>>> = HashMap::new();
         let mut entries = Vec::with_capacity(found.len());
         for sealed in found {
-            if !keys.contains_key(&sealed.holder) {
-                keys.insert(sealed.holder, self.key(tenant, sealed.holder).await?);
-            }
-            let Some(Some(key)) = keys.get(&sealed.holder) else { continue };
+            let key = match keys.entry(sealed.holder) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.key(tenant, sealed.holder).await?),
+            };
+            let Some(key) = key else { continue };
             match open(&**key, &sealed) {
                 Ok(entry) => entries.push(entry),
                 // Left behind by an erasure that has not come to it yet.
