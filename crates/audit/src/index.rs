@@ -134,6 +134,10 @@ impl Destination<'_> {
             | Action::FileSearch { .. }
             | Action::ImageView { .. }
             | Action::ArtifactPublish { .. }
+            | Action::MemorySearch(_)
+            | Action::MemoryRead { .. }
+            | Action::MemoryWrite(_)
+            | Action::MemoryForget { .. }
             | Action::FunctionCall { .. } => Destination::Inside,
         }
     }
