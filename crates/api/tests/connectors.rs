@@ -5,7 +5,7 @@
 mod common;
 
 use bailiwick_core::{Confidentiality, Effect, Integrity, Label};
-use bailiwick_ports::Scope;
+use bailiwick_ports::{Auditor, Scope};
 use common::{
     House, call, calls, say,
     systems::{Asked, tool},
@@ -445,4 +445,54 @@ async fn a_test_says_from_where_as_whom_and_what_came_back() {
     let (_, member) = house.person("mia", &["member"]).await;
     let hidden = common::request(&member, "POST", "/bailiwick/v1/connectors/crm/test", Some(&json!({})));
     house.send(hidden).await.error(404);
+}
+
+#[tokio::test]
+async fn what_left_the_walls_is_told_by_where_each_connector_leads() {
+    let house = House::new().await;
+    house.systems.offer(&[tool("find", Effect::Read)]);
+    let settings = |host: &str| json!({"transport": {"type": "http", "url": format!("https://{host}/mcp")}});
+    apply(&house, "crm", json!({"kind": "mcp", "settings": settings("crm.example"), "inside": true})).await;
+    apply(&house, "news", json!({"kind": "mcp", "settings": settings("news.example")})).await;
+    let post = json!({"url": "https://mail.example"});
+    apply(&house, "post", json!({"kind": "mail", "settings": post, "inside": true})).await;
+    house.script([
+        calls(vec![
+            call("c1", "crm__find", json!({"id": 1})),
+            call("c2", "news__find", json!({"id": 2})),
+            call("c3", "post__find", json!({"id": 3})),
+            call("c4", "post__find", json!({"to": "eve@elsewhere.example"})),
+        ]),
+        say("Done."),
+    ]);
+    let given = json!({"agent": {"model": "main",
+        "bailiwick": {"connectors": [{"name": "crm"}, {"name": "news"}, {"name": "post"}]}}});
+    let mut events = house.begin("Find them.", given).await;
+    let waiting = events.find("requires_action").await.data["session"].clone();
+    let id = waiting["id"].as_str().unwrap();
+    assert_eq!(waiting["bailiwick"]["approvals"][0]["rule"], "mail-is-confirmed");
+    let required = &waiting["required_actions"][0];
+    let approve = json!({"events": [{"type": "agent.session.input.mcp_approval_request_result",
+        "request_id": required["request_id"], "response": {"type": "mcp_tool_call", "decision": "approve"}}]});
+    house.post(&format!("/v1/agents/sessions/{id}/events"), approve).await;
+    house.until(id, |shown| shown["status"] == "idle").await;
+    let decided = receipts(&house, id).await;
+    let through = |call: &str| {
+        let mut ours = decided.iter().filter(|one| one["call_id"] == call);
+        ours.next().unwrap_or_else(|| panic!("{decided:#?}"))["through"].clone()
+    };
+    assert_eq!(through("c1"), json!({"connector": "crm", "inside": true}));
+    assert_eq!(through("c2"), json!({"connector": "news", "inside": false}));
+    assert_eq!(through("c3"), json!({"connector": "post", "inside": true}));
+    assert_eq!(through("c4"), json!({"connector": "post", "inside": false}), "it is for somebody outside");
+
+    house.audit.status(house.tenant).await.unwrap();
+    let path = format!("/bailiwick/v1/audit/receipts?left=true&operation=connector.call&session={id}&limit=100");
+    let left = house.get(&path).await.ok();
+    let action = |call: &str| decided.iter().find(|one| one["call_id"] == call).unwrap()["action"].clone();
+    let mut found: Vec<Value> = left["data"].as_array().unwrap().iter().map(|one| one["action"].clone()).collect();
+    found.sort_by_key(Value::to_string);
+    let mut wanted = vec![action("c2"), action("c4")];
+    wanted.sort_by_key(Value::to_string);
+    assert_eq!(found, wanted, "{left:#}");
 }

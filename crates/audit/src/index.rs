@@ -2,7 +2,7 @@
 
 use bailiwick_core::{
     Action, Outcome,
-    record::{Body, Record, Ruling},
+    record::{ActionDecided, Body, Record, Ruling},
 };
 use bailiwick_ports::{
     ModelCards, Residency,
@@ -51,7 +51,7 @@ pub(crate) fn entry(stream: StreamId, index: u64, record: &Record, cards: &dyn M
             orderer: decided.principal.orderer().map(name),
             person: decided.principal.person(),
             agent: agent(&decided.principal),
-            leaves: Destination::of(&decided.arguments).is_outside(cards),
+            leaves: Destination::of(decided).is_outside(cards),
             credentials: decided.credentials.clone(),
             ..plain(ReceiptKind::Action, decided.arguments.operation(), word(&decided.decision))
         }),
@@ -111,16 +111,18 @@ enum Destination<'a> {
     Inside,
     /// The provider of a model, by the model's name.
     Model(&'a str),
-    /// A system that a connector reaches.
-    System,
+    /// A system that a connector reaches; whether what it is given stays inside.
+    System { inside: bool },
 }
 
 impl Destination<'_> {
     /// A new kind of action does not compile here before somebody has said where it goes.
-    fn of(action: &Action) -> Destination<'_> {
-        match action {
+    fn of(decided: &ActionDecided) -> Destination<'_> {
+        match &decided.arguments {
             Action::ModelCall(call) => Destination::Model(&call.model),
-            Action::ConnectorOpen { .. } | Action::ConnectorCall(_) | Action::DataQuery(_) => Destination::System,
+            Action::ConnectorOpen { .. } | Action::ConnectorCall(_) | Action::DataQuery(_) => {
+                Destination::System { inside: decided.through.as_ref().is_some_and(|through| through.inside) }
+            }
             Action::EnvironmentStart { .. }
             | Action::CommandRun(_)
             | Action::CommandPoll { .. }
@@ -142,12 +144,12 @@ impl Destination<'_> {
         }
     }
 
-    /// Whether that is outside the company's walls. What nobody knows any more counts as outside.
+    /// Whether that is outside the company's walls. What nobody knows any more, and what a record from before does not
+    /// say, counts as outside.
     fn is_outside(&self, cards: &dyn ModelCards) -> bool {
         match self {
             Self::Inside => false,
-            // The record does not say whether the system is inside; a question about what left must not miss it.
-            Self::System => true,
+            Self::System { inside } => !inside,
             Self::Model(name) => cards.card(name).is_none_or(|card| card.residency == Residency::Outside),
         }
     }

@@ -328,6 +328,19 @@ pub struct ActionDecided {
     /// The secrets that it uses. Policy was asked about each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<CredentialId>,
+    /// The connector that performs it; `None` where none does, where it was gone, and in records from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Through>,
+}
+
+/// The connector of an action, as it was when the action was decided on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Through {
+    /// The name that the organisation keeps it under; for one that is written into an agent, its label there.
+    pub connector: String,
+    /// What it is given stays inside the company's walls.
+    #[serde(default)]
+    pub inside: bool,
 }
 
 /// What an action may take, who pays for it, and what was in its way.

@@ -455,6 +455,9 @@ impl Gate {
         let (answered, also_answered) = (answers.next(), answers.collect());
         let credentials = judgement.credentials.clone();
         let access = judgement.access.clone();
+        // What was denied before policy was asked has a connector, too.
+        let seen = access.clone().or_else(|| self.judge.access(state, &ask.action).map(Arc::new));
+        let through = seen.map(|access| self.judge.through(state, &ask.action, &access));
         let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));
         let (ruling, spending) = self.afford(writing, judgement, &principal, &ask.action).await?;
         let pending = match &ruling {
@@ -479,6 +482,7 @@ impl Gate {
             also_answered,
             spending,
             credentials,
+            through,
         }));
         writing.pending.push(pending);
         Ok(())

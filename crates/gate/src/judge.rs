@@ -5,7 +5,10 @@
 use crate::{Access, Connectors, Grants, Stops, credentials};
 use bailiwick_core::{
     Action, Answer, Answered, Approver, ConnectorSource, ConnectorSpec, Given, Question, StopScope,
-    approval::QUESTION_EXPIRES, connector::CredentialChoice, record::Ruling, session::State,
+    approval::QUESTION_EXPIRES,
+    connector::CredentialChoice,
+    record::{Ruling, Through},
+    session::State,
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Revocations,
@@ -250,6 +253,15 @@ impl Judge {
         let agents = colleague.map(|colleague| Holder::Agent(colleague.id));
         let holders = own.chain(shared).chain(agents).chain([Holder::Tenant]).collect();
         Within { tenant: state.tenant, holders }.only(&scopes)
+    }
+
+    /// The connector of an action as its receipt tells of it, by what is really sent.
+    pub fn through(&self, state: &State, action: &Action, access: &Access) -> Through {
+        let filled = state.filled(action);
+        let sent = filled.as_ref().unwrap_or(action);
+        let facts = access.facts();
+        let colleagues = addresses(&*self.directory, state.tenant, &state.agent, facts.tool, sent);
+        Through { connector: access.name.clone(), inside: facts.keeps_inside(sent, &colleagues) }
     }
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {

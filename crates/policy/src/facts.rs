@@ -8,8 +8,8 @@ use crate::{
     rules::{self, KINDS, Rules},
 };
 use bailiwick_core::{
-    Action, ActionKind, Confidentiality, ConnectorKind, DataQuery, Effect, EnvironmentSpec, Integrity, Label,
-    ModelCall, Purpose, canonical, connector::StatementKind, shell::plain,
+    Action, ActionKind, Confidentiality, DataQuery, Effect, EnvironmentSpec, Integrity, Label, ModelCall, Purpose,
+    canonical, connector::StatementKind, shell::plain,
 };
 use bailiwick_ports::{
     Colleague, ConnectorFacts, ModelCard, Person, PolicyRequest, Residency,
@@ -285,27 +285,13 @@ fn leaves_walls(request: &PolicyRequest<'_>) -> bool {
             None => true,
         },
         // A function is the application's, and may send what it is given anywhere.
-        ActionKind::ToolCall | ActionKind::DataQuery => match request.connector {
-            Some(one) => !one.spec.inside || writes_to_strangers(request, &one),
-            None => true,
-        },
+        ActionKind::ToolCall | ActionKind::DataQuery => {
+            !request.connector.is_some_and(|one| one.keeps_inside(request.action, request.colleagues))
+        }
         // Our own sandbox has closed walls; somebody else's machine is outside.
         ActionKind::EnvironmentStart | ActionKind::CommandRun | ActionKind::FileRead | ActionKind::FileWrite => {
             !matches!(request.environment, Some(EnvironmentSpec::Hosted(_)))
         }
-    }
-}
-
-/// A mail server inside carries what it is given to wherever it is addressed, and so does a calendar its invitations.
-/// Whose address is not in the directory is outside.
-fn writes_to_strangers(request: &PolicyRequest<'_>, connector: &ConnectorFacts<'_>) -> bool {
-    let Action::ConnectorCall(call) = request.action else { return false };
-    if !matches!(connector.spec.kind, ConnectorKind::Mail | ConnectorKind::Calendar) {
-        return false;
-    }
-    match connector.tool.and_then(|tool| canonical::destinations(&call.arguments, &tool.parameters)) {
-        Some(all) => all.iter().any(|one| !one.is_address() || !request.colleagues.contains(&one.value)),
-        None => true,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{Colleague, Meter, ModelCard, Person, vault::Credential};
 use bailiwick_core::{
-    Action, ActionKind, AgentConfig, Approver, ConnectorSpec, EnvironmentSpec, FunctionTool, Label, Remit,
-    ToolDefinition,
+    Action, ActionKind, AgentConfig, Approver, ConnectorKind, ConnectorSpec, EnvironmentSpec, FunctionTool, Label,
+    Remit, ToolDefinition, canonical,
 };
 use bailiwick_types::{Principal, SessionId, TenantId, Timestamp};
 use std::collections::BTreeSet;
@@ -49,6 +49,27 @@ pub struct ConnectorFacts<'a> {
     pub spec: &'a ConnectorSpec,
     /// As its system told of it when the session opened the connector.
     pub tool: Option<&'a ToolDefinition>,
+}
+
+impl ConnectorFacts<'_> {
+    /// Whether what an action gives it stays inside the company's walls. `colleagues` are the addresses among those that
+    /// it goes to which are in the directory.
+    pub fn keeps_inside(&self, action: &Action, colleagues: &BTreeSet<String>) -> bool {
+        self.spec.inside && !self.writes_to_strangers(action, colleagues)
+    }
+
+    /// A mail server inside carries what it is given to wherever it is addressed, and so does a calendar its
+    /// invitations. Whose address is not in the directory is outside.
+    fn writes_to_strangers(&self, action: &Action, colleagues: &BTreeSet<String>) -> bool {
+        let Action::ConnectorCall(call) = action else { return false };
+        if !matches!(self.spec.kind, ConnectorKind::Mail | ConnectorKind::Calendar) {
+            return false;
+        }
+        match self.tool.and_then(|tool| canonical::destinations(&call.arguments, &tool.parameters)) {
+            Some(all) => all.iter().any(|one| !one.is_address() || !colleagues.contains(&one.value)),
+            None => true,
+        }
+    }
 }
 
 impl PolicyRequest<'_> {

@@ -136,6 +136,9 @@ fn decided_fields(decided: ActionDecided) -> Map<String, Value> {
     if !decided.credentials.is_empty() {
         fields.insert("credentials".into(), json!(decided.credentials));
     }
+    if let Some(through) = &decided.through {
+        fields.insert("through".into(), json!(through));
+    }
     if let Some(answered) = &decided.answered {
         fields.insert("answered".into(), json!(answered));
     }
