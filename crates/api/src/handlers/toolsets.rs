@@ -55,7 +55,7 @@ pub(crate) async fn answer(mut call: Call) -> Answer {
         Some(body) => response.header(CONTENT_TYPE, "application/json").body(Body::from(body.to_string())),
         None => response.body(Body::empty()),
     };
-    response.map_err(|error| ApiError::internal(error))
+    response.map_err(ApiError::internal)
 }
 
 /// Begins a session in which calls are made and no model is asked.
