@@ -84,6 +84,7 @@ impl Session {
             also_answered: Vec::new(),
             spending: Default::default(),
             credentials: Vec::new(),
+            through: None,
         }));
     }
 

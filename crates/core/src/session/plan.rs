@@ -196,9 +196,8 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
         let connected = connecting::to_action(state, call, bounds.statements);
         let own = || match call.ordered {
             Some(_) => Err(state.no_such_tool(&call.name)),
-            None => remembering::to_action(state, call).unwrap_or_else(|| {
-                tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment)
-            }),
+            None => remembering::to_action(state, call)
+                .unwrap_or_else(|| tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment)),
         };
         let action = match connected.unwrap_or_else(own).and_then(|action| state.check_handles(action)) {
             Ok(action) => action,
