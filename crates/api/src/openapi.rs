@@ -20,7 +20,7 @@ use crate::{
             AdministrationEntry, AgentReach, AuditLog, AuditReceipt, AuditReceiptProof, CheckpointResource,
             ConsistencyProof,
         },
-        connector::{AcceptParam, ConnectorParam, ConnectorResource},
+        connector::{AcceptParam, ConnectorParam, ConnectorResource, ConnectorTest},
         environment::{EnvironmentFile, EnvironmentFilePage, EnvironmentInfo},
         event::Event,
         extra::ReleaseParam,
@@ -144,6 +144,7 @@ use utoipa::OpenApi;
     Page<Stop>,
     ConnectorResource,
     ConnectorParam,
+    ConnectorTest,
     AcceptParam,
     Page<ConnectorResource>,
     MemoryResource,
@@ -564,6 +565,8 @@ fn of_identity(operation: &str) -> Option<Shape> {
         "list_tenants" => lists("Page_Tenant"),
         "create_tenant_key" => answers("Key"),
         "register_executor" => takes("RegisterParam", "Registration"),
+        // JSON-RPC, as the Model Context Protocol has it.
+        "call_toolset" => Shape::default(),
         "connect_executor" => Shape::default(),
         _ => return None,
     })

@@ -214,7 +214,7 @@ async fn a_server_gets_another_key_encryption_key_while_it_works() {
     keep(&place, &model);
     allow_shared(&place);
     run(&place).good();
-    let before = place.client(&["session", "list", "--json"]).good().json();
+    let before = place.client(&["session", "list", "--limit", "100", "--json"]).good().json();
 
     // Sessions begin while it is replaced, twice.
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -241,10 +241,10 @@ async fn a_server_gets_another_key_encryption_key_while_it_works() {
     }
 
     // What was there before, and what came meanwhile, is read by the next process, which knows the new key alone.
-    let all = place.client(&["session", "list", "--json"]).good().json();
+    let all = place.client(&["session", "list", "--limit", "100", "--json"]).good().json();
     assert_eq!(server.stop(), 0);
     let server = place.serve();
-    assert_eq!(place.client(&["session", "list", "--json"]).good().json(), all);
+    assert_eq!(place.client(&["session", "list", "--limit", "100", "--json"]).good().json(), all);
     let count = |listed: &Value| listed["sessions"].as_array().unwrap().len();
     assert_eq!(count(&all), count(&before) + ended.len());
     run(&place).good();
@@ -255,7 +255,7 @@ async fn a_server_gets_another_key_encryption_key_while_it_works() {
     server.kill();
     let _ = asked.unwrap().wait();
     let server = place.serve();
-    assert_eq!(count(&place.client(&["session", "list", "--json"]).good().json()), count(&all) + 1);
+    assert_eq!(count(&place.client(&["session", "list", "--limit", "100", "--json"]).good().json()), count(&all) + 1);
     place.client(&["key", "rotate", "--json"]).good();
     assert_eq!(key_ids(&place).len(), 1);
     run(&place).good();
