@@ -392,10 +392,12 @@ async fn deferred_tools_fill_no_prompt_until_a_search_has_found_them() {
     };
     let crm = mcp("crm", json!({"bailiwick": {"defer_loading": true}}));
     let all = json!([{"type": "tool_search"}, function("pay", true), function("greet", false), crm]);
+    let saved = house.post("/v1/agents", json!({"model": "main", "tools": all})).await.ok();
+    assert_eq!(saved["tools"].as_array().unwrap().last().unwrap(), &json!({"type": "tool_search"}));
     let (session, _) = house.run("What is overdue?", with(all)).await;
     let id = session["id"].as_str().unwrap();
     let shown = session["agent"]["tools"].as_array().unwrap();
-    assert!(shown.iter().any(|tool| tool["type"] == "tool_search"), "{shown:?}");
+    assert!(shown.iter().all(|tool| tool["type"] != "tool_search"), "the API names it on saved agents only: {shown:?}");
     assert!(shown.iter().any(|tool| tool["name"] == "pay" && tool["defer_loading"] == true), "{shown:?}");
     assert_eq!(told(&house, 0), ["greet", "tool_search"]);
     assert_eq!(told(&house, 1), ["greet", "tool_search", "crm__report_7"], "found, and told of from here on");

@@ -457,6 +457,8 @@ impl AgentSettings {
     /// As the agent of a session has them.
     pub fn of_session(agent: &bailiwick_core::AgentConfig) -> Self {
         let mut settings = Self::of(agent);
+        // The API names the search on saved agents only.
+        settings.tools.retain(|tool| !matches!(tool, Tool::ToolSearch(_)));
         for tool in &mut settings.tools {
             if let Tool::Mcp(McpTool { transport: McpTransport::Http { headers, .. }, .. }) = tool {
                 *headers = None;
