@@ -16,7 +16,7 @@ PACKAGE = "target/tools/mcp-servers/node_modules/@modelcontextprotocol/server-ev
 def everything():
     """The reference server with one of everything."""
     script = ROOT / PACKAGE
-    assert script.exists(), "run .ci/fetch-mcp-servers.sh first"
+    assert script.exists(), "run .ci/fetch-tools.sh mcp-servers first"
     while True:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -182,6 +182,12 @@ pub struct ToolDefinition {
 }
 
 impl ToolDefinition {
+    /// A tool of a room of ours.
+    pub fn new(name: &str, title: &str, description: &str, parameters: Value, effect: Effect) -> Self {
+        let (name, description) = (name.to_owned(), description.to_owned());
+        Self { name, title: Some(title.to_owned()), description, parameters, effect }
+    }
+
     /// SHA-256 in hex over the canonical JSON (RFC 8785) of everything that a model or a rule goes by.
     pub fn digest(&self) -> String {
         // INVARIANT: texts and values that came from JSON have a canonical form.

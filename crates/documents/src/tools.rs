@@ -63,12 +63,8 @@ pub struct Answer {
 /// The tools of a library.
 pub fn definitions() -> Vec<ToolDefinition> {
     let path = |what: &str| json!({"type": "string", "format": "path", "maxLength": MAX_PATH, "description": what});
-    let tool = |name: &str, title: &str, description: &str, parameters: Value| ToolDefinition {
-        name: name.into(),
-        title: Some(title.into()),
-        description: description.into(),
-        parameters,
-        effect: Effect::Read,
+    let tool = |name: &str, title: &str, description: &str, parameters: Value| {
+        ToolDefinition::new(name, title, description, parameters, Effect::Read)
     };
     vec![
         tool(

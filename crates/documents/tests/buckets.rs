@@ -49,7 +49,7 @@ impl Store {
     fn start(objects: &[(&str, &str)]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let script = root.join("target/tools/object-store/node_modules/s3rver/bin/s3rver.js");
-        assert!(script.exists(), "there is no {}: run .ci/fetch-object-store.sh", script.display());
+        assert!(script.exists(), "there is no {}: run .ci/fetch-tools.sh object-store", script.display());
         let folder = TempDir::new().unwrap();
         for (key, content) in objects {
             let path = folder.path().join(format!("docs/{key}._S3rver_object"));

@@ -1,4 +1,4 @@
-//! The stock executor 0.169.0, listening, driven by our client. `.ci/fetch-codex.sh` installs it.
+//! The stock executor 0.169.0, listening, driven by our client. `.ci/fetch-tools.sh codex` installs it.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -45,7 +45,10 @@ struct Stock {
 fn binary() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/codex/bin/codex");
     path.canonicalize().unwrap_or_else(|_| {
-        panic!("there is no stock executor at {}: run .ci/fetch-codex.sh, which installs it with npm", path.display())
+        panic!(
+            "there is no stock executor at {}: run .ci/fetch-tools.sh codex, which installs it with npm",
+            path.display()
+        )
     })
 }
 

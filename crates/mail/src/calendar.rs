@@ -120,13 +120,7 @@ pub fn calendar_definitions() -> Vec<ToolDefinition> {
     // A proposal goes to nobody: who is named in one is no destination.
     let mut proposal = event.clone();
     proposal["properties"]["attendees"]["items"] = json!({"type": "string"});
-    let tool = |name: &str, title: &str, description: &str, parameters: Value, effect: Effect| ToolDefinition {
-        name: name.into(),
-        title: Some(title.into()),
-        description: description.into(),
-        parameters,
-        effect,
-    };
+    let tool = ToolDefinition::new;
     vec![
         tool(
             "list_events",

@@ -119,13 +119,7 @@ fn reading_definitions() -> Vec<ToolDefinition> {
     let id = json!({"type": "string", "description": "The `id` from `search_mail`."});
     let day = |what: &str| json!({"type": "string", "description": what});
     let text = |what: &str| json!({"type": "string", "minLength": 1, "maxLength": 256, "description": what});
-    let tool = |name: &str, title: &str, description: &str, parameters: Value, effect: Effect| ToolDefinition {
-        name: name.into(),
-        title: Some(title.into()),
-        description: description.into(),
-        parameters,
-        effect,
-    };
+    let tool = ToolDefinition::new;
     vec![
         tool(
             "list_mail_folders",

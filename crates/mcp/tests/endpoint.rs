@@ -5,7 +5,7 @@
 mod support;
 
 use async_trait::async_trait;
-use bailiwick_core::{Content, Failure, FailureCode, Outcome};
+use bailiwick_core::{Content, Failure};
 use bailiwick_gate::Live;
 use bailiwick_mcp::{
     Called, Client, Definition, Effect, Http, HttpError, HttpRequest, HttpResponse, McpServer, Reply, Revision,
@@ -60,9 +60,10 @@ impl Toolbox for Adding {
                 url: Url::parse("https://bailiwick.example.com/approvals/1").unwrap(),
                 state: Some("one".into()),
             }),
-            ("ask", Some(state)) => Some(CallAnswer::of(&Outcome::Failed {
-                failure: Failure::new(FailureCode::ToolError, format!("it was denied ({state})")),
-            })),
+            ("ask", Some(state)) => {
+                let content = vec![Content::text(format!("it was denied ({state})"))];
+                Some(CallAnswer::Done { content, structured: None, is_error: true })
+            }
             _ => None,
         }
     }
@@ -252,7 +253,7 @@ async fn the_official_client_uses_our_server() {
     })
     .await;
     let sdk = repository().join("target/tools/mcp-servers/node_modules/@modelcontextprotocol/sdk");
-    assert!(sdk.exists(), "run .ci/fetch-mcp-servers.sh first");
+    assert!(sdk.exists(), "run .ci/fetch-tools.sh mcp-servers first");
     let script = repository().join("tests/mcp/client.mjs");
     let output = tokio::process::Command::new("node")
         .args([script.as_os_str(), sdk.as_os_str(), peer.url.as_str().as_ref()])

@@ -66,7 +66,7 @@ struct Provider {
 impl Provider {
     fn start() -> Self {
         let module = repository().join("target/tools/oidc-provider/node_modules/oidc-provider/lib/index.js");
-        assert!(module.exists(), "run .ci/fetch-oidc-provider.sh first");
+        assert!(module.exists(), "run .ci/fetch-tools.sh oidc-provider first");
         let mut child = Command::new("node")
             .args([repository().join("tests/oidc/mcp.mjs"), module])
             .stdin(Stdio::piped())

@@ -25,7 +25,7 @@ fn program(server: &str) -> Command {
         .join("target/tools/mcp-servers/node_modules/@modelcontextprotocol")
         .join(server)
         .join("dist/index.js");
-    assert!(script.exists(), "run .ci/fetch-mcp-servers.sh first");
+    assert!(script.exists(), "run .ci/fetch-tools.sh mcp-servers first");
     let mut command = Command::new("node");
     command.arg(script).kill_on_drop(true).stderr(Stdio::null());
     command

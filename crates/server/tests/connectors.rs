@@ -35,7 +35,7 @@ impl Everything {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let package = "target/tools/mcp-servers/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
         let script = root.join(package);
-        assert!(script.exists(), "run .ci/fetch-mcp-servers.sh first");
+        assert!(script.exists(), "run .ci/fetch-tools.sh mcp-servers first");
         loop {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let mut command = Command::new("node");

@@ -99,11 +99,11 @@ fn owner_of(app: &App, caller: &Caller, wanted: Option<VaultOwnerParam>) -> Resu
     Err(ApiError::forbidden(message).with_param(FIELD))
 }
 
-/// Whether somebody may have an agent use what is in a vault.
-fn is_usable(app: &App, caller: &Caller, orderer: &Principal, agent: AgentId, vault: &Vault) -> bool {
+/// Whether a vault is there for what somebody orders from an agent: their own, the agent's, or a shared one.
+fn serves(vault: &Vault, orderer: &Principal, agent: AgentId) -> bool {
     match vault.owner {
         VaultOwner::User { id } => orderer.person() == Some(id),
-        VaultOwner::Agent { id } => id == agent || keeps(app, caller, vault.owner),
+        VaultOwner::Agent { id } => id == agent,
         VaultOwner::Shared => true,
     }
 }
@@ -111,11 +111,7 @@ fn is_usable(app: &App, caller: &Caller, orderer: &Principal, agent: AgentId, va
 /// The vaults of a session in which nobody named any: one's own, the agent's and shared ones, as many as a session has.
 pub(crate) fn usable(app: &App, caller: &Caller, orderer: &Principal, agent: AgentId) -> Vec<VaultId> {
     let mut vaults = app.options.vaults.vaults(caller.tenant);
-    vaults.retain(|vault| match vault.owner {
-        VaultOwner::User { id } => orderer.person() == Some(id),
-        VaultOwner::Agent { id } => id == agent,
-        VaultOwner::Shared => true,
-    });
+    vaults.retain(|vault| serves(vault, orderer, agent));
     vaults.sort_by_key(|vault| (matches!(vault.owner, VaultOwner::Shared), vault.id));
     vaults.into_iter().map(|vault| vault.id).take(MAX_SESSION_VAULTS).collect()
 }
@@ -140,8 +136,8 @@ pub(crate) fn of_session(
     for (index, text) in wanted.iter().enumerate() {
         let field = format!("vault_ids[{index}]");
         let vault = text.parse().ok().and_then(|id| app.options.vaults.vault(caller.tenant, id));
-        let own = |vault: &Vault| is_usable(app, caller, orderer, agent, vault);
-        let Some(vault) = vault.filter(own) else {
+        let kept = |vault: &Vault| matches!(vault.owner, VaultOwner::Agent { .. }) && keeps(app, caller, vault.owner);
+        let Some(vault) = vault.filter(|vault| serves(vault, orderer, agent) || kept(vault)) else {
             let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
             return Err(ApiError::invalid(
                 &*field,

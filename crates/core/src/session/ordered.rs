@@ -110,7 +110,7 @@ impl State {
 
     /// How long a question of the running turn waits, where nobody waits as long as people do.
     pub fn patience(&self) -> Option<Millis> {
-        self.turn.as_ref().filter(|turn| turn.ordered).map(|_| PATIENCE)
+        self.turn.as_ref().filter(|turn| turn.ordered && turn.steps == 0).map(|_| PATIENCE)
     }
 }
 

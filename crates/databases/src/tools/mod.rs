@@ -23,7 +23,7 @@ pub fn definitions(configuration: &Configuration, file: bool) -> Vec<ToolDefinit
         tool(
             "list_tables",
             "List tables",
-            "The tables and views that can be read here, with their kind.".to_owned(),
+            "The tables and views that can be read here, with their kind.",
             json!({"like": text("Only names with this in them.")}),
             &[],
             Effect::Read,
@@ -31,7 +31,7 @@ pub fn definitions(configuration: &Configuration, file: bool) -> Vec<ToolDefinit
         tool(
             "describe",
             "Describe a table",
-            "The columns of one table: name, type, whether it may be empty.".to_owned(),
+            "The columns of one table: name, type, whether it may be empty.",
             json!({"table": text("As list_tables names it.")}),
             &["table"],
             Effect::Read,
@@ -39,7 +39,7 @@ pub fn definitions(configuration: &Configuration, file: bool) -> Vec<ToolDefinit
         tool(
             "query",
             "Query",
-            format!(
+            &format!(
                 "Runs one {dialect} SELECT and returns rows as comma-separated values under a header of name:type (an empty \
                  field is NULL). At most {rows} rows are shown: let the database filter, group and sum. Qualify columns as \
                  table.column when there is more than one table."
@@ -53,7 +53,7 @@ pub fn definitions(configuration: &Configuration, file: bool) -> Vec<ToolDefinit
         tools.push(tool(
             "execute",
             "Change data",
-            format!(
+            &format!(
                 "Runs one {dialect} INSERT, UPDATE, DELETE or MERGE in a transaction of its own and keeps the change."
             ),
             json!({"statement": text("One statement.")}),
@@ -71,18 +71,13 @@ fn text(description: &str) -> Value {
 fn tool(
     name: &str,
     title: &str,
-    description: String,
+    description: &str,
     properties: Value,
     required: &[&str],
     effect: Effect,
 ) -> ToolDefinition {
-    ToolDefinition {
-        name: name.to_owned(),
-        title: Some(title.to_owned()),
-        description,
-        parameters: json!({
-            "type": "object", "properties": properties, "required": required, "additionalProperties": false,
-        }),
-        effect,
-    }
+    let parameters = json!({
+        "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+    });
+    ToolDefinition::new(name, title, description, parameters, effect)
 }

@@ -28,7 +28,7 @@ pub fn tls(name: &str) -> PathBuf {
 
 pub fn python() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/mail-servers/bin/python");
-    assert!(path.exists(), "there is no {}: run .ci/fetch-mail-servers.sh", path.display());
+    assert!(path.exists(), "there is no {}: run .ci/fetch-tools.sh mail-servers", path.display());
     path
 }
 

@@ -17,7 +17,7 @@ use crate::{
     revision::Revision,
 };
 use async_trait::async_trait;
-use bailiwick_core::{ActionResult, Content, Failure, Outcome, connector::Effect};
+use bailiwick_core::{Content, Failure, connector::Effect};
 use serde_json::{Map, Value, json};
 use url::Url;
 use wire::Context;
@@ -60,26 +60,6 @@ pub enum CallAnswer {
         url: Url,
         state: Option<String>,
     },
-}
-
-impl CallAnswer {
-    /// An outcome as the other side is told it.
-    pub fn of(outcome: &Outcome) -> Self {
-        let failed = |text: String| Self::Done { content: vec![Content::text(text)], structured: None, is_error: true };
-        match outcome {
-            Outcome::Confirmed { result: ActionResult::Content { content } } => {
-                Self::Done { content: content.clone(), structured: None, is_error: false }
-            }
-            Outcome::Confirmed { .. } => {
-                Self::Done { content: vec![Content::text("It is done.")], structured: None, is_error: false }
-            }
-            Outcome::Failed { failure } => failed(failure.message.clone()),
-            Outcome::Unknown { reason } => failed(format!(
-                "Whether it happened is not known: {reason}. Do not call it again before somebody has looked."
-            )),
-            Outcome::NotSent { reason } => failed(format!("It was not done: {reason}")),
-        }
-    }
 }
 
 /// What goes back.

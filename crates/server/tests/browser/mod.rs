@@ -26,7 +26,7 @@ pub struct Provider {
 impl Provider {
     pub fn start() -> Self {
         let module = repository().join("target/tools/oidc-provider/node_modules/oidc-provider/lib/index.js");
-        assert!(module.exists(), "run .ci/fetch-oidc-provider.sh first");
+        assert!(module.exists(), "run .ci/fetch-tools.sh oidc-provider first");
         let script = repository().join("tests/oidc/provider.mjs");
         let mut child = Command::new("node")
             .args([&script, &module])

@@ -96,7 +96,7 @@ fn command(folder: &Path) -> Command {
     let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/codex/bin/codex");
     assert!(
         binary.exists(),
-        "there is no stock executor at {}: run .ci/fetch-codex.sh, which installs it with npm",
+        "there is no stock executor at {}: run .ci/fetch-tools.sh codex, which installs it with npm",
         binary.display()
     );
     let home = folder.join("home");
