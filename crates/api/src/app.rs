@@ -11,7 +11,8 @@ use crate::{
     routes::Route,
 };
 use axum::{body::Body, extract::ConnectInfo, http::request::Parts};
-use bailiwick_gate::{GateError, Journal};
+use bailiwick_core::session::State;
+use bailiwick_gate::{GateError, Journal, Replay};
 use bailiwick_ports::{
     Caller, KeysError, Reach,
     store::{Idempotency, StreamHead},
@@ -30,6 +31,8 @@ use std::{
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// Bytes of a body that comes before its sender is known.
 const MAX_VISIT: usize = 16 * 1024;
+/// Records of a session that are read at once.
+const RECORDS_AT_ONCE: u32 = 256;
 /// Characters of the reason for a change.
 const MAX_REASON: usize = 1000;
 
@@ -108,6 +111,14 @@ impl App {
             Err(GateError::Keys(KeysError::Erased)) => Err(unknown()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What a session is now.
+    pub async fn state(&self, caller: &Caller, session: SessionId) -> Result<State, ApiError> {
+        let (head, journal) = self.open(caller, session).await?;
+        let mut replay = Replay::after(journal, head.position);
+        while !replay.next(&*self.options.store, RECORDS_AT_ONCE).await?.is_empty() {}
+        replay.into_state().ok_or_else(|| ApiError::not_found("session", &session.to_string()))
     }
 }
 

@@ -28,6 +28,40 @@ async fn listed(house: &House, key: &str, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn what_a_saved_agent_may_do_is_not_changed_by_whoever_only_works_with_it() {
+    let house = House::new().await;
+    let (_, ada) = house.person("ada", &["member"]).await;
+    let (_, bea) = house.person("bea", &["builder"]).await;
+    let body = json!({"model": "main", "name": "Front desk", "bailiwick": {"remit": {"allow": ["model.call"]}}});
+    let agent = house.post("/v1/agents", body).await.ok();
+    let begin =
+        |over: Value| json!({"agent_id": agent["id"], "agent": over, "environment": {"type": "none"}, "input": "Hi"});
+    let server = json!({"type": "mcp", "server_label": "crm", "transport": {"type": "http", "server_url": "https://crm.example/mcp"}});
+    let memory = json!({"scopes": ["agent"]});
+    for (over, field) in [
+        (json!({"bailiwick": {"remit": {"allow": ["model.call", "file.*"]}}}), "agent.bailiwick.remit"),
+        (json!({"bailiwick": {"limits": {"steps_per_turn": 3}}}), "agent.bailiwick.limits"),
+        (json!({"bailiwick": {"connectors": []}}), "agent.bailiwick.connectors"),
+        (json!({"bailiwick": {"memory": memory}}), "agent.bailiwick.memory"),
+        (json!({"tools": [server]}), "agent.tools[0]"),
+    ] {
+        let refused = ask(&house, &ada, "POST", "/v1/agents/sessions", begin(over.clone())).await.error(403);
+        assert_eq!(refused["param"], field);
+        assert!(refused["message"].as_str().unwrap().contains("agents:write"), "{refused}");
+        house.script([say("Done.")]);
+        ask(&house, &bea, "POST", "/v1/agents/sessions", begin(over)).await.ok();
+    }
+    // How it is spoken to is theirs, and so is doing without its memory.
+    house.script([say("Done.")]);
+    let fine = begin(json!({"instructions": "Be brief.", "bailiwick": {"memory": null}}));
+    let made = ask(&house, &ada, "POST", "/v1/agents/sessions", fine).await.ok();
+    let path = format!("/v1/agents/sessions/{}", made["id"].as_str().unwrap());
+    let later = json!({"agent": {"tools": [server]}});
+    let refused = ask(&house, &ada, "POST", &path, later).await.error(403);
+    assert_eq!(refused["param"], "agent.tools[0]");
+}
+
+#[tokio::test]
 async fn everyone_sees_only_their_own() {
     let house = House::new().await;
     let (_, ada) = house.person("ada", &["member"]).await;

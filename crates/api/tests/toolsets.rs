@@ -147,7 +147,11 @@ async fn a_lost_answer_is_said_to_be_unknown_and_the_same_call_is_held() {
     assert!(answer["text"].as_str().unwrap().contains("may or may not have happened"), "{answer}");
     let session = sessions(&house).await.remove(0);
     assert_eq!(session["bailiwick"]["unresolved"][0]["operation"], "connector.call");
-    assert_eq!(house.systems.asked().len(), 1);
+    let again = house.post(&path, called("crm__lost", 1)).await.ok();
+    assert_eq!(again["failed"], true);
+    assert!(again["text"].as_str().unwrap().contains("nobody knows whether it had its effect"), "{again}");
+    assert_eq!(house.systems.asked().len(), 1, "it is not made again");
+    assert_eq!(sessions(&house).await.remove(0)["status"], "idle", "and nothing waits for it");
 }
 
 #[tokio::test]
@@ -167,6 +171,8 @@ async fn each_caller_has_a_session_of_their_own_and_a_deleted_one_is_followed_by
 
     let reads = house.new_key(vec![Scope::SessionsRead, Scope::AgentsRead]).await;
     house.send(common::request(&reads, "POST", &path, Some(&json!({})))).await.error(403);
+    let writes = house.new_key(vec![Scope::SessionsWrite]).await;
+    house.send(common::request(&writes, "POST", &path, Some(&json!({})))).await.error(403);
     house.post("/mcp/agent_01a17720ca7b70008000000000000009", json!({})).await.error(404);
     let answer = house.get(&path).await;
     assert_eq!(answer.status, 405, "there is no stream to open");

@@ -277,6 +277,15 @@ impl Action {
         matches!(self, Self::FileList { page: Some(_), .. })
     }
 
+    /// Whether it is for remembering what a session was about, and not for what somebody asked for.
+    pub fn is_consolidation(&self) -> bool {
+        match self {
+            Self::ModelCall(call) => call.purpose == Purpose::Consolidation,
+            Self::MemoryWrite(write) => write.consolidated_by.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether it reads or changes what is remembered between sessions.
     pub fn is_memory(&self) -> bool {
         matches!(self.kind(), ActionKind::MemoryRead | ActionKind::MemoryWrite)

@@ -108,6 +108,14 @@ pub struct ConnectorSpec {
     pub dialect: Option<Dialect>,
 }
 
+impl ConnectorSpec {
+    /// Where it leads: SHA-256 in hex over its kind, host and settings, and the tool that is called there. What somebody
+    /// answered or accepted about one system holds for no other one under the same name.
+    pub fn system(&self, tool: Option<&ToolDefinition>) -> String {
+        digest_of(&(self.kind, &self.host, &self.settings, tool))
+    }
+}
+
 /// Which secret a connector signs in with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -190,10 +198,15 @@ impl ToolDefinition {
 
     /// SHA-256 in hex over the canonical JSON (RFC 8785) of everything that a model or a rule goes by.
     pub fn digest(&self) -> String {
-        // INVARIANT: texts and values that came from JSON have a canonical form.
-        let bytes = serde_jcs::to_vec(&json!(self)).expect("a definition is JSON");
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        digest_of(self)
     }
+}
+
+/// SHA-256 in hex over the canonical JSON (RFC 8785) of a definition.
+pub fn digest_of(definition: &impl Serialize) -> String {
+    // INVARIANT: texts and values that came from JSON have a canonical form.
+    let bytes = serde_jcs::to_vec(&json!(definition)).expect("a definition is JSON");
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a connector turned out to be when it was opened.

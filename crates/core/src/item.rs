@@ -2,7 +2,9 @@
 
 use crate::{
     Action, AgentConfig, Booking, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Phase,
-    Published, Question, connector::HeldTool, record::TurnError,
+    Published, Question,
+    connector::HeldTool,
+    record::{Through, TurnError},
 };
 use bailiwick_types::{
     ActionId, AgentId, ArtifactId, EnvironmentId, ItemId, Money, Principal, SessionId, Timestamp, TokenUsage, TurnId,
@@ -179,6 +181,9 @@ pub struct ApprovalView {
     pub held: Vec<HeldView>,
     pub question: Question,
     pub asked: Timestamp,
+    /// The system that it would go to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Through>,
 }
 
 /// A value that the model moves without having seen it, as a person who is asked sees it.

@@ -195,6 +195,9 @@ pub enum Input {
         /// `None`: the agent's connectors are to be opened, and nothing more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call: Option<OrderedCall>,
+        /// Until when it waits. Begun later it would be done for nobody. Records of before this was kept do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// A client deleted an artifact of this session.
     RemoveArtifact {
@@ -338,6 +341,12 @@ pub struct ActionDecided {
 pub struct Through {
     /// The name that the organisation keeps it under; for one that is written into an agent, its label there.
     pub connector: String,
+    /// The one host that it reaches, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Where it leads ([`crate::ConnectorSpec::system`]): another system under the same name is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// What it is given stays inside the company's walls.
     #[serde(default)]
     pub inside: bool,

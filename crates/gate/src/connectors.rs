@@ -239,10 +239,7 @@ fn check(new: &NewConnector) -> Result<(), ConnectorError> {
 }
 
 fn next(before: Option<&Connector>, new: &NewConnector) -> Connector {
-    let same_system = before.is_some_and(|before| {
-        (before.spec.kind, &before.spec.host, &before.spec.settings)
-            == (new.spec.kind, &new.spec.host, &new.spec.settings)
-    });
+    let same_system = before.is_some_and(|before| before.spec.system(None) == new.spec.system(None));
     Connector {
         id: before.map_or(new.id, |before| before.id),
         name: new.name.clone(),

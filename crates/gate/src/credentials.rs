@@ -8,7 +8,10 @@ use crate::{
     judge::{Case, Judge},
 };
 use bailiwick_core::{Action, connector::CredentialChoice, record::Ruling, session::State};
-use bailiwick_ports::{CredentialNeed, Policy, PolicyRequest, Verdict, vault::Credential};
+use bailiwick_ports::{
+    CredentialNeed, Policy, PolicyRequest, Verdict,
+    vault::{Credential, VaultOwner},
+};
 use bailiwick_types::{CredentialId, VaultId};
 use std::sync::Arc;
 
@@ -72,7 +75,18 @@ impl Judge {
                 }
             }
             CredentialChoice::Named(name) => (name.clone(), self.vaults.find(state.tenant, name, &vaults)),
-            CredentialChoice::Fixed(id) => (id.to_string(), self.vaults.credential(state.tenant, *id)),
+            CredentialChoice::Fixed(id) => {
+                // Whoever wrote it into an agent named what they may have themselves, and nothing of others.
+                let may = |found: &Arc<Credential>| {
+                    let serves = match found.owner {
+                        VaultOwner::User { id } => case.principal.person() == Some(id),
+                        VaultOwner::Agent { id } => state.agent.id == id,
+                        VaultOwner::Shared => true,
+                    };
+                    access.vouched_credential || serves || state.vaults.contains(&found.vault)
+                };
+                (id.to_string(), self.vaults.credential(state.tenant, *id).filter(may))
+            }
         };
         let need = CredentialNeed { name, host };
         let found = found.ok_or_else(|| missing(&need))?;

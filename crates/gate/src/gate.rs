@@ -447,7 +447,8 @@ impl Gate {
             Some(by) if !repeatable => Ruling::Held { by }.into(),
             _ => {
                 let (action, answers, at) = (&ask.action, &ask.answers[..], writing.at);
-                let case = Case { id: ask.id, action, principal: &principal, answers, expired: ask.expired, at };
+                let until = state.waited_for_until(ask.call_id.as_deref(), action);
+                let case = Case { id: ask.id, action, principal: &principal, answers, expired: ask.expired, until, at };
                 self.judge.judge(state, &case)
             }
         };
@@ -498,7 +499,7 @@ impl Gate {
             _ => Mode::Again,
         };
         let (principal, at) = (&open.principal, writing.at);
-        let case = Case { id: action, action: &open.action, principal, answers: &[], expired: false, at };
+        let case = Case { id: action, action: &open.action, principal, answers: &[], expired: false, until: None, at };
         let judgement = self.judge.resume(state, &case);
         let access = judgement.access.clone();
         let policy_version = judgement.version.unwrap_or_else(|| self.judge.version(state.tenant));

@@ -8,7 +8,7 @@ use bailiwick_core::{
     approval::QUESTION_EXPIRES,
     connector::CredentialChoice,
     record::{Ruling, Through},
-    session::State,
+    session::{AskedAction, State},
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Revocations,
@@ -43,6 +43,8 @@ pub(crate) struct Case<'a> {
     pub answers: &'a [Answer],
     /// It was asked about, and its time is over.
     pub expired: bool,
+    /// Until when anybody waits for it; `None`: as long as people take to answer.
+    pub until: Option<Timestamp>,
     pub at: Timestamp,
 }
 
@@ -83,7 +85,8 @@ impl Judge {
     pub fn judge(&self, state: &State, case: &Case<'_>) -> Judgement {
         let mut facts = self.facts(state, case);
         let denied = before_policy(state, case, &facts).or_else(|| self.order(state, case));
-        if let Some(denied) = denied.or_else(|| self.stop(state)) {
+        let denied = denied.or_else(|| self.stop(state)).or_else(|| another_system(state, case, &facts));
+        if let Some(denied) = denied {
             return denied.into();
         }
         match self.needed(state, case, facts.access.as_deref()) {
@@ -126,7 +129,8 @@ impl Judge {
     /// a denial stops it now.
     pub fn resume(&self, state: &State, case: &Case<'_>) -> Judgement {
         let mut facts = self.facts(state, case);
-        if let Some(denied) = before_policy(state, case, &facts).or_else(|| self.order(state, case)) {
+        let denied = before_policy(state, case, &facts).or_else(|| self.order(state, case));
+        if let Some(denied) = denied.or_else(|| another_system(state, case, &facts)) {
             return denied.into();
         }
         match self.needed(state, case, facts.access.as_deref()) {
@@ -149,6 +153,12 @@ impl Judge {
         if case.action.is_look() {
             let reason = format!("it needs a person's word ({reason}), and nobody is asked about a look");
             return deny(&rule, reason, "Ask the agent to look: then the question is put.".into()).into();
+        }
+        // Nobody ordered it, and what people say next must not wait for it.
+        if case.action.is_consolidation() {
+            let reason =
+                format!("it needs a person's word ({reason}), and nobody is asked about what is remembered by itself");
+            return deny(&rule, reason, "Tell the agent what to remember: then the question is put.".into()).into();
         }
         let before = state.asked_actions().find(|(id, _)| *id == case.id).map(|(_, asked)| &asked.question);
         let before_given = before.iter().flat_map(|question| &question.given).map(|given| &given.answer);
@@ -180,8 +190,8 @@ impl Judge {
             let ruling = deny(&rule, "nobody answered in time".into(), "Ask the person and try again.".into());
             return Judgement { answered: vec![Answered::Expired], ..ruling.into() };
         }
-        let patience = state.patience().unwrap_or(QUESTION_EXPIRES);
-        let expires = before.map_or(case.at + patience, |before| before.expires);
+        let expires = case.until.unwrap_or(case.at + QUESTION_EXPIRES);
+        let expires = before.map_or(expires, |before| before.expires);
         Ruling::Asked(Question { rule, reason, approver, given, expires }).into()
     }
 
@@ -228,10 +238,11 @@ impl Judge {
             Action::DataQuery(query) => state.connector_tool(&query.connector, &query.tool),
             _ => None,
         };
+        let kept = matches!(used.source, ConnectorSource::Kept { .. });
+        let vouched_credential = kept && used.credential.is_none();
         let credential = used.credential.map_or_else(|| spec.credential.clone(), CredentialChoice::Fixed);
         let spec = ConnectorSpec { credential, ..spec };
-        let kept = matches!(used.source, ConnectorSource::Kept { .. });
-        Some(Access { name: used.name().to_owned(), kept, spec, pins, tool: tool.cloned() })
+        Some(Access { name: used.name().to_owned(), kept, vouched_credential, spec, pins, tool: tool.cloned() })
     }
 
     /// All of memory that an action may reach: of the scopes that the agent has, and that the action is about, what is
@@ -261,7 +272,12 @@ impl Judge {
         let sent = filled.as_ref().unwrap_or(action);
         let facts = access.facts();
         let colleagues = addresses(&*self.directory, state.tenant, &state.agent, facts.tool, sent);
-        Through { connector: access.name.clone(), inside: facts.keeps_inside(sent, &colleagues) }
+        Through {
+            connector: access.name.clone(),
+            host: access.spec.host.clone(),
+            system: Some(access.system()),
+            inside: facts.keeps_inside(sent, &colleagues),
+        }
     }
 
     fn ask_policy(&self, state: &State, case: &Case<'_>, facts: &Facts, approved: bool) -> (u64, Verdict) {
@@ -370,6 +386,20 @@ fn before_policy(state: &State, case: &Case<'_>, facts: &Facts) -> Option<Ruling
         ColleagueStatus::Retired => ("agent-retired", "the agent is retired", "Another agent has to do this."),
     };
     Some(deny(rule, reason.into(), remedy.into()))
+}
+
+/// What was answered about one system, or begun with it before a crash, holds for no other one under the same name.
+fn another_system(state: &State, case: &Case<'_>, facts: &Facts) -> Option<Ruling> {
+    let asked = state.asked_actions().find(|(id, _)| *id == case.id).map(|(_, asked)| asked);
+    let is_answered = |asked: &&AskedAction| !case.answers.is_empty() || !asked.question.given.is_empty();
+    let before = match state.open_actions().get(&case.id) {
+        Some(open) => open.through.as_ref(),
+        None => asked.filter(is_answered).and_then(|asked| asked.through.as_ref()),
+    };
+    let (before, now) = (before?, facts.access.as_ref()?);
+    let same = before.system.as_ref().is_none_or(|system| *system == now.system());
+    let reason = || format!("`{}` is another system by now than the one that this was about", before.connector);
+    (!same).then(|| deny("connector-changed", reason(), "Give the task again: then it is about this one.".into()))
 }
 
 fn allow(rule: String, meters: Vec<Meter>) -> Judgement {

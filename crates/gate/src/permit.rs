@@ -48,6 +48,8 @@ pub struct Access {
     pub name: String,
     /// The organisation keeps it; else it is written into the agent.
     pub kept: bool,
+    /// Whoever keeps it for the organisation chose its secret; else whoever wrote the agent did.
+    pub vouched_credential: bool,
     pub spec: ConnectorSpec,
     /// The tools that were accepted, if any were.
     pub pins: Option<Pins>,
@@ -59,6 +61,11 @@ impl Access {
     /// As policy is told.
     pub fn facts(&self) -> ConnectorFacts<'_> {
         ConnectorFacts { name: &self.name, kept: self.kept, spec: &self.spec, tool: self.tool.as_ref() }
+    }
+
+    /// Where it leads, with the tool that is called.
+    pub fn system(&self) -> String {
+        self.spec.system(self.tool.as_ref())
     }
 }
 

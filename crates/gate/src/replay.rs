@@ -42,6 +42,10 @@ impl Replay {
         self.state.as_ref()
     }
 
+    pub fn into_state(self) -> Option<State> {
+        self.state
+    }
+
     /// The next records to tell, at most `limit`; none at the end of the stream.
     pub async fn next(&mut self, store: &dyn Store, limit: u32) -> Result<Vec<Replayed>, GateError> {
         if self.state.is_none() && self.after > 0 {

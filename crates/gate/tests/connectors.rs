@@ -1,22 +1,26 @@
-//! What a connector is at the door: the one that policy saw is the one that the hand is given.
+//! What a connector is at the door: the one that policy saw, and that people were asked about, is the one that the hand
+//! is given, with a secret that is theirs to use.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 use bailiwick_core::{
-    Action, AgentConfig, ConnectorSpec, ConnectorUse, Content, EnvironmentSpec, Label, Limits, Remit,
+    Action, AgentConfig, Approver, ConnectorSpec, ConnectorUse, Content, EnvironmentSpec, Label, Limits, ModelCall,
+    Purpose, Remit,
     connector::{ConnectorKind, ConnectorSource, CredentialChoice},
     model::{Reasoning, TextOptions},
     record::{Input, InputEnvelope, SessionCreated, UserMessage},
     session::{Ask, Bounds, Mint, Plan, State, plan},
 };
-use bailiwick_gate::{Administrator, Batch, Decision, Gate, Journal, NewConnector, NewSession, Release};
+use bailiwick_gate::{Administrator, Batch, Decision, Gate, Journal, Lease, NewConnector, NewSession, Release};
 use bailiwick_ports::{
-    Around, Clock, Fronted, Keys, Policy, PolicyRequest, Store, StoreError, Verdict,
+    Around, Clock, Fronted, Keys, Policy, PolicyRequest, Store, StoreError, Vaults, Verdict,
     store::{Submission, Tenant},
+    vault::{Auth, Credential, NoVaults, Server, VaultOwner},
 };
 use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
 use bailiwick_types::{
-    ActionId, AgentId, ConnectorId, ItemId, NodeId, Principal, SessionId, TenantId, Timestamp, UserId,
+    ActionId, AgentId, ConnectorId, CredentialId, ItemId, NodeId, Principal, SessionId, TenantId, Timestamp, UserId,
+    VaultId,
 };
 use std::{
     collections::BTreeMap,
@@ -29,10 +33,15 @@ use std::{
 const START: Timestamp = Timestamp::from_millis(1_795_219_200_000);
 const TENANT: TenantId = TenantId::from_u128(1);
 const ADA: Principal = Principal::User { id: UserId::from_u128(10) };
+const ACTION: ActionId = ActionId::from_u128(44);
+const CREDENTIAL: CredentialId = CredentialId::from_u128(7);
 
-/// Allows everything, and keeps the hosts that it was told of.
+/// Allows everything, where it should only after somebody's word, and keeps the hosts that it was told of.
 #[derive(Default)]
-struct Rules(Mutex<Vec<String>>);
+struct Rules {
+    hosts: Mutex<Vec<String>>,
+    asks: bool,
+}
 
 impl Policy for Rules {
     fn version(&self, _: TenantId) -> u64 {
@@ -41,8 +50,35 @@ impl Policy for Rules {
 
     fn decide(&self, request: &PolicyRequest<'_>) -> Verdict {
         let host = request.connector.and_then(|connector| connector.spec.host.clone());
-        self.0.lock().unwrap().extend(host);
+        self.hosts.lock().unwrap().extend(host);
+        if self.asks && !request.approved {
+            return Verdict::Ask { rule: "ask".into(), reason: "it is new".into(), approver: Approver::Person };
+        }
         Verdict::allow("anything")
+    }
+}
+
+/// One vault with one credential, whosever it is.
+struct OneVault(VaultOwner);
+
+impl Vaults for OneVault {
+    fn credential(&self, _: TenantId, id: CredentialId) -> Option<Arc<Credential>> {
+        let server = Server { url: "https://crm.example/mcp".into(), host: "crm.example".into() };
+        let credential = Credential {
+            id: CREDENTIAL,
+            vault: VaultId::from_u128(8),
+            owner: self.0,
+            name: "crm".into(),
+            auth: Auth::StaticBearer { server },
+            metadata: BTreeMap::new(),
+            created: START,
+            updated: START,
+        };
+        (id == CREDENTIAL).then(|| Arc::new(credential))
+    }
+
+    fn find(&self, _: TenantId, _: &str, _: &[VaultId]) -> Option<Arc<Credential>> {
+        None
     }
 }
 
@@ -131,60 +167,157 @@ fn created() -> SessionCreated {
     }
 }
 
+/// A session of Ada's, whose turn has begun, behind a door of the test's own.
+struct House {
+    store: Arc<dyn Store>,
+    door: Arc<OnceLock<Gate>>,
+    lease: Lease,
+    journal: Journal,
+    administration: Administrator,
+    armed: Arc<AtomicBool>,
+}
+
+impl House {
+    async fn new(rules: Arc<Rules>, vaults: Arc<dyn Vaults>, created: SessionCreated) -> Self {
+        let clock = ManualClock::new(START);
+        let plain = MemoryStore::new(Arc::new(clock.clone()));
+        let (key, _) = PlainKeys.create(TENANT, TENANT.into());
+        plain.put_tenant(Tenant { id: TENANT, name: "test".into(), key }).await.unwrap();
+        let administration =
+            || Administrator::new(Arc::new(plain.clone()), Arc::new(PlainKeys), Arc::new(clock.clone()));
+        let (armed, door) = (Arc::<AtomicBool>::default(), Arc::<OnceLock<Gate>>::default());
+        let around =
+            Meanwhile { armed: armed.clone(), gate: door.clone(), administration: administration(), at: clock.now() };
+        let store: Arc<dyn Store> = Arc::new(Fronted::new(Arc::new(plain.clone()), around));
+        let made = Gate::new(store.clone(), Arc::new(PlainKeys), rules, Arc::new(clock.clone())).with_vaults(vaults);
+        let gate = door.get_or_init(|| made);
+        gate.connectors().apply(&administration(), TENANT, crm("crm.example", START)).await.unwrap();
+        let session = SessionId::new(START, [1; 10]);
+        gate.create(NewSession { tenant: TENANT, session, created, input: None, idempotency: None }).await.unwrap();
+        let lease = gate.open(session, NodeId::from_u128(1)).await.unwrap().unwrap();
+        let key = store.head(session.into()).await.unwrap().unwrap().key;
+        let journal = Journal::open(&PlainKeys, TENANT, session.into(), &key).unwrap();
+        let mut house = Self { store, door, lease, journal, administration: administration(), armed };
+        let message = UserMessage { item: ItemId::new(START, [2; 10]), content: vec![Content::text("Go.")] };
+        house.input(Input::Message { messages: vec![message] }).await;
+        house
+    }
+
+    fn gate(&self) -> &Gate {
+        self.door.get().unwrap()
+    }
+
+    async fn point_at(&self, host: &str) {
+        self.gate().connectors().apply(&self.administration, TENANT, crm(host, START)).await.unwrap();
+    }
+
+    async fn input(&mut self, input: Input) {
+        let inputs = vec![self.journal.seal_input(&InputEnvelope { orderer: ADA, input })];
+        let stream = self.journal.session().into();
+        self.store.submit(Submission { tenant: TENANT, stream, inputs, idempotency: None }).await.unwrap();
+    }
+
+    /// What becomes of what waits, and of `wanted`.
+    async fn commit(&mut self, wanted: Option<Action>) -> Vec<Decision> {
+        let mut wanted = wanted;
+        let (mut mint, mut again) = (Mint::new(START, [3; 10]), true);
+        let mut next = |state: &State| match (state.turn_id(), wanted.take()) {
+            (Some(turn), Some(action)) => {
+                again = false;
+                Plan { asks: vec![Ask::new(ACTION, turn, None, action)], ..Plan::default() }
+            }
+            (None, back) => {
+                wanted = back;
+                plan(state, Bounds::new(1000), &mut mint)
+            }
+            (Some(_), None) if again => {
+                again = false;
+                let plan = plan(state, Bounds::new(1000), &mut mint);
+                let asks = plan.asks.into_iter().filter(|ask| ask.id == ACTION).collect();
+                Plan { asks, ..Plan::default() }
+            }
+            (Some(_), None) => Plan::default(),
+        };
+        let batch = Batch {
+            settled: Vec::new(),
+            take_inputs: true,
+            resume: Vec::new(),
+            plan: &mut next,
+            release: Release::WhenIdle,
+        };
+        let gate = self.door.get().unwrap();
+        gate.commit(&mut self.lease, batch).await.unwrap().decisions
+    }
+}
+
+fn opening() -> Action {
+    Action::ConnectorOpen { connector: "crm".into(), environment: None }
+}
+
+/// The hosts that permits lead to.
+fn permitted(decisions: Vec<Decision>) -> Vec<String> {
+    let host = |decision| match decision {
+        Decision::Permitted(permit) => permit.access().unwrap().spec.host.clone(),
+        _ => None,
+    };
+    decisions.into_iter().filter_map(host).collect()
+}
+
 #[tokio::test]
 async fn the_hand_gets_the_connector_that_policy_saw_though_it_was_changed_meanwhile() {
-    let clock = ManualClock::new(START);
-    let plain = MemoryStore::new(Arc::new(clock.clone()));
-    let (key, _) = PlainKeys.create(TENANT, TENANT.into());
-    plain.put_tenant(Tenant { id: TENANT, name: "test".into(), key }).await.unwrap();
-    let administration = || Administrator::new(Arc::new(plain.clone()), Arc::new(PlainKeys), Arc::new(clock.clone()));
-    let (armed, gate, rules) =
-        (Arc::<AtomicBool>::default(), Arc::<OnceLock<Gate>>::default(), Arc::<Rules>::default());
-    let around =
-        Meanwhile { armed: armed.clone(), gate: gate.clone(), administration: administration(), at: clock.now() };
-    let store: Arc<dyn Store> = Arc::new(Fronted::new(Arc::new(plain.clone()), around));
-    let door = Gate::new(store.clone(), Arc::new(PlainKeys), rules.clone(), Arc::new(clock.clone()));
-    let door = gate.get_or_init(|| door);
-    door.connectors().apply(&administration(), TENANT, crm("crm.example", START)).await.unwrap();
-
-    let session = SessionId::new(START, [1; 10]);
-    let new = NewSession { tenant: TENANT, session, created: created(), input: None, idempotency: None };
-    door.create(new).await.unwrap();
-    let mut lease = door.open(session, NodeId::from_u128(1)).await.unwrap().unwrap();
-    let key = store.head(session.into()).await.unwrap().unwrap().key;
-    let journal = Journal::open(&PlainKeys, TENANT, session.into(), &key).unwrap();
-    let message = UserMessage { item: ItemId::new(START, [2; 10]), content: vec![Content::text("Go.")] };
-    let input = InputEnvelope { orderer: ADA, input: Input::Message { messages: vec![message] } };
-    let inputs = vec![journal.seal_input(&input)];
-    store.submit(Submission { tenant: TENANT, stream: session.into(), inputs, idempotency: None }).await.unwrap();
-
-    let mut asked = false;
-    let mut mint = Mint::new(START, [3; 10]);
-    let mut next = |state: &State| match (state.turn_id(), asked) {
-        (Some(turn), false) => {
-            asked = true;
-            armed.store(true, Ordering::SeqCst);
-            let open = Action::ConnectorOpen { connector: "crm".into(), environment: None };
-            Plan { asks: vec![Ask::new(ActionId::new(START, [4; 10]), turn, None, open)], ..Plan::default() }
-        }
-        (Some(_), true) => Plan::default(),
-        _ => plan(state, Bounds::new(1000), &mut mint),
-    };
-    let batch = Batch {
-        settled: Vec::new(),
-        take_inputs: true,
-        resume: Vec::new(),
-        plan: &mut next,
-        release: Release::WhenIdle,
-    };
-    let decisions = door.commit(&mut lease, batch).await.unwrap().decisions;
-
-    let now = door.connectors().find(TENANT, "crm").await.unwrap().unwrap();
+    let rules = Arc::new(Rules::default());
+    let mut house = House::new(rules.clone(), Arc::new(NoVaults), created()).await;
+    house.armed.store(true, Ordering::SeqCst);
+    let decisions = house.commit(Some(opening())).await;
+    let now = house.gate().connectors().find(TENANT, "crm").await.unwrap().unwrap();
     assert_eq!(now.spec.host.as_deref(), Some("elsewhere.example"), "it was changed before the permit was made");
-    assert_eq!(*rules.0.lock().unwrap(), ["crm.example"]);
-    let permits = decisions.into_iter().filter_map(|decision| match decision {
-        Decision::Permitted(permit) => Some(permit.access().unwrap().spec.host.clone().unwrap()),
-        _ => None,
-    });
-    assert_eq!(permits.collect::<Vec<_>>(), ["crm.example"]);
+    assert_eq!(*rules.hosts.lock().unwrap(), ["crm.example"]);
+    assert_eq!(permitted(decisions), ["crm.example"]);
+}
+
+#[tokio::test]
+async fn a_yes_is_about_the_system_that_was_shown_and_about_no_other_one_of_that_name() {
+    for (moved, expected) in [(None, vec!["crm.example"]), (Some("elsewhere.example"), vec![])] {
+        let rules = Arc::new(Rules { asks: true, ..Rules::default() });
+        let mut house = House::new(rules, Arc::new(NoVaults), created()).await;
+        let decisions = house.commit(Some(opening())).await;
+        assert!(matches!(decisions[..], [Decision::Asked(ACTION)]), "{decisions:?}");
+        if let Some(host) = moved {
+            house.point_at(host).await;
+        }
+        house.input(Input::Answer { action: ACTION, approve: true, reason: None }).await;
+        let decisions = house.commit(None).await;
+        assert_eq!(decisions.len(), 1, "{decisions:?}");
+        assert_eq!(permitted(decisions), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_an_agents_author_names_is_one_that_its_person_may_use() {
+    let somebody = VaultOwner::User { id: UserId::from_u128(99) };
+    let Principal::User { id } = ADA else { unreachable!() };
+    let agent = AgentId::from_u128(4);
+    let table = [
+        (VaultOwner::User { id }, true),
+        (VaultOwner::Agent { id: agent }, true),
+        (VaultOwner::Shared, true),
+        (somebody, false),
+        (VaultOwner::Agent { id: AgentId::from_u128(99) }, false),
+    ];
+    for (owner, may) in table {
+        let mut created = created();
+        created.agent.connectors[0].credential = Some(CREDENTIAL);
+        let mut house = House::new(Arc::new(Rules::default()), Arc::new(OneVault(owner)), created).await;
+        let decisions = house.commit(Some(opening())).await;
+        assert_eq!(permitted(decisions).len(), usize::from(may), "{owner:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_what_is_remembered_by_itself() {
+    let rules = Arc::new(Rules { asks: true, ..Rules::default() });
+    let mut house = House::new(rules, Arc::new(NoVaults), created()).await;
+    let call = ModelCall { model: "main".into(), purpose: Purpose::Consolidation, skipped_entries: 0, extract: None };
+    let decisions = house.commit(Some(Action::ModelCall(call))).await;
+    assert!(matches!(decisions[..], [Decision::Denied(ACTION)]), "{decisions:?}");
 }

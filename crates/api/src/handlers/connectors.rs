@@ -16,8 +16,7 @@ use crate::{
 };
 use bailiwick_core::{
     ConnectorKind, ConnectorSource, ConnectorSpec, ConnectorUse, Label,
-    connector::{CredentialChoice, Pins, is_label},
-    record::Body,
+    connector::{CredentialChoice, is_label},
 };
 use bailiwick_gate::{Connector, ConnectorError, NewConnector};
 use bailiwick_ports::{Caller, Scope};
@@ -151,29 +150,15 @@ pub(crate) async fn test(call: Call) -> Answer {
     agent.connectors.push(used);
     let session = toolsets::begin(app, caller, agent, None).await?;
     toolsets::open(app, caller, session).await?;
-    let (_, journal) = app.open(caller, session).await?;
-    let mut replay = bailiwick_gate::Replay::new(journal);
-    let mut credential = None;
-    loop {
-        let more = replay.next(&*app.options.store, 256).await?;
-        if more.is_empty() {
-            break;
-        }
-        for one in more {
-            if let Body::ActionDecided(decided) = &one.record.body {
-                credential = decided.credentials.first().copied();
-            }
-        }
-    }
-    let views = replay.state().map(|state| state.view().connections).unwrap_or_default();
-    let view = views.get(&found.name).cloned().unwrap_or_default();
+    let state = app.state(caller, session).await?;
+    let view = state.view().connections.remove(&found.name).unwrap_or_default();
     ok(ConnectorTest {
         object: "bailiwick.connector.test",
         name: found.name.clone(),
         from: "service",
         host: found.spec.host.clone(),
         principal: caller.principal.to_string(),
-        credential_id: credential.map(|id| id.to_string()),
+        credential_id: state.opened_with(&found.name).map(|id| id.to_string()),
         session_id: session.to_string(),
         result: SessionConnector::of(&found.name, &view),
     })
@@ -188,27 +173,17 @@ pub(crate) async fn accept(mut call: Call) -> Answer {
     let unknown = || ApiError::invalid("session_id", "`session_id`: there is no such session.");
     let session: SessionId = session_id.parse().map_err(|_| unknown())?;
     let (app, caller) = (&*call.app, &call.caller);
-    let pins = offered(app, caller, session, &found.name).await?.ok_or_else(|| {
-        ApiError::invalid("session_id", format!("`session_id`: this session did not open `{}`.", found.name))
+    let state = app.state(caller, session).await?;
+    let kept = |one: &&ConnectorUse| matches!(&one.source, ConnectorSource::Kept { name } if *name == found.name);
+    let used = state.agent.connectors.iter().find(kept);
+    let pins = used.and_then(|one| state.offered(&one.label, &found.spec.system(None))).ok_or_else(|| {
+        let message = format!("`session_id`: this session did not open `{}` as it is now.", found.name);
+        ApiError::invalid("session_id", message)
     })?;
     let connectors = app.options.handle.gate().connectors();
     let (tenant, by) = (caller.tenant, &caller.principal);
     let accepted = connectors.accept(&*app.options.administration, tenant, &found.name, pins, by, app.now()).await?;
     ok(ConnectorResource::of(&accepted, whole(caller)))
-}
-
-/// Everything that the connector offered when the session last opened it, by its digest.
-async fn offered(app: &App, caller: &Caller, session: SessionId, name: &str) -> Result<Option<Pins>, ApiError> {
-    let (_, journal) = app.open(caller, session).await?;
-    let mut replay = bailiwick_gate::Replay::new(journal);
-    while !replay.next(&*app.options.store, 256).await?.is_empty() {}
-    let Some(state) = replay.state() else { return Ok(None) };
-    let used = state
-        .agent
-        .connectors
-        .iter()
-        .find(|one| matches!(&one.source, ConnectorSource::Kept { name: kept } if kept == name));
-    Ok(used.and_then(|one| state.offered(&one.label)))
 }
 
 // ---- what an agent is given ----

@@ -3,7 +3,7 @@
 use super::ok;
 use crate::{
     app::{App, Call},
-    error::ApiError,
+    error::{ApiError, sentence},
     query::bits,
     routes::Answer,
     types::{
@@ -31,12 +31,6 @@ impl From<GrantError> for ApiError {
             GrantError::Gate(error) => error.into(),
         }
     }
-}
-
-fn sentence(error: &GrantError) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
 pub(crate) async fn create(mut call: Call) -> Answer {

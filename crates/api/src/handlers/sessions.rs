@@ -10,7 +10,7 @@ use crate::{
     query::{bits, unknown_cursor},
     routes::Answer,
     types::{
-        agent::Deleted,
+        agent::{AgentParam, Deleted, servers},
         extra::ReleaseParam,
         page::Page,
         session::{
@@ -195,6 +195,30 @@ fn spend_limit(app: &App, control: Option<&SpendControlParam>) -> Result<Option<
     }
 }
 
+/// A saved agent is used by whoever may see it.
+pub(crate) fn check_agent(caller: &Caller) -> Result<(), ApiError> {
+    if caller.may(Scope::AgentsRead) {
+        return Ok(());
+    }
+    let message = "`agent_id`: this key lacks the scope `agents:read`, without which it cannot use what is saved.";
+    Err(ApiError::forbidden(message).with_param("agent_id"))
+}
+
+/// What a saved agent may do, reach and remember goes with its name, its owner and its secrets: in one session it is
+/// changed only by whoever may change the agent. `given` are the fields that would.
+fn check_widening(caller: &Caller, given: Vec<String>) -> Result<(), ApiError> {
+    match given.into_iter().next() {
+        Some(field) if !caller.may(Scope::AgentsWrite) => {
+            let message = format!(
+                "`{field}`: what a saved agent may do and reach is changed on the agent itself, which needs the scope \
+                 `agents:write`. Leave it out, or describe an agent of your own without `agent_id`."
+            );
+            Err(ApiError::forbidden(message).with_param(field))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A session must not be a way around the scopes of what it is made of.
 fn check_reach(caller: &Caller, param: &SessionCreate) -> Result<(), ApiError> {
     use crate::types::environment::{EnvironmentParam, FileParam};
@@ -203,8 +227,10 @@ fn check_reach(caller: &Caller, param: &SessionCreate) -> Result<(), ApiError> {
             format!("`{field}`: this key lacks the scope `{scope}`, without which it cannot use what is saved.");
         Err(ApiError::forbidden(message).with_param(field))
     };
-    if param.agent_id.is_some() && !caller.may(Scope::AgentsRead) {
-        return lacks("agent_id", Scope::AgentsRead);
+    if param.agent_id.is_some() {
+        check_agent(caller)?;
+        let given = param.agent.as_ref().map(AgentParam::widening).unwrap_or_default();
+        check_widening(caller, given)?;
     }
     let uploaded = match &param.environment {
         EnvironmentParam::OpenaiHosted(hosted) => {
@@ -338,6 +364,10 @@ pub(crate) async fn update(mut call: Call) -> Answer {
     let (param, body): (SessionUpdate, _) = call.json().await?;
     let idempotency = call.idempotency(&body).await?;
     let (app, caller) = (&*call.app, &call.caller);
+    if app.options.directory.colleague(caller.tenant, known.view.agent.id).is_some() {
+        let given = param.agent.as_ref().map(|agent| servers(&agent.tools)).unwrap_or_default();
+        check_widening(caller, given)?;
+    }
     let patch = patch_of(app, param, &known.view)?;
     if patch != SessionPatch::default() {
         submit(app, caller, session, Input::Update(patch), idempotency).await?;

@@ -2,7 +2,8 @@
 //!
 //! Whoever calls has a session of their own with that agent, a new one each day and for each version of it: its stream
 //! has the receipts, its remit and budgets hold, and policy decides on every call. What those agents have read is known
-//! to nobody here, so the session is untrusted from its beginning. No model of ours is ever asked in it.
+//! to nobody here, so the session is untrusted from its beginning. No call of theirs asks a model of ours; whoever says
+//! something to that session is answered as in every other.
 
 use super::{agents, errands, grants, vaults};
 use crate::{
@@ -23,19 +24,21 @@ use bailiwick_core::{
     record::{Input, OrderedCall, SessionCreated},
 };
 use bailiwick_engine::Submitted;
-use bailiwick_gate::{NewSession, Replay};
+use bailiwick_gate::NewSession;
 use bailiwick_ports::{
     Caller,
     store::{Accepted, Idempotency},
     toolset::{Called, Toolset, ToolsetMessage},
 };
-use bailiwick_types::{ItemId, SessionId};
+use bailiwick_types::{ItemId, Millis, SessionId};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Sessions of one day that a caller may have deleted before the toolset is closed to them until the next.
 const MAX_DELETED: u32 = 16;
 const DAY: i64 = 24 * 60 * 60;
+/// How long a call may wait to be begun, a person's answer included: [`errands::PATIENCE`] less the time to make it.
+const ANSWERABLE: Millis = Millis::from_secs(50);
 
 /// Takes one message of the Model Context Protocol.
 pub(crate) async fn answer(mut call: Call) -> Answer {
@@ -45,6 +48,7 @@ pub(crate) async fn answer(mut call: Call) -> Answer {
     let Some(protocol) = &app.options.toolset_protocol else {
         return Err(ApiError::not_built("/mcp"));
     };
+    super::sessions::check_agent(caller)?;
     let agent = agents::config(app, caller.tenant, call.param("agent_id"), "agent_id").await?;
     let offered = Offered { app, caller, agent };
     let headers = &call.parts.headers;
@@ -87,7 +91,10 @@ pub(crate) async fn begin(
 
 /// Has every connector of such a session opened that is not open yet.
 pub(crate) async fn open(app: &App, caller: &Caller, session: SessionId) -> Result<(), ApiError> {
-    match errands::run(app, caller, session, Input::Call { call: None }, None).await?.0 {
+    match errands::run(app, caller, session, Input::Call { call: None, until: Some(app.now() + ANSWERABLE) }, None)
+        .await?
+        .0
+    {
         Some(ErrandOutcome::Done) => Ok(()),
         Some(ErrandOutcome::Failed { failure }) => Err(ApiError::conflict("conflict", failure.message)),
         _ => Err(ApiError::too_slow("The connectors were not opened in time.")),
@@ -133,10 +140,7 @@ impl Offered<'_> {
     async fn opened(&self) -> Result<Vec<ToolDefinition>, ApiError> {
         let session = self.session().await?;
         open(self.app, self.caller, session).await?;
-        let (_, journal) = self.app.open(self.caller, session).await?;
-        let mut replay = Replay::new(journal);
-        while !replay.next(&*self.app.options.store, 256).await?.is_empty() {}
-        Ok(replay.state().map(|state| state.callable_tools()).unwrap_or_default())
+        Ok(self.app.state(self.caller, session).await?.callable_tools())
     }
 
     async fn called(&self, name: &str, arguments: &Map<String, Value>) -> Result<Called, ApiError> {
@@ -144,7 +148,7 @@ impl Offered<'_> {
         let item = ItemId::new(self.app.now(), self.app.random());
         let arguments = Value::Object(arguments.clone()).to_string();
         let call = OrderedCall { item, name: name.to_owned(), arguments };
-        let order = Input::Call { call: Some(call) };
+        let order = Input::Call { call: Some(call), until: Some(self.app.now() + ANSWERABLE) };
         Ok(match errands::run(self.app, self.caller, session, order, None).await?.0 {
             Some(ErrandOutcome::Answered { failed, content }) => Called { failed, content },
             Some(ErrandOutcome::Failed { failure }) => Called::failed(failure.message),

@@ -92,6 +92,34 @@ pub struct AgentParam {
     pub bailiwick: Option<AgentExtras>,
 }
 
+impl AgentParam {
+    /// The fields of a session's `agent` that change what a saved agent may do, reach and remember. To take its memory
+    /// away widens nothing.
+    pub fn widening(&self) -> Vec<String> {
+        let mut fields = Vec::new();
+        if let Some(extras) = &self.bailiwick {
+            let AgentExtras { remit, limits, connectors, memory } = extras;
+            let given = [
+                ("remit", remit.is_some()),
+                ("limits", limits.is_some()),
+                ("connectors", connectors.is_some()),
+                ("memory", matches!(memory, Some(Some(_)))),
+            ];
+            fields.extend(given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("agent.bailiwick.{name}")));
+        }
+        fields.extend(servers(&self.tools));
+        fields
+    }
+}
+
+/// The MCP servers among the tools of a session's `agent`.
+pub fn servers(tools: &Option<Option<Vec<ToolParam>>>) -> Vec<String> {
+    let all = tools.iter().flatten().flatten().enumerate();
+    all.filter(|(_, tool)| matches!(tool, ToolParam::Mcp(_)))
+        .map(|(index, _)| format!("agent.tools[{index}]"))
+        .collect()
+}
+
 /// A saved agent, when it is made and when it is changed; a change leaves out what stays.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

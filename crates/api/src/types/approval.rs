@@ -4,6 +4,7 @@ use super::grant::{Grant, WidenOption, WidenParam};
 use bailiwick_core::{
     Approver as CoreApprover, Label,
     item::{ApprovalView, HeldView},
+    record::Through,
     visible::visible,
 };
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub struct Approval {
     /// What stands behind the handles in the arguments, which the model has not seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldValue>,
+    /// The connector that it would go through, and its host where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<ApprovalSystem>,
     /// The rule that asks, and why.
     pub rule: String,
     pub reason: String,
@@ -56,6 +60,22 @@ pub struct Approval {
     /// In which ways whoever reads this may let the answer stand for more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub widen: Vec<WidenOption>,
+}
+
+/// The system that an action would go to.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ApprovalSystem)]
+pub struct ApprovalSystem {
+    /// As the organisation or the agent calls it.
+    pub connector: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+impl ApprovalSystem {
+    fn of(through: &Through) -> Self {
+        Self { connector: through.connector.clone(), host: through.host.clone() }
+    }
 }
 
 /// A value that would be sent in the place of a handle.
@@ -174,6 +194,7 @@ impl Approval {
             arguments: arguments(view),
             digest: view.digest.clone(),
             held: view.held.iter().map(HeldValue::of).collect(),
+            through: view.through.as_ref().map(ApprovalSystem::of),
             rule: view.question.rule.clone(),
             reason: view.question.reason.clone(),
             approver: view.question.approver.each().first().map_or(Approver::Person, Approver::of),

@@ -8,6 +8,7 @@ use super::calls::{CallEnd, command_end, item_body, unparsed_body};
 use super::consolidating::Consolidating;
 use super::errands::{Look, Wish};
 use super::finding::ToolMemo;
+use super::ordered::{self, Waits};
 use super::state::{Call, CallStatus, OpenAction, Overflow, Queued, State, Turn, UnknownAction, describe};
 use crate::{
     Action, ActionResult, Answer, Content, Ending, Entry, EntryBody, EnvironmentStatus, Failure, FailureCode, Label,
@@ -198,7 +199,11 @@ impl State {
                 let look = Look { path: path.clone(), page: page.clone(), until: *until };
                 self.add_errand(received.sequence, orderer, Wish::Look(look), changes);
             }
-            Input::Call { call } => self.order(received.sequence, orderer, call.as_ref(), changes),
+            Input::Call { call, until } => {
+                let until = until.unwrap_or(Timestamp::from_millis(0));
+                let waits = Waits { sequence: received.sequence, until };
+                self.order(waits, orderer, call.as_ref(), changes);
+            }
             Input::RemoveArtifact { artifact } => changes.push(Change::ArtifactRemoved(*artifact)),
             Input::Delete => {
                 self.deleted = true;
@@ -420,7 +425,7 @@ impl State {
         if decided.arguments.is_errand() {
             self.errand_decided(decided);
         }
-        if Self::is_consolidation(&decided.arguments) {
+        if decided.arguments.is_consolidation() {
             self.consolidation_decided(decided);
         }
         let before = self.end_question(at, decided.action, changes);
@@ -446,6 +451,7 @@ impl State {
                         team: decided.spending.team,
                         reservations: Self::reserve(at, &decided.spending, changes),
                         credentials: decided.credentials.clone(),
+                        through: decided.through.clone(),
                     },
                 );
                 if let (Some(index), Some(turn)) = (index, &mut self.turn) {
@@ -463,6 +469,11 @@ impl State {
             }
             Ruling::Held { by } => {
                 if let (Some(index), Some(turn)) = (index, &mut self.turn) {
+                    if turn.calls[index].ordered.is_some() {
+                        let end = ordered::held(*by);
+                        self.finish_call(index, Some((decided.action, &decided.arguments)), end, changes);
+                        return;
+                    }
                     turn.calls[index].status = CallStatus::Held(*by);
                     let call = &turn.calls[index];
                     let mut item = call.item(turn.id, Some(decided.action), item_body(call, &decided.arguments));
@@ -493,11 +504,11 @@ impl State {
                 if decided.arguments.is_errand() {
                     return self.errand_denied(&message, changes);
                 }
-                if Self::is_consolidation(&decided.arguments) {
+                if decided.arguments.is_consolidation() {
                     return;
                 }
                 if let Action::ConnectorOpen { connector, .. } = &decided.arguments {
-                    return self.connection_known(decided.turn, connector, Err(denial(rule, message)), changes);
+                    return self.connection_denied(decided.turn, connector, denial(rule, message), changes);
                 }
                 let answered = self.turn.as_ref().is_some_and(|turn| turn.answered);
                 let starting = matches!(decided.arguments, Action::EnvironmentStart { .. });
@@ -564,7 +575,7 @@ impl State {
         match &*open.action {
             Action::ModelCall(call) if call.purpose == Purpose::Compaction => self.compacted(settled, changes),
             Action::ModelCall(call) if call.purpose == Purpose::Consolidation => self.consolidated(settled),
-            action if Self::is_consolidation(action) => self.consolidation_written(&open, &settled.outcome),
+            action if action.is_consolidation() => self.consolidation_written(&open, &settled.outcome),
             Action::ModelCall(ModelCall { extract: Some(extract), .. }) => {
                 self.extracted(&open, extract, settled, changes);
             }
@@ -933,7 +944,7 @@ impl State {
         }
         changes.push(Change::ItemDone(item.clone()));
         let (failed, content) = (end.status != ItemStatus::Completed, end.content);
-        if let Some(sequence) = call.ordered {
+        if let Some(Waits { sequence, .. }) = call.ordered {
             changes.push(Change::Errand { sequence, outcome: ErrandOutcome::Answered { failed, content } });
             return Some(item);
         }

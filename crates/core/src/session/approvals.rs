@@ -7,7 +7,7 @@ use super::state::{CallStatus, State, describe};
 use crate::{
     Action, Answer, Question,
     item::{ApprovalView, Change, EffectNote, RequiredAction},
-    record::ActionDecided,
+    record::{ActionDecided, Through},
     session::Ask,
 };
 use bailiwick_types::{ActionId, CredentialId, Millis, Principal, Timestamp, TurnId};
@@ -35,6 +35,9 @@ pub struct AskedAction {
     /// The secrets that it would use.
     #[serde(default)]
     pub credentials: Vec<CredentialId>,
+    /// The system that it would go to.
+    #[serde(default)]
+    pub through: Option<Through>,
 }
 
 impl AskedAction {
@@ -74,6 +77,7 @@ impl State {
             answers: Vec::new(),
             again: false,
             credentials: decided.credentials.clone(),
+            through: decided.through.clone(),
         };
         changes.push(Change::ApprovalAsked(Box::new(self.approval_view(decided.action, &asked))));
         self.asked.insert(decided.action, asked);
@@ -166,6 +170,7 @@ impl State {
             held: self.held_views(&asked.action),
             question: asked.question.clone(),
             asked: asked.since,
+            through: asked.through.clone(),
         }
     }
 

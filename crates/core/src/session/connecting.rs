@@ -11,10 +11,10 @@ use crate::{
     Label, OpenedConnector, Outcome, ToolDefinition, ToolSpec, canonical,
     connector::{ConnectorKind, Pins, StatementReader, visible_name},
     item::{Change, ConnectionView},
-    record::{ActionSettled, TurnError},
+    record::{ActionSettled, Through, TurnError},
     tools,
 };
-use bailiwick_types::TurnId;
+use bailiwick_types::{CredentialId, TurnId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -27,6 +27,11 @@ const STATEMENTS: [&str; 2] = ["query", "execute"];
 pub(crate) struct Connection {
     /// In which turn.
     turn: TurnId,
+    /// Where it led, with what secret; nothing of both where it was denied.
+    #[serde(default)]
+    through: Option<Through>,
+    #[serde(default)]
+    credential: Option<CredentialId>,
     result: Result<OpenedConnector, TurnError>,
 }
 
@@ -45,11 +50,21 @@ impl State {
         self.opened(label)?.tools.iter().find(|known| known.name == tool)
     }
 
-    /// Everything that a connector offered when it was opened, held back or not.
-    pub fn offered(&self, label: &str) -> Option<Pins> {
+    /// Everything that `system` offered when the connector was opened, held back or not; `None` where it was not opened
+    /// or led somewhere else.
+    pub fn offered(&self, label: &str, system: &str) -> Option<Pins> {
+        let through = self.connections.get(label)?.through.as_ref()?;
+        if through.system.as_deref() != Some(system) {
+            return None;
+        }
         let opened = self.opened(label)?;
         let held = opened.held.iter().filter_map(|held| held.offered.as_deref());
         Some(opened.tools.iter().chain(held).map(|tool| (tool.name.clone(), tool.clone())).collect())
+    }
+
+    /// The secret that the connector was opened with.
+    pub fn opened_with(&self, label: &str) -> Option<CredentialId> {
+        self.connections.get(label)?.credential
     }
 
     /// The tools that the agent may call, each with the name that the model sees. A name that something else has already
@@ -133,7 +148,8 @@ impl State {
             }
         };
         self.environment_lost(open, &settled.outcome, changes);
-        self.connection_known(open.turn, label, result, changes);
+        let (through, credential) = (open.through.clone(), open.credentials.first().copied());
+        self.connection_known(label, Connection { turn: open.turn, through, credential, result }, changes);
     }
 
     /// What there is to be told to the model of a connector, which takes it for the system's own word: no text of whoever
@@ -156,19 +172,19 @@ impl State {
     }
 
     /// It was opened, or was not, or may not be.
-    pub(super) fn connection_known(
-        &mut self,
-        turn: TurnId,
-        label: &str,
-        result: Result<OpenedConnector, TurnError>,
-        changes: &mut Vec<Change>,
-    ) {
+    /// The gate did not let it be opened.
+    pub(super) fn connection_denied(&mut self, turn: TurnId, label: &str, why: TurnError, changes: &mut Vec<Change>) {
+        let connection = Connection { turn, through: None, credential: None, result: Err(why) };
+        self.connection_known(label, connection, changes);
+    }
+
+    fn connection_known(&mut self, label: &str, connection: Connection, changes: &mut Vec<Change>) {
         let required = self.connector(label).is_some_and(|one| one.required);
-        match (&result, &mut self.turn) {
+        match (&connection.result, &mut self.turn) {
             (Err(error), Some(turn)) if required => turn.failure = Some(error.clone()),
-            _ => self.notices.extend(self.connection_notice(label, &result)),
+            _ => self.notices.extend(self.connection_notice(label, &connection.result)),
         }
-        self.connections.insert(label.to_owned(), Connection { turn, result });
+        self.connections.insert(label.to_owned(), connection);
         self.tools = super::finding::ToolMemo::default();
         changes.push(Change::SessionUpdated(Box::new(self.view())));
         self.tell_opened(changes);

@@ -110,15 +110,6 @@ impl State {
         self.set_consolidating(stage);
     }
 
-    /// Whether an action belongs to this and not to what somebody asked for.
-    pub(super) fn is_consolidation(action: &Action) -> bool {
-        match action {
-            Action::ModelCall(call) => call.purpose == Purpose::Consolidation,
-            Action::MemoryWrite(write) => write.consolidated_by.is_some(),
-            _ => false,
-        }
-    }
-
     /// The gate has decided about one of its actions: each thing is asked for once.
     pub(super) fn consolidation_decided(&mut self, decided: &ActionDecided) {
         match &decided.arguments {

@@ -166,6 +166,10 @@ fn go_on(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Pla
             ),
         };
     }
+    let late = ordered::refuse_late(turn, mint.now());
+    if !late.is_empty() {
+        return Plan { records: late, ..Plan::default() };
+    }
     let opening = ordered::open(state, turn, mint);
     let waits_for_opening = opening.is_some();
     let mut plan = opening.unwrap_or_else(|| calls(state, turn, bounds, &running, mint));
@@ -186,7 +190,7 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
     let mut plan = Plan::default();
     let mut room = usize::from(state.agent.limits.parallel_actions.max(1)).saturating_sub(running.len());
     for call in turn.calls.iter().filter(|call| call.status == CallStatus::Waiting) {
-        if state.is_search(&call.name) {
+        if call.ordered.is_none() && state.is_search(&call.name) {
             plan.records.push(match state.search_tools(turn, &call.call_id, &call.arguments) {
                 Ok(found) => Body::ToolsFound(found),
                 Err(message) => refused(turn, call, message),

@@ -7,7 +7,7 @@ use super::errands::Errand;
 use super::extracting::Aside;
 use super::finding::ToolMemo;
 use super::held::Held;
-use super::ordered::Ordered;
+use super::ordered::{Ordered, Waits};
 use crate::{
     Action, AgentConfig, Content, EnvironmentFacts, EnvironmentSpec, EnvironmentStatus, Label, Quote, Reservation,
     item::{
@@ -15,7 +15,7 @@ use crate::{
         Unresolved,
     },
     model::Entry,
-    record::TurnError,
+    record::{Through, TurnError},
 };
 use bailiwick_types::{
     ActionId, CredentialId, ItemId, Millis, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage,
@@ -29,7 +29,7 @@ use std::{
 };
 
 /// Snapshots of another version are not read. Raise it with every change of [`State`]'s shape or meaning.
-pub const SNAPSHOT_VERSION: u16 = 5;
+pub const SNAPSHOT_VERSION: u16 = 6;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -155,9 +155,9 @@ pub(crate) struct Turn {
     /// It was begun for calls that a client makes itself.
     #[serde(default)]
     pub ordered: bool,
-    /// Who wants nothing but the connectors opened, by input.
+    /// Who wants nothing but the connectors opened.
     #[serde(default)]
-    pub opening: Vec<u64>,
+    pub opening: Vec<Waits>,
     /// Outputs were published, or there was nothing to publish.
     pub published: bool,
     pub failure: Option<TurnError>,
@@ -194,9 +194,9 @@ pub(crate) struct Call {
     pub ordinal: i64,
     pub output_index: u32,
     pub scripted: bool,
-    /// The input that brought it, where a client made it and no model.
+    /// Who waits for it, where a client made it and no model.
     #[serde(default)]
-    pub ordered: Option<u64>,
+    pub ordered: Option<Waits>,
     pub status: CallStatus,
 }
 
@@ -236,6 +236,9 @@ pub struct OpenAction {
     /// The secrets that it uses.
     #[serde(default)]
     pub credentials: Vec<CredentialId>,
+    /// The system that it was let through to.
+    #[serde(default)]
+    pub through: Option<Through>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -128,10 +128,15 @@ fn about(approval: &Value) -> String {
         escape::lines(&format!("{handle}: {source}, {size} bytes{cut}: {}", text(one, "text")))
     };
     let held: Vec<String> = array(approval, "held").iter().map(held).collect();
+    let system = match (approval["through"]["connector"].as_str(), approval["through"]["host"].as_str()) {
+        (Some(connector), Some(host)) => format!("{} at {}", escape::line(connector), escape::line(host)),
+        (connector, _) => escape::line(connector.unwrap_or_default()),
+    };
     let lines = [
         ("what", escape::lines(text(approval, "what"))),
         ("operation", text(approval, "operation").to_owned()),
         ("arguments", escape::line(&approval["arguments"].to_string())),
+        ("through", system),
         ("who", format!("{} {}", who(approval), text(approval, "actor"))),
         ("rule", text(approval, "rule").to_owned()),
         ("why", escape::line(text(approval, "reason"))),
@@ -142,7 +147,8 @@ fn about(approval: &Value) -> String {
         ("session", text(approval, "session_id").to_owned()),
         ("digest", text(approval, "digest").to_owned()),
     ];
-    let filled = lines.iter().filter(|(name, value)| !value.is_empty() || !["answered", "carries"].contains(name));
+    let filled =
+        lines.iter().filter(|(name, value)| !value.is_empty() || !["through", "answered", "carries"].contains(name));
     filled.map(|(name, value)| format!("{name:<10} {value}\n")).collect()
 }
 
