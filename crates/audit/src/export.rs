@@ -5,7 +5,7 @@
 //! the SHA-256 of every other type's lines. So whatever is changed in an export is found, bodies in the clear included,
 //! which no leaf commits to.
 
-use crate::Parts;
+use crate::{Parts, Seals};
 use async_trait::async_trait;
 use bailiwick_core::{
     ActionResult, Outcome,
@@ -263,7 +263,7 @@ impl Lines {
             if self.journals.len() >= MAX_JOURNALS {
                 self.journals.clear();
             }
-            let Ok((_, journal)) = self.parts.journal(self.tenant, stream).await else { return Ok(None) };
+            let Ok(Seals::Open(journal)) = self.parts.seals(self.tenant, stream).await else { return Ok(None) };
             self.journals.insert(stream, journal);
         }
         let Some(journal) = self.journals.get(&stream) else { return Ok(None) };

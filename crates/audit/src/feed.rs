@@ -4,11 +4,10 @@
 //! There is no queue: the log itself is what has not been told, and whoever collects keeps the next leaf's place.
 
 use crate::{
-    Audit,
+    Audit, Seals,
     export::hex,
     index::{self, Entry},
 };
-use bailiwick_gate::Journal;
 use bailiwick_ports::{
     AuditError,
     log::{ReceiptOutcome, ReceiptRow},
@@ -17,7 +16,10 @@ use bailiwick_ports::{
 use bailiwick_types::{SessionId, StreamId, TenantId};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{
+    HashMap,
+    hash_map::Entry::{Occupied, Vacant},
+};
 
 /// Some lines of a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,18 +52,13 @@ impl Audit {
         };
         let next = found.last().map_or(from, |(index, ..)| index + 1);
         let (mut lines, mut count) = (Vec::new(), 0);
-        let mut journals: HashMap<StreamId, Option<Journal>> = HashMap::new();
+        let mut known: HashMap<StreamId, Seals> = HashMap::new();
         for (index, stream, sealed) in found.iter().filter(|(_, _, sealed)| index::is_receipt(&sealed.kind)) {
-            if !journals.contains_key(stream) {
-                let journal = match self.0.journal(tenant, *stream).await {
-                    Ok((_, journal)) => Some(journal),
-                    Err(AuditError::Erased(_)) => None,
-                    Err(error) => return Err(error),
-                };
-                journals.insert(*stream, journal);
-            }
-            let journal = journals.get(stream).and_then(Option::as_ref);
-            if let Some(line) = self.line(tenant, *index, *stream, sealed, journal) {
+            let seals = match known.entry(*stream) {
+                Occupied(known) => known.into_mut(),
+                Vacant(place) => place.insert(self.0.seals(tenant, *stream).await?),
+            };
+            if let Some(line) = self.line(tenant, *index, *stream, sealed, seals) {
                 lines.extend_from_slice(line.to_string().as_bytes());
                 lines.push(b'\n');
                 count += 1;
@@ -77,7 +74,7 @@ impl Audit {
         index: u64,
         stream: StreamId,
         sealed: &SealedRecord,
-        journal: Option<&Journal>,
+        seals: &Seals,
     ) -> Option<Value> {
         let mut line = Map::new();
         let mut put = |name: &str, value: Value| drop(line.insert(name.to_owned(), value));
@@ -88,14 +85,23 @@ impl Audit {
         put("position", json!(sealed.position));
         put("time", json!(sealed.time.to_string()));
         put("record", json!(sealed.kind));
-        match journal.map(|journal| journal.open_record(sealed)) {
-            None => put("erased", json!(true)),
-            // Its key is there: this is damage, and nobody should take it for an erasure.
-            Some(Err(error)) => {
-                tracing::error!(%tenant, %stream, position = sealed.position, %error, "a record of the log cannot be read");
-                put("unreadable", json!(true));
+        let opened = match seals {
+            Seals::Erased => {
+                put("erased", json!(true));
+                return Some(Value::Object(line));
             }
-            Some(Ok(record)) => match index::entry(stream, index, &record, &*self.0.options.cards)? {
+            Seals::Damaged => None,
+            Seals::Open(journal) => match journal.open_record(sealed) {
+                Ok(record) => Some(record),
+                Err(error) => {
+                    tracing::error!(%tenant, %stream, position = sealed.position, %error, "a record of the log cannot be read");
+                    None
+                }
+            },
+        };
+        match opened {
+            None => put("unreadable", json!(true)),
+            Some(record) => match index::entry(stream, index, &record, &*self.0.options.cards)? {
                 Entry::Receipt(row) => receipt(&row, stream != StreamId::from(tenant), &mut put),
                 Entry::Outcome(ReceiptOutcome { action, settlement, .. }) => {
                     put("session", json!(SessionId::from(stream)));

@@ -17,7 +17,6 @@ use bailiwick_gate::{GateError, Journal};
 use bailiwick_ports::{
     AuditError, Auditor, Clock, Keys, KeysError, LogStore, ModelCards, SecondPlace, Signers, Store, StoreError,
     log::{Export, ExportOf, Inclusion, LogStatus},
-    store::StreamHead,
 };
 use bailiwick_types::{StreamId, TenantId};
 use std::{collections::HashMap, sync::Arc};
@@ -53,14 +52,35 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// A stream of this tenant with what opens its records.
-    async fn journal(&self, tenant: TenantId, stream: StreamId) -> Result<(StreamHead, Journal), AuditError> {
+    /// What opens the records of a stream of this tenant.
+    async fn seals(&self, tenant: TenantId, stream: StreamId) -> Result<Seals, AuditError> {
         let head = self.options.store.head(stream).await?.filter(|head| head.tenant == tenant);
         let head = head.ok_or(StoreError::UnknownStream(stream))?;
         match Journal::open(&*self.options.keys, tenant, stream, &head.key) {
-            Ok(journal) => Ok((head, journal)),
-            Err(GateError::Keys(KeysError::Erased)) => Err(AuditError::Erased(stream)),
-            Err(error) => Err(AuditError::Damaged(error.to_string())),
+            Ok(journal) => Ok(Seals::Open(journal)),
+            Err(GateError::Keys(KeysError::Erased)) => Ok(Seals::Erased),
+            Err(error) => {
+                tracing::error!(%tenant, %stream, %error, "a stream's key does not open: its records can only be proven");
+                Ok(Seals::Damaged)
+            }
+        }
+    }
+}
+
+/// Whether a stream's records can be read. They are leaves all the same, and can be proven.
+enum Seals {
+    Open(Journal),
+    /// Its key was destroyed.
+    Erased,
+    /// Its key is there and does not open: nobody should take this for an erasure.
+    Damaged,
+}
+
+impl Seals {
+    fn journal(&self) -> Option<&Journal> {
+        match self {
+            Self::Open(journal) => Some(journal),
+            Self::Erased | Self::Damaged => None,
         }
     }
 }
@@ -69,7 +89,10 @@ impl Parts {
 impl Auditor for Audit {
     async fn status(&self, tenant: TenantId) -> Result<LogStatus, AuditError> {
         let mut logs = self.0.logs.lock().await;
-        self.0.catch_up(&mut logs).await?;
+        // What is wrong with another's log is told there.
+        if let Some(error) = self.0.catch_up(&mut logs).await?.remove(&tenant) {
+            return Err(error);
+        }
         let log = self.0.open(&mut logs, tenant).await?;
         let checkpoint = self.0.sign(tenant, log).await?;
         Ok(LogStatus { origin: log.key.name.clone(), key: log.key.line(), size: checkpoint.size, checkpoint })

@@ -1,14 +1,13 @@
 //! Adds records to their tenants' trees and signs the trees' heads.
 
 use crate::{
-    Audit, Parts,
+    Audit, Parts, Seals,
     index::{self, Entry},
 };
 use bailiwick_core::tree::{
     Edge, Tile, TileId,
     note::{Checkpoint, Note, VerifierKey, origin},
 };
-use bailiwick_gate::Journal;
 use bailiwick_ports::{
     AuditError, Signer, StoreError,
     log::{Advance, Behind, LoggedCheckpoint, MAX_ADVANCE, Run, TileWrite},
@@ -18,7 +17,7 @@ use bailiwick_types::{Millis, TenantId, Timestamp};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -28,7 +27,7 @@ const PACE: Millis = Millis(500);
 const SIGN_EVERY: Millis = Millis::from_secs(30);
 /// Streams that are looked at in one go.
 const STREAMS: u32 = 256;
-/// Goes of one pass, so that a request that wants the newest waits for a bounded time.
+/// Goes of one pass that add leaves, so that a request that wants the newest waits for a bounded time.
 const MAX_GOES: usize = 64;
 /// Tenants whose logs are kept open.
 const MAX_LOGS: usize = 1024;
@@ -67,8 +66,7 @@ impl Audit {
         let mut logs = self.0.logs.lock().await;
         if let Err(error) = self.0.catch_up(&mut logs).await {
             // Nothing is lost: the streams stay behind and are found again.
-            tracing::warn!(%error, "the receipt log could not be extended");
-            logs.clear();
+            tracing::warn!(%error, "the receipt logs could not be extended");
         }
         let now = self.0.options.clock.now();
         for (tenant, log) in logs.iter_mut() {
@@ -90,31 +88,48 @@ impl Log {
 }
 
 impl Parts {
-    /// Adds all records that are no leaves when it begins.
-    pub(crate) async fn catch_up(&self, logs: &mut HashMap<TenantId, Log>) -> Result<(), AuditError> {
-        let mut done = HashSet::new();
-        for _ in 0..MAX_GOES {
-            // What came meanwhile is of the next pass: going on for as long as somebody writes would sync once for each
-            // of their commits.
-            let behind = self.options.log.behind(STREAMS).await?;
-            let behind: Vec<Behind> = behind.into_iter().filter(|one| done.insert(one.stream)).collect();
-            if behind.is_empty() {
-                break;
-            }
+    /// Adds all records that are no leaves when it begins. Whose log could not be extended, and why, is the answer:
+    /// nobody else's waits for it.
+    pub(crate) async fn catch_up(
+        &self,
+        logs: &mut HashMap<TenantId, Log>,
+    ) -> Result<HashMap<TenantId, AuditError>, AuditError> {
+        let (mut failed, mut after, mut goes) = (HashMap::new(), Some(0), 0);
+        // Each stream is come to once: what comes meanwhile is of the next pass. Going on for as long as somebody writes
+        // would sync once for each of their commits.
+        while let Some(from) = after.filter(|_| goes < MAX_GOES) {
+            let page = self.options.log.behind(from, STREAMS).await?;
+            after = page.next;
             let mut tenants: BTreeMap<TenantId, Vec<Behind>> = BTreeMap::new();
-            for one in behind {
+            for one in page.streams.into_iter().filter(|one| !failed.contains_key(&one.tenant)) {
                 tenants.entry(one.tenant).or_default().push(one);
             }
+            // One that adds nothing is no go, or the streams of a damaged log would keep the others from their turn.
+            let mut added = false;
             for (tenant, streams) in tenants {
-                let log = self.open(logs, tenant).await?;
-                if let Err(error) = self.sequence(tenant, log, streams).await {
-                    // What is known of this log may not be what is stored.
-                    logs.remove(&tenant);
-                    return Err(error);
+                match self.extend(logs, tenant, streams).await {
+                    Ok(()) => added = true,
+                    Err(error) => {
+                        tracing::error!(%tenant, %error, "a receipt log could not be extended");
+                        // What is known of it may not be what is stored.
+                        logs.remove(&tenant);
+                        failed.insert(tenant, error);
+                    }
                 }
             }
+            goes += usize::from(added);
         }
-        Ok(())
+        Ok(failed)
+    }
+
+    async fn extend(
+        &self,
+        logs: &mut HashMap<TenantId, Log>,
+        tenant: TenantId,
+        streams: Vec<Behind>,
+    ) -> Result<(), AuditError> {
+        let log = self.open(logs, tenant).await?;
+        self.sequence(tenant, log, streams).await
     }
 
     /// A tenant's log, begun where there is none.
@@ -179,19 +194,14 @@ impl Parts {
     async fn sequence(&self, tenant: TenantId, log: &mut Log, streams: Vec<Behind>) -> Result<(), AuditError> {
         let mut batch = Batch::new(tenant, log.edge.clone());
         for behind in streams {
-            let journal = match self.journal(tenant, behind.stream).await {
-                Ok((_, journal)) => Some(journal),
-                // Its records are leaves all the same.
-                Err(AuditError::Erased(_)) => None,
-                Err(error) => return Err(error),
-            };
+            let seals = self.seals(tenant, behind.stream).await?;
             let mut after = behind.sequenced;
             while after < behind.position {
                 let limit = batch.room().min((behind.position - after) as usize) as u32;
                 let records = self.options.store.records(behind.stream, after, limit).await?;
                 let Some(last) = records.last() else { break };
                 after = last.position;
-                self.add(&mut batch, &behind, journal.as_ref(), &records);
+                self.add(&mut batch, &behind, &seals, &records);
                 if batch.room() == 0 {
                     self.write(log, &mut batch).await?;
                 }
@@ -200,21 +210,21 @@ impl Parts {
         self.write(log, &mut batch).await
     }
 
-    fn add(&self, batch: &mut Batch, behind: &Behind, journal: Option<&Journal>, records: &[SealedRecord]) {
+    fn add(&self, batch: &mut Batch, behind: &Behind, seals: &Seals, records: &[SealedRecord]) {
         let Some(first) = records.first() else { return };
         let (stream, index) = (behind.stream, batch.edge.size());
         batch.advance.runs.push(Run { stream, position: first.position, index, count: records.len() as u64 });
         for sealed in records {
             let index = batch.edge.size();
             batch.edge.push(sealed.leaf, &mut batch.full);
-            let Some(journal) = journal.filter(|_| index::is_receipt(&sealed.kind)) else { continue };
+            // It is a leaf all the same: what cannot be read can still be proven.
+            let Some(journal) = seals.journal().filter(|_| index::is_receipt(&sealed.kind)) else { continue };
             match journal.open_record(sealed) {
                 Ok(record) => match index::entry(stream, index, &record, &*self.options.cards) {
                     Some(Entry::Receipt(row)) => batch.advance.receipts.push(*row),
                     Some(Entry::Outcome(outcome)) => batch.advance.outcomes.push(outcome),
                     None => {}
                 },
-                // It is a leaf all the same: what cannot be read can still be proven.
                 Err(error) => {
                     tracing::warn!(%stream, position = sealed.position, %error, "a record could not be indexed");
                 }

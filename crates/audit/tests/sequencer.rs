@@ -15,7 +15,7 @@ use bailiwick_ports::{
     Administration, AuditError, Auditor, Change, Clock as _, Keys, KeysError, LogStore, ModelCard, ModelCards, Store,
     StreamKey, SubjectKey, WrappedKey,
     log::{Advance, ExportOf, LoggedCheckpoint, ReceiptQuery, TileWrite},
-    store::Tenant,
+    store::{NewStream, SealedRecord, Tenant},
 };
 use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
 use bailiwick_types::{Millis, Principal, StreamId, TenantId, Timestamp, UserId};
@@ -284,4 +284,108 @@ async fn a_tree_that_contradicts_what_was_signed_is_not_signed() {
     let export = house.audit().export(house.tenant, ExportOf::Everything, false).await;
     assert!(export.is_err(), "nothing is proven with it");
     assert_eq!(house.store.checkpoints(house.tenant, 0, 10).await.unwrap().len(), 1);
+}
+
+/// The keys of these streams were written over.
+struct Overwritten(Vec<StreamId>);
+
+impl Keys for Overwritten {
+    fn create(&self, tenant: TenantId, stream: StreamId) -> (WrappedKey, Arc<dyn StreamKey>) {
+        PlainKeys.create(tenant, stream)
+    }
+
+    fn open(&self, tenant: TenantId, stream: StreamId, wrapped: &WrappedKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        match self.0.contains(&stream) {
+            true => Err(KeysError::DoesNotOpen),
+            false => PlainKeys.open(tenant, stream, wrapped),
+        }
+    }
+
+    fn create_subject(&self, tenant: TenantId, person: UserId) -> SubjectKey {
+        PlainKeys.create_subject(tenant, person)
+    }
+
+    fn create_under(
+        &self,
+        tenant: TenantId,
+        stream: StreamId,
+        subject: &SubjectKey,
+    ) -> Result<(WrappedKey, Arc<dyn StreamKey>), KeysError> {
+        PlainKeys.create_under(tenant, stream, subject)
+    }
+
+    fn open_subject(&self, tenant: TenantId, subject: &SubjectKey) -> Result<Arc<dyn StreamKey>, KeysError> {
+        PlainKeys.open_subject(tenant, subject)
+    }
+}
+
+/// A stream of this tenant's with one record.
+async fn written(house: &House, tenant: TenantId, number: u128) -> StreamId {
+    let stream = StreamId::from_u128(number);
+    let (key, opened) = PlainKeys.create(tenant, stream);
+    let sealed = opened.seal(b"a record", b"of somebody");
+    let record = SealedRecord {
+        position: 1,
+        epoch: 0,
+        kind: "action.decided".into(),
+        version: 1,
+        time: house.clock.now(),
+        cause: None,
+        key_id: 1,
+        checksum: 0,
+        sealed: sealed.into(),
+        leaf: [number as u8; 32],
+        chain: [0; 32],
+    };
+    let (rows, inputs) = Default::default();
+    let new = NewStream { tenant, stream, key, records: vec![record], rows, inputs, idempotency: None };
+    house.store.create_stream(new).await.unwrap();
+    stream
+}
+
+async fn signed(house: &House, tenant: TenantId) -> Option<u64> {
+    house.store.newest_checkpoint(tenant).await.unwrap().map(|checkpoint| checkpoint.size)
+}
+
+/// The damage is in an organisation that comes before another one in every order that there is.
+#[tokio::test]
+async fn what_is_damaged_in_one_organisation_stops_nobody_elses_log() {
+    let house = House::new().await;
+    let second = TenantId::from_u128(8);
+    let (key, _) = PlainKeys.create(second, second.into());
+    house.store.put_tenant(Tenant { id: second, name: "second".into(), key }).await.unwrap();
+    // More than one page of streams, all of the log that is damaged.
+    for number in 100..900 {
+        written(&house, house.tenant, number).await;
+    }
+    house.change("first").await;
+    house.administrator.change(change(second, "second")).await.unwrap();
+
+    let audit = house.audit_with(Arc::new(Overwritten(vec![house.tenant.into()])));
+    assert!(matches!(audit.status(house.tenant).await, Err(AuditError::Damaged(_))));
+    assert_eq!(audit.status(second).await.unwrap().size, 1);
+    house.administrator.change(change(second, "third")).await.unwrap();
+    audit.work(Millis(0)).await;
+    assert_eq!((signed(&house, house.tenant).await, signed(&house, second).await), (None, Some(2)));
+    audit.export(second, ExportOf::Everything, false).await.map(drop).unwrap();
+    assert!(audit.inclusion(second, second.into(), 2).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_stream_whose_key_does_not_open_is_proven_and_not_read() {
+    let house = House::new().await;
+    let (broken, whole) = (written(&house, house.tenant, 100).await, written(&house, house.tenant, 101).await);
+    house.change("first").await;
+    let audit = house.audit_with(Arc::new(Overwritten(vec![broken])));
+    let status = audit.status(house.tenant).await.unwrap();
+    assert_eq!(status.size, 3);
+    for stream in [broken, whole] {
+        assert!(audit.inclusion(house.tenant, stream, 1).await.unwrap().is_some(), "{stream}");
+    }
+    let fed = audit.feed(house.tenant, 0, 10).await.unwrap();
+    let lines = std::str::from_utf8(&fed.lines).unwrap().lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    let of_broken = lines.iter().find(|line| line["stream"] == json!(broken)).unwrap();
+    assert!(of_broken["unreadable"] == true && of_broken.get("erased").is_none(), "{of_broken}");
+    assert_eq!(fed.next, 3, "whoever collects is not held up either");
 }

@@ -25,6 +25,14 @@ pub struct Behind {
     pub position: u64,
 }
 
+/// Some of the streams that are behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BehindPage {
+    pub streams: Vec<Behind>,
+    /// What to ask after for more; `None` at the end. It is the store's own, and good for one pass.
+    pub next: Option<u64>,
+}
+
 /// A tenant's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogHead {
@@ -210,8 +218,9 @@ pub struct Tally {
 /// Keeps logs. Everything is of one tenant; another's is unknown.
 #[async_trait]
 pub trait LogStore: Send + Sync {
-    /// Streams with records that are no leaves yet, at most `limit`; more may be found by asking again.
-    async fn behind(&self, limit: u32) -> Result<Vec<Behind>, StoreError>;
+    /// Streams with records that are no leaves yet, at most `limit`, in an order of the store's own: from the beginning
+    /// on with 0, or after the `next` of a page. Asking changes nothing, also when nobody waits for the answer.
+    async fn behind(&self, after: u64, limit: u32) -> Result<BehindPage, StoreError>;
 
     async fn log(&self, tenant: TenantId) -> Result<Option<LogHead>, StoreError>;
     /// Begins an empty log; [`StoreError::Conflict`] when there is one.
@@ -277,9 +286,6 @@ pub enum AuditError {
     Invalid(String),
     #[error("the receipt log cannot be read: {0}")]
     Damaged(String),
-    /// Its key was destroyed. What it says cannot be read, and it can be proven all the same.
-    #[error("the content of {0} was erased")]
-    Erased(StreamId),
 }
 
 /// What a log says of itself.

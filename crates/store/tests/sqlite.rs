@@ -5,7 +5,7 @@
 mod common;
 
 use bailiwick_ports::{
-    Store, StoreError, WrappedKey,
+    LogStore as _, Store, StoreError, WrappedKey,
     store::{Accepted, Append, Document, DocumentKind, Due, Idempotency, Submission, Tenant},
 };
 use bailiwick_store::{DataFolder, OpenError, Options, SqliteStore};
@@ -13,7 +13,7 @@ use bailiwick_testkit::conformance::{self, Subject};
 use bailiwick_types::{Millis, StreamId, TenantId, Timestamp};
 use bytes::Bytes;
 use common::{append, leased, record};
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::{future::Future as _, os::unix::fs::PermissionsExt, path::Path, sync::Arc, task::Poll};
 
@@ -74,6 +74,21 @@ async fn a_store_that_is_dropped_gives_its_folder_up_when_its_writes_are_done() 
         tokio::task::yield_now().await;
     }
     assert_eq!(open(folder.path()).await.tenants().await.unwrap().len(), 1);
+}
+
+/// A stream that nobody asked for again would be missing in the receipt log until the next start.
+#[tokio::test]
+async fn a_question_for_what_is_behind_that_is_broken_off_forgets_no_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let (stream, epoch) = leased(&store, 1).await;
+    store.append(append(stream, epoch, 1, 10)).await.unwrap();
+    let streams = async || store.behind(0, 10).await.unwrap().streams;
+    assert_eq!(streams().await.len(), 1, "the scan after a start is over");
+    for _ in 0..3 {
+        assert!(store.behind(0, 10).now_or_never().is_none(), "it waits for the database");
+    }
+    assert_eq!(streams().await.iter().map(|one| one.stream).collect::<Vec<_>>(), [stream]);
 }
 
 #[tokio::test]

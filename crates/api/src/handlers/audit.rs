@@ -39,7 +39,6 @@ impl From<AuditError> for ApiError {
             AuditError::Store(error) => error.into(),
             AuditError::Invalid(message) => Self::malformed(format!("{message}.")),
             AuditError::Damaged(reason) => Self::internal(reason),
-            AuditError::Erased(stream) => Self::erased(stream.into()),
         }
     }
 }

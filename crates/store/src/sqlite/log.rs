@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bailiwick_ports::{
     LogStore, StoreError,
     log::{
-        Advance, Behind, LogHead, LoggedCheckpoint, MAX_PAGE, ReceiptFilter, ReceiptKind, ReceiptOutcome, ReceiptQuery,
+        Advance, Behind, BehindPage, LogHead, LoggedCheckpoint, MAX_PAGE, ReceiptFilter, ReceiptKind, ReceiptOutcome, ReceiptQuery,
         ReceiptRow, Run, Settlement, Tally, TileWrite,
     },
     store::{MAX_POSITION, SealedRecord},
@@ -24,6 +24,7 @@ use bailiwick_ports::{
 use bailiwick_types::{ActionId, AgentId, CredentialId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
 use sqlx::{Row as _, sqlite::SqliteRow};
+use std::collections::HashSet;
 
 /// The step of the schema that makes the log's tables.
 pub const TABLES: &str = r"
@@ -302,21 +303,20 @@ fn bytes_of(id: u128) -> Vec<u8> {
 
 #[async_trait]
 impl LogStore for SqliteStore {
-    async fn behind(&self, limit: u32) -> Result<Vec<Behind>, StoreError> {
-        let unsequenced = &self.0.unsequenced;
+    async fn behind(&self, after: u64, limit: u32) -> Result<BehindPage, StoreError> {
+        let (unsequenced, after, limit) = (&self.0.unsequenced, integer(after), limit as usize);
         // After a start: as far as it takes to find enough.
-        while let Some(from) = unsequenced.scan().filter(|_| unsequenced.len() < limit as usize) {
+        while let Some(from) = unsequenced.scan().filter(|_| unsequenced.candidates(after, limit).len() < limit) {
             let (found, end) = self.read().unsequenced(from).await?;
             unsequenced.scanned(from, end, found);
         }
-        let wanted = unsequenced.take(limit as usize);
-        let found = self.read().streams_behind(&wanted).await;
-        // What is not sequenced now is found again; what could not be read is not lost.
-        unsequenced.note(match &found {
-            Ok(found) => found.iter().map(|(no, _)| *no).collect(),
-            Err(_) => wanted,
-        });
-        Ok(found?.into_iter().map(|(_, behind)| behind).collect())
+        let candidates = unsequenced.candidates(after, limit);
+        let wanted: Vec<i64> = candidates.iter().map(|candidate| candidate.stream).collect();
+        let found = self.read().streams_behind(&wanted).await?;
+        let still: HashSet<i64> = found.iter().map(|(no, _)| *no).collect();
+        unsequenced.settle(candidates.into_iter().filter(|candidate| !still.contains(&candidate.stream)));
+        let next = wanted.last().filter(|_| wanted.len() == limit).map(|no| no.unsigned_abs());
+        Ok(BehindPage { streams: found.into_iter().map(|(_, behind)| behind).collect(), next })
     }
 
     async fn log(&self, tenant: TenantId) -> Result<Option<LogHead>, StoreError> {

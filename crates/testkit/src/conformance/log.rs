@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub const CHECKS: &[Check] = checks![
     a_log_is_begun_once,
     streams_that_were_appended_to_are_behind_until_they_are_sequenced,
+    a_pass_in_pages_finds_each_stream_that_is_behind_once,
     leaves_follow_each_other_and_lead_back_to_their_records,
     whoever_is_not_up_to_date_cannot_advance,
     a_malformed_advance_writes_nothing,
@@ -45,8 +46,9 @@ async fn filled(kit: &Kit, tenant: TenantId, count: u64) -> StreamId {
 
 /// All streams of a tenant that are behind, in order.
 async fn behind(kit: &Kit, tenant: TenantId) -> Vec<Behind> {
-    let mut found: Vec<Behind> =
-        kit.log().behind(1000).await.unwrap().into_iter().filter(|one| one.tenant == tenant).collect();
+    let page = kit.log().behind(0, 10_000).await.unwrap();
+    assert_eq!(page.next, None);
+    let mut found: Vec<Behind> = page.streams.into_iter().filter(|one| one.tenant == tenant).collect();
     found.sort_by_key(|one| one.stream);
     found
 }
@@ -86,6 +88,26 @@ async fn streams_that_were_appended_to_are_behind_until_they_are_sequenced(kit: 
     kit.log().advance(advance(tenant, 3, runs)).await.unwrap();
     assert_eq!(behind(&kit, tenant).await, vec![]);
     assert_eq!(kit.log().log(tenant).await.unwrap().unwrap().size, 5);
+}
+
+async fn a_pass_in_pages_finds_each_stream_that_is_behind_once(kit: Kit) {
+    let tenant = kit.tenant();
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        streams.push(filled(&kit, tenant, 1).await);
+    }
+    streams.sort();
+    for limit in [1, 2, 3] {
+        let (mut found, mut after) = (Vec::new(), Some(0));
+        while let Some(from) = after {
+            let page = kit.log().behind(from, limit).await.unwrap();
+            assert!(page.streams.len() <= limit as usize);
+            found.extend(page.streams.iter().filter(|one| one.tenant == tenant).map(|one| one.stream));
+            after = page.next;
+        }
+        found.sort();
+        assert_eq!(found, streams, "{limit}");
+    }
 }
 
 async fn leaves_follow_each_other_and_lead_back_to_their_records(kit: Kit) {

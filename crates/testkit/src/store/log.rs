@@ -4,7 +4,10 @@ use super::memory::MemoryStore;
 use async_trait::async_trait;
 use bailiwick_ports::{
     LogStore, StoreError,
-    log::{Advance, Behind, LogHead, LoggedCheckpoint, MAX_PAGE, ReceiptFilter, ReceiptQuery, ReceiptRow, Run, Tally},
+    log::{
+        Advance, Behind, BehindPage, LogHead, LoggedCheckpoint, MAX_PAGE, ReceiptFilter, ReceiptQuery, ReceiptRow, Run,
+        Tally,
+    },
     store::SealedRecord,
 };
 use bailiwick_types::{ActionId, AgentId, SessionId, StreamId, TenantId};
@@ -71,13 +74,20 @@ fn matches(filter: &ReceiptFilter, row: &ReceiptRow) -> bool {
 
 #[async_trait]
 impl LogStore for MemoryStore {
-    async fn behind(&self, limit: u32) -> Result<Vec<Behind>, StoreError> {
+    async fn behind(&self, after: u64, limit: u32) -> Result<BehindPage, StoreError> {
         let (state, logs) = (self.state(), self.logs());
-        let behind = state.heads().filter_map(|(stream, tenant, position)| {
+        let mut page = BehindPage::default();
+        for (place, (stream, tenant, position)) in (1..).zip(state.heads()) {
             let sequenced = logs.sequenced(stream);
-            (position > sequenced).then_some(Behind { tenant, stream, sequenced, position })
-        });
-        Ok(behind.take(limit as usize).collect())
+            if place > after && position > sequenced {
+                page.streams.push(Behind { tenant, stream, sequenced, position });
+                if page.streams.len() == limit as usize {
+                    page.next = Some(place);
+                    break;
+                }
+            }
+        }
+        Ok(page)
     }
 
     async fn log(&self, tenant: TenantId) -> Result<Option<LogHead>, StoreError> {
