@@ -17,6 +17,7 @@ use bailiwick_ports::{
     store::{DocumentKind, Page},
     tokens::{Actor, Exchange, Possession, Thumbprint, TokenError, TokenRequest, Tokens},
 };
+use bailiwick_testkit::store::When;
 use bailiwick_types::{AgentId, Millis, Principal, Secret, SessionId, Timestamp, UserId};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use foreign::{House, START, base64, mapped};
@@ -326,4 +327,54 @@ async fn a_proof_is_about_one_request_and_good_once() {
     let url = "HTTPS://Agents.Example:443/v1/agents?limit=1#x";
     let proof = holder.sign(&holder.header(), &holder.claims(&mint, "spelt", Some(&token)));
     mint.issuer.prove(Possession { proof: &proof, method: "GET", url, token: Some(&token) }).await.unwrap();
+}
+
+impl Mint {
+    /// The documents of tokens that were ended early, and the records of the administration.
+    async fn kept(&self) -> (usize, usize) {
+        let (store, tenant) = (&self.house.store, self.house.tenant);
+        let page = Page { limit: 100, ..Page::default() };
+        let found = store.documents(tenant, DocumentKind::RevokedToken, page).await.unwrap();
+        let records = store.records(tenant.into(), 0, 1000).await.unwrap().len();
+        (found.map_or(0, |(found, _)| found.len()), records)
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_has_expired_is_ended_without_a_word() {
+    let mint = Mint::new().await;
+    let (old, records) = (mint.token().await, mint.kept().await.1);
+    mint.house.clock.advance(Millis::from_secs(601));
+    for _ in 0..3 {
+        mint.issuer.revoke(&old).await.unwrap();
+    }
+    assert_eq!(mint.kept().await, (0, records));
+}
+
+#[tokio::test]
+async fn a_token_is_ended_once_and_what_was_kept_of_it_goes_with_its_time() {
+    let mint = Mint::new().await;
+    let (token, records) = (mint.token().await, mint.kept().await.1);
+    tokio::try_join!(mint.issuer.revoke(&token), mint.issuer.revoke(&token)).unwrap();
+    mint.issuer.revoke(&token).await.unwrap();
+    assert_eq!(mint.kept().await, (1, records + 1));
+    mint.house.clock.advance(Millis::from_secs(601));
+    mint.issuer.revoke(&mint.token().await).await.unwrap();
+    assert_eq!(mint.kept().await, (1, records + 2), "of the first one nothing is left but its record");
+    // What has expired is not taken in again.
+    assert!(mint.opens(&issuer(&mint.house, OURS).await, &token).await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_whose_end_could_not_be_written_is_ended_for_good_when_somebody_tries_again() {
+    let mint = Mint::new().await;
+    let token = mint.token().await;
+    for when in [When::Before, When::After] {
+        mint.house.faults.crash_after(1, when);
+        assert!(matches!(mint.issuer.revoke(&token).await, Err(TokenError::Unavailable(_))), "{when:?}");
+        assert!(mint.opens(&mint.issuer, &token).await.is_err(), "it opens nothing at once");
+    }
+    mint.issuer.revoke(&token).await.unwrap();
+    let restarted = issuer(&mint.house, OURS).await;
+    assert!(matches!(mint.opens(&restarted, &token).await, Err(AuthError::Unknown)));
 }

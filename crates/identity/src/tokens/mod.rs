@@ -15,10 +15,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use bailiwick_ports::{
-    AuthError, Caller, Change, ColleagueStatus, Directory, DocumentWrite, Scope,
+    AuthError, Caller, Change, ColleagueStatus, Directory, DocumentWrite, Scope, StoreError,
     people::Colleagues,
     sign_in::Medium,
-    store::{Document, DocumentKind},
+    store::{Document, DocumentKind, Page},
     tokens::{Actor, Exchange, IssuedToken, MAX_ACTORS, Possession, Thumbprint, TokenError, TokenRequest, Tokens},
 };
 use bailiwick_types::{KeyId, Millis, Principal, TenantId, Timestamp, UserId};
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// How long a token is good.
@@ -39,6 +39,8 @@ const KEY_AGE: Millis = Millis::from_secs(90 * 24 * 3600);
 const MAX_REASON: usize = 1000;
 /// Tokens that are ended early and remembered until they would have ended by themselves.
 const MAX_REVOKED: usize = 100_000;
+/// Of what was kept of them, this much is looked at, for what has expired, with each new one.
+const SWEEP: u32 = 20;
 /// RFC 9068, section 2.1.
 const TYPE: &str = "at+jwt";
 /// The most that an agent may do with the API, whoever it works for.
@@ -67,8 +69,18 @@ pub struct Issuer {
     rotating: tokio::sync::Mutex<()>,
     /// Proofs that were shown.
     proofs: Once,
-    /// When each token that was ended early would have ended.
-    revoked: Mutex<HashMap<String, Timestamp>>,
+    /// The tokens that were ended early and would not have ended yet.
+    revoked: Mutex<HashMap<String, Ended>>,
+    /// Held while one is ended, so that it is written down once.
+    revoking: tokio::sync::Mutex<()>,
+}
+
+/// A token that was ended early.
+struct Ended {
+    /// When it would have ended by itself.
+    expires: Timestamp,
+    /// Until it is, whoever asks again has it written.
+    written: bool,
 }
 
 /// The sealed body of a revoked token's document.
@@ -83,11 +95,14 @@ impl TokenOptions {
     pub async fn build(self) -> Result<Issuer, TokenError> {
         let keys = IssuerKeys::load(self.tenant, &self.roster).await?;
         let mut revoked = HashMap::new();
+        let now = self.roster.clock.now();
         let documents = &self.roster.documents;
         for tenant in documents.store.tenants().await.map_err(unavailable)? {
             for document in documents.sealed(tenant.id, DocumentKind::RevokedToken).await.map_err(unavailable)? {
                 let body: Revoked = documents.unseal(tenant.id, &document).await.map_err(unavailable)?;
-                revoked.insert(body.jti, body.expires);
+                if now < body.expires {
+                    revoked.insert(body.jti, Ended { expires: body.expires, written: true });
+                }
             }
         }
         Ok(Issuer {
@@ -96,6 +111,7 @@ impl TokenOptions {
             rotating: tokio::sync::Mutex::default(),
             proofs: Once::default(),
             revoked: Mutex::new(revoked),
+            revoking: tokio::sync::Mutex::default(),
         })
     }
 }
@@ -166,35 +182,24 @@ impl Tokens for Issuer {
             return self.options.sign_ins.end(token).await.map(drop).map_err(unavailable);
         }
         let Ok(claims) = self.verified(token) else { return Ok(()) };
-        let roster = &self.options.roster;
-        let now = roster.clock.now();
+        let now = self.options.roster.clock.now();
         let expires = Timestamp::from_millis(claims.exp.saturating_mul(1000));
-        {
-            let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-            revoked.retain(|_, until| now < *until);
-            if revoked.len() >= MAX_REVOKED {
-                return Err(TokenError::Unavailable("too many tokens were ended early: wait ten minutes".into()));
-            }
-            // At once, whatever becomes of the write.
-            if revoked.insert(claims.jti.clone(), expires).is_some() {
-                return Ok(());
-            }
+        if now >= expires {
+            return Ok(());
         }
-        let kind = DocumentKind::RevokedToken;
-        let id = KeyId::new(now, roster.random.id_bytes()).to_u128();
-        let body = Revoked { jti: claims.jti.clone(), expires };
-        let sealed = roster.documents.seal(claims.tenant, (kind, id, 1), &body).await.map_err(unavailable)?;
-        let document = Document { kind, id, version: 1, created: now, updated: now, handle: None, sealed };
-        let change = Change {
-            tenant: claims.tenant,
-            by: claims.principal().unwrap_or(Principal::Operator),
-            kind: "token.revoked".into(),
-            target: claims.jti,
-            reason: None,
-            details: json!({}),
-            documents: vec![DocumentWrite::Put(document)],
-        };
-        roster.documents.administration.change(change).await.map_err(unavailable)
+        // It opens nothing from this moment on, whatever becomes of the write.
+        self.end(&claims.jti, expires, now)?;
+        let _revoking = self.revoking.lock().await;
+        if self.revoked().get(&claims.jti).is_none_or(|ended| ended.written) {
+            return Ok(());
+        }
+        self.sweep(claims.tenant, now).await;
+        let jti = claims.jti.clone();
+        self.write_revoked(claims, expires, now).await?;
+        if let Some(ended) = self.revoked().get_mut(&jti) {
+            ended.written = true;
+        }
+        Ok(())
     }
 
     async fn prove(&self, possession: Possession<'_>) -> Result<Thumbprint, TokenError> {
@@ -256,6 +261,57 @@ impl Issuer {
         self.read(token, holder).map(|(_, caller)| caller)
     }
 
+    fn revoked(&self) -> MutexGuard<'_, HashMap<String, Ended>> {
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a token in memory.
+    fn end(&self, jti: &str, expires: Timestamp, now: Timestamp) -> Result<(), TokenError> {
+        let mut revoked = self.revoked();
+        revoked.retain(|_, ended| now < ended.expires);
+        if revoked.len() >= MAX_REVOKED && !revoked.contains_key(jti) {
+            return Err(TokenError::Unavailable("too many tokens were ended early: wait ten minutes".into()));
+        }
+        revoked.entry(jti.to_owned()).or_insert(Ended { expires, written: false });
+        Ok(())
+    }
+
+    async fn write_revoked(&self, claims: Claims, expires: Timestamp, now: Timestamp) -> Result<(), TokenError> {
+        let roster = &self.options.roster;
+        let kind = DocumentKind::RevokedToken;
+        let id = KeyId::new(now, roster.random.id_bytes()).to_u128();
+        let body = Revoked { jti: claims.jti.clone(), expires };
+        let sealed = roster.documents.seal(claims.tenant, (kind, id, 1), &body).await.map_err(unavailable)?;
+        let document = Document { kind, id, version: 1, created: now, updated: now, handle: None, sealed };
+        let change = Change {
+            tenant: claims.tenant,
+            by: claims.principal().unwrap_or(Principal::Operator),
+            kind: "token.revoked".into(),
+            target: claims.jti,
+            reason: None,
+            details: json!({}),
+            documents: vec![DocumentWrite::Put(document)],
+        };
+        roster.documents.administration.change(change).await.map_err(unavailable)
+    }
+
+    /// Removes some of what was kept of tokens that have ended by themselves since. The oldest lie first, and none lasts
+    /// for longer than a token does. What fails is tried again with the next one.
+    async fn sweep(&self, tenant: TenantId, now: Timestamp) {
+        let (kind, store) = (DocumentKind::RevokedToken, &self.options.roster.documents.store);
+        let page = Page { limit: SWEEP, ..Page::default() };
+        let swept = async {
+            let found = store.documents(tenant, kind, page).await?.map(|(found, _)| found).unwrap_or_default();
+            for document in found.iter().filter(|document| now >= document.created + LIFE) {
+                store.remove_document(tenant, kind, document.id).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%error, "what is kept of tokens that have ended could not be removed");
+        }
+    }
+
     fn check_tenant(&self, tenant: TenantId) -> Result<(), TokenError> {
         if tenant == self.options.tenant {
             return Ok(());
@@ -313,7 +369,7 @@ impl Issuer {
         if self.options.roster.clock.now() >= expires {
             return Err(AuthError::SignInExpired(expires));
         }
-        if self.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&claims.jti) {
+        if self.revoked().contains_key(&claims.jti) {
             return Err(AuthError::Unknown);
         }
         for actor in claims.actors() {
