@@ -184,12 +184,7 @@ impl Parts {
         // Where it leads is known before anything about the person is said to anybody.
         let metadata = self.metadata(audience).await?;
         let assertion = self.sign_ins.grant(tenant, subject, &wanted).await?;
-        let takes = |name: &str| {
-            let methods = metadata.token_endpoint_auth_methods_supported.iter().flatten();
-            methods.into_iter().any(|method| method == name)
-        };
-        let form_only = takes("client_secret_post") && !takes("client_secret_basic");
-        let place = if form_only { SecretIn::Form } else { SecretIn::Header };
+        let place = SecretIn::taken(metadata.token_endpoint_auth_methods_supported.as_deref());
         let us = Client { id: &client.id, secret: client.secret.as_ref().map(|secret| (secret, place)) };
         let mut fields = vec![("grant_type", JWT_BEARER), ("assertion", assertion.expose()), ("resource", resource)];
         fields.extend(scope.map(|scope| ("scope", scope)));

@@ -80,6 +80,11 @@ impl FileKek {
         self
     }
 
+    /// The one that the newest follows, if it is still here.
+    pub(crate) fn before_newest(&self) -> Option<u32> {
+        self.keys.keys().rev().copied().find(|id| *id != self.newest)
+    }
+
     /// How many keys there are.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()

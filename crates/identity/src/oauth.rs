@@ -17,6 +17,18 @@ pub(crate) enum SecretIn {
     Form,
 }
 
+impl SecretIn {
+    /// By what a server's metadata says that its token endpoint takes (RFC 8414, section 2,
+    /// `token_endpoint_auth_methods_supported`): the form only where a header is not taken.
+    pub fn taken(methods: Option<&[String]>) -> Self {
+        let takes = |name: &str| methods.is_some_and(|methods| methods.iter().any(|method| method == name));
+        match takes("client_secret_post") && !takes("client_secret_basic") {
+            true => Self::Form,
+            false => Self::Header,
+        }
+    }
+}
+
 /// Who we are to an authorization server.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'a> {

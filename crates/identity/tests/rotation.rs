@@ -283,11 +283,17 @@ async fn keys_that_are_given_must_hold_the_one_in_use_and_a_missing_one_stops_a_
         "{refused:?}"
     );
     let both = FileKek::of_words(&second, Some(&first)).unwrap();
-    let given = house(now, Arc::new(Printed(both.clone())), &kept);
+    let given = house(now.clone(), Arc::new(Printed(both.clone())), &kept);
     assert_eq!(given.rotation.perform(&OPERATOR, None).await.unwrap(), 11);
-    // With what a start gave, a rotation only wraps anew.
+    // With what a start gave, a rotation only wraps anew, and its receipt says from which key to which.
+    let (from, to) = (wrapped(&now, 1).key.key_id, wrapped(&both, 1).key.key_id);
     let again = house(both, Arc::new(GivenKeys), &kept);
     assert_eq!(again.rotation.perform(&OPERATOR, None).await.unwrap(), 0);
+    let said = again.documents.changes.lock().unwrap().last().unwrap().details.clone();
+    assert_eq!(said, serde_json::json!({"from": from, "to": to, "rewrapped": 0}));
+    // A single one that is given is followed by none, and follows none.
+    let single = house(now.clone(), Arc::new(GivenKeys), &Kept::of(&now));
+    assert_eq!(single.rotation.begin(OPERATOR, None).await.unwrap().older, 0);
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");

@@ -86,16 +86,21 @@ impl Parts {
     async fn set_out(&self, by: &Principal, reason: Option<&str>) -> Result<(FileKek, u32), RotationError> {
         let RotationOptions { ring, source, kept, random, clock, .. } = &self.options;
         let before = ring.now();
-        let from = before.newest();
         // What the keys are is looked at first: a mistake there is no rotation that began.
         let next = source.next(&before).await?;
+        // Where a start gave the new key already, or a rotation broke off, the one before is among the older ones.
+        let from = match next.newest() == before.newest() {
+            true => next.before_newest().unwrap_or(next.newest()),
+            false => before.newest(),
+        };
+        let older = next.len() - 1;
         self.record(by, "encryption_key.rotation_begun", reason, &json!({"from": from})).await?;
         // The last rotation may have left the store with only its own key.
         kept.keep_only(None).await?;
         let kek = ring.replace(next, &**random)?;
         let (to, begun) = (kek.newest(), clock.now());
         let rotation = RotationProgress { from, to, rewrapped: 0, begun, state: RotationState::Running };
-        *self.known() = EncryptionKeys { current: to, older: 1, rotation: Some(rotation) };
+        *self.known() = EncryptionKeys { current: to, older, rotation: Some(rotation) };
         Ok((kek, from))
     }
 
