@@ -530,7 +530,7 @@ fn of_identity(operation: &str) -> Option<Shape> {
         "redeem_provider_sign_in" => takes("RedeemParam", "SignIn"),
         "end_provider_session" => answers("AnyObject"),
         "rotate_token_key" => takes("RotateSigningKeyParam", "AnyObject"),
-        "end_provider_sign_in" => {
+        "end_provider_sign_in" | "end_organisation_sign_in" => {
             Shape { query: &["code", "state", "iss", "error"], leads_on: true, ..Shape::default() }
         }
         "exchange_token" | "revoke_token" | "get_token_keys" | "get_token_metadata" => answers("AnyObject"),

@@ -287,6 +287,7 @@ routes! {
     Bailiwick POST "/sign-in/set-up" Nothing set_password sign_in::set_up, "Chooses a password with a code that an administrator handed over.";
     Bailiwick GET "/sign-in/provider" Nothing begin_provider_sign_in sign_in::depart, "Leads a browser to the identity provider.";
     Bailiwick GET "/sign-in/provider/return" Nothing end_provider_sign_in sign_in::arrive, "Where the identity provider sends it back to.";
+    Bailiwick GET "/sign-in/provider/return/{organisation_id}" Nothing end_organisation_sign_in sign_in::arrive, "Where another organisation's identity provider sends it back to.";
     Bailiwick POST "/sign-in/provider/redeem" Nothing redeem_provider_sign_in sign_in::redeem, "Gives a command line its sign-in for the code that a browser brought it.";
     Bailiwick POST "/sign-in/provider/logout" Nothing end_provider_session sign_in::logged_out, "Where the identity provider says that somebody's session is over (OpenID Connect back-channel logout).";
     Bailiwick POST "/sign-out" Known sign_out sign_in::sign_out, "Ends the sign-in that this request shows.";

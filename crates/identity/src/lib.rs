@@ -32,6 +32,7 @@ mod sign_in;
 mod sigv4;
 mod tenants;
 mod tokens;
+mod unbroken;
 mod vaults;
 mod web;
 mod webhook;

@@ -129,9 +129,39 @@ async fn each_organisation_has_its_own_provider_and_another_ones_answer_opens_no
     let (_, sealed) = trip.cookie.expose().split_once('.').unwrap();
     for tenant in [house.tenant.to_string(), third.to_string(), TenantId::from_u128(5).to_string(), String::new()] {
         let back = Return { code: Some("code".into()), state: Some(trip.state.clone()), ..Return::default() };
-        let moved = house.sign_ins.arrive(CALLBACK, &format!("{tenant}.{sealed}"), back).await;
+        let moved = house.sign_ins.arrive(&trip.callback, &format!("{tenant}.{sealed}"), back).await;
         assert!(matches!(moved, Err(SignInError::Provider(_) | SignInError::NotConfigured(_))), "{tenant}: {moved:?}");
     }
+}
+
+/// A hostile provider of one organisation sends the browser on to the provider of another: what that answers must not
+/// be shown to the hostile one.
+#[tokio::test]
+async fn a_code_of_one_organisations_provider_is_never_shown_to_anothers() {
+    let house = House::new(mapped()).await;
+    let other = house.found(OTHER, 2).await;
+    let (first, theirs) = (depart(&house, None).await.unwrap(), depart(&house, Some(OTHER)).await.unwrap());
+    assert_eq!((first.callback.as_str(), &theirs.callback), (CALLBACK, &format!("{CALLBACK}/{other}")));
+    house.provider.asked.lock().unwrap().clear();
+    for (began, came) in [(&theirs, &first), (&first, &theirs)] {
+        // The provider says nothing of who it is, as many do not.
+        let back = Return { code: Some("code".into()), state: Some(began.state.clone()), ..Return::default() };
+        let mixed = house.sign_ins.arrive(&came.callback, began.cookie.expose(), back).await;
+        assert!(matches!(&mixed, Err(SignInError::Provider(text)) if text.contains("another sign-in")), "{mixed:?}");
+    }
+    assert_eq!(house.provider.times_asked("/token"), 0, "nobody was shown the code");
+}
+
+#[tokio::test]
+async fn a_provider_that_says_who_it_is_in_its_answers_is_held_to_it() {
+    let house = House::new(mapped()).await;
+    house.provider.metadata.lock().unwrap()["authorization_response_iss_parameter_supported"] = json!(true);
+    let trip = house.depart().await;
+    let back = Return { code: Some("code".into()), state: Some(trip.state.clone()), ..Return::default() };
+    let refused = house.sign_ins.arrive(&trip.callback, trip.cookie.expose(), back.clone()).await;
+    assert!(matches!(&refused, Err(SignInError::Provider(text)) if text.contains("does not say")), "{refused:?}");
+    assert_eq!(house.provider.times_asked("/token"), 0, "nobody was shown the code");
+    come(&house, &trip, "bailiwick").await.unwrap();
 }
 
 fn logout_token(house: &House, audience: &str, id: &str) -> String {

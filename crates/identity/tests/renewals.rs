@@ -10,10 +10,15 @@ use bailiwick_ports::{
     AuthError, Authenticator, Clock, Role, SignIn, SignInError,
     sign_in::{Arrival, Destination, HandOver, Medium, PasswordAttempt, SignedIn},
 };
+use bailiwick_testkit::store::When;
 use bailiwick_types::{Millis, Secret};
 use foreign::{CALLBACK, House, ISSUER, START, base64, mapped};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    future::Future as _,
+    sync::atomic::{AtomicU64, Ordering},
+    task::Poll,
+};
 
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
@@ -224,6 +229,71 @@ async fn who_is_disabled_at_the_provider_is_out_at_the_next_renewal() {
     // It ended this sign-in and no other one: each is asked for by itself.
     *house.provider.renewed.lock().unwrap() = (200, json!({"access_token": "at"}));
     is_in(&house, &bea).await.unwrap();
+}
+
+/// The refresh token that was given is kept before anything is asked or believed that may fail.
+#[tokio::test]
+async fn a_fault_after_a_renewal_does_not_lose_the_next_refresh_token() {
+    let house = House::with(mapped(), &["offline_access"]).await;
+    let ada = at_command_line(&house, json!({})).await;
+    *house.provider.rotation.lock().unwrap() = Some(1);
+    let token = {
+        let now = house.clock.now().as_seconds() + 3601;
+        // Who belongs to what, this provider says in its own record only.
+        let claims = json!({"iss": ISSUER, "sub": "u-1", "aud": "bailiwick", "exp": now + 300, "iat": now});
+        house.provider.sign(&json!({"alg": "ES256", "kid": "one"}), &claims)
+    };
+    *house.provider.renewed.lock().unwrap() = (200, json!({"access_token": "at", "id_token": token}));
+    *house.provider.user_info.lock().unwrap() = json!({"sub": "somebody else"});
+    house.clock.advance(Millis::from_secs(3601));
+    is_in(&house, &ada).await.unwrap();
+    assert!(house.provider.shown().contains("refresh_token=rt-1&"), "{}", house.provider.shown());
+
+    *house.provider.user_info.lock().unwrap() = json!({"sub": "u-1", "name": "Ada", "groups": ["staff"]});
+    house.clock.advance(Millis::from_secs(61));
+    is_in(&house, &ada).await.unwrap();
+    assert!(house.provider.shown().contains("refresh_token=rt-2&"), "{}", house.provider.shown());
+}
+
+/// A browser is closed, or an action is cancelled, while the provider's answer is on its way.
+#[tokio::test]
+async fn whoever_leaves_while_a_sign_in_is_renewed_does_not_lose_the_next_refresh_token() {
+    let house = House::with(mapped(), &["offline_access"]).await;
+    let ada = at_command_line(&house, json!({})).await;
+    *house.provider.rotation.lock().unwrap() = Some(1);
+    *house.provider.renewed.lock().unwrap() = (200, json!({"access_token": "at"}));
+    house.provider.slow.store(true, Ordering::Relaxed);
+    house.clock.advance(Millis::from_secs(3601));
+    let mut leaving = Box::pin(is_in(&house, &ada));
+    while *house.provider.rotation.lock().unwrap() == Some(1) {
+        let polled = std::future::poll_fn(|context| Poll::Ready(leaving.as_mut().poll(context))).await;
+        assert!(polled.is_pending(), "it waits for the provider");
+        if *house.provider.rotation.lock().unwrap() == Some(1) {
+            tokio::task::yield_now().await;
+        }
+    }
+    drop(leaving);
+    is_in(&house, &ada).await.unwrap();
+    house.clock.advance(Millis::from_secs(3601));
+    is_in(&house, &ada).await.unwrap();
+    assert!(house.provider.shown().contains("refresh_token=rt-2&"), "{}", house.provider.shown());
+    assert_eq!(*house.provider.rotation.lock().unwrap(), Some(3));
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_for_a_moment_does_not_lose_the_next_refresh_token() {
+    for when in [When::Before, When::After] {
+        let house = House::with(mapped(), &["offline_access"]).await;
+        let ada = at_command_line(&house, json!({})).await;
+        *house.provider.rotation.lock().unwrap() = Some(1);
+        *house.provider.renewed.lock().unwrap() = (200, json!({"access_token": "at"}));
+        house.clock.advance(Millis::from_secs(3601));
+        house.faults.crash_after(1, when);
+        is_in(&house, &ada).await.unwrap();
+        house.clock.advance(Millis::from_secs(3601));
+        is_in(&house, &ada).await.unwrap();
+        assert!(house.provider.shown().contains("refresh_token=rt-2&"), "{when:?} {}", house.provider.shown());
+    }
 }
 
 #[tokio::test]

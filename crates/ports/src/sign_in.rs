@@ -128,7 +128,9 @@ pub trait SignIn: Send + Sync {
     async fn provider_of(&self, _tenant: TenantId) -> Result<Option<String>, SignInError> {
         Ok(None)
     }
-    /// Begins a sign-in at the identity provider of an organisation, which sends the browser back to `callback`.
+    /// Begins a sign-in at the identity provider of an organisation. It sends the browser back to `callback` for the
+    /// first organisation, and to `callback/ID` for another: each to an address of its own, so that an answer which one
+    /// provider gave is never taken for another's.
     async fn depart(
         &self,
         _organisation: Option<&str>,
@@ -137,7 +139,7 @@ pub trait SignIn: Send + Sync {
     ) -> Result<Departure, SignInError> {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }
-    /// Ends it.
+    /// Ends it; `callback` is the address that the browser came back to.
     async fn arrive(&self, _callback: &str, _cookie: &str, _back: Return) -> Result<Arrival, SignInError> {
         Err(SignInError::NotConfigured("there is no `[identity.oidc]` in the configuration"))
     }

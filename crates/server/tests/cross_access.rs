@@ -13,7 +13,7 @@ use bailiwick_identity::{
     ResourceClient, Roster, SignInOptions, SignIns, Web, WebAnswer, WebRequest,
 };
 use bailiwick_ports::{
-    Clock, Keys, People, SignIn, Store,
+    BoxFuture, Clock, Keys, People, SignIn, Store, TaskHandle, Tasks,
     people::{Author, UserPatch},
     sign_in::{Arrival, Destination, Return, SignedIn},
     store::Tenant,
@@ -67,6 +67,15 @@ struct House {
     client: ResourceClient,
 }
 
+struct Spawned;
+
+impl Tasks for Spawned {
+    fn spawn(&self, _: &'static str, work: BoxFuture<'static, ()>) -> TaskHandle {
+        let handle = tokio::spawn(work).abort_handle();
+        TaskHandle::new(move || handle.abort())
+    }
+}
+
 impl House {
     async fn new() -> Self {
         let mut idp = Provider::start();
@@ -105,6 +114,7 @@ impl House {
             lives: Lives::default(),
             provider: Some(provider.build().unwrap()),
             others: Default::default(),
+            tasks: Arc::new(Spawned),
         };
         let sign_ins = Arc::new(sign_ins.build());
         let grants = AssertionGrants::new(sign_ins.clone(), wire.clone(), true);

@@ -25,6 +25,7 @@ use bailiwick_ports::{
 use bailiwick_types::{Principal, Secret};
 use serde_json::json;
 
+/// Of the first organisation; another's has its id after it.
 const RETURN_PATH: &str = "/bailiwick/v1/sign-in/provider/return";
 
 pub(crate) async fn ways(visit: Visit) -> Answer {
@@ -86,7 +87,7 @@ pub(crate) async fn depart(visit: Visit) -> Answer {
     Ok(response)
 }
 
-/// Where the identity provider sends it back to.
+/// Where the identity provider sends it back to. Each organisation's has an address of its own.
 pub(crate) async fn arrive(visit: Visit) -> Answer {
     let mut query = visit.query()?;
     let back = Return {
@@ -97,7 +98,8 @@ pub(crate) async fn arrive(visit: Visit) -> Answer {
     };
     let cookies = Cookies::of(&visit.base_url);
     let cookie = cookies.find_departure(&visit.parts.headers).unwrap_or_default();
-    let callback = format!("{}{RETURN_PATH}", visit.base_url);
+    // As it was reached: who it belongs to is compared with where the browser was sent from.
+    let callback = format!("{}{}", visit.base_url, visit.parts.uri.path());
     let mut response = match visit.app.options.sign_in.arrive(&callback, cookie, back).await? {
         Arrival::Browser { signed, next } => {
             let mut response = leads_to(&next)?;

@@ -17,7 +17,7 @@ use crate::{
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
-    AuthError, Caller, Scope, SignInError,
+    AuthError, Caller, Scope, SignInError, Tasks,
     people::{Author, People, PeopleError, User},
     sign_in::{Arrival, Departure, Destination, Medium, PasswordAttempt, Return, SignedIn},
     store::DocumentKind,
@@ -42,12 +42,13 @@ pub(super) struct Common {
     addresses: Attempts<IpAddr>,
     /// Who signed in at a provider for a command line.
     pub waiting: WaitingRoom,
+    pub tasks: Arc<dyn Tasks>,
 }
 
 impl Common {
-    pub fn new(roster: Arc<Roster>, passwords: Passwords, lives: Lives) -> Self {
+    pub fn new(roster: Arc<Roster>, passwords: Passwords, lives: Lives, tasks: Arc<dyn Tasks>) -> Self {
         let addresses = Attempts::new(PER_ADDRESS);
-        Self { roster, passwords, lives, addresses, waiting: WaitingRoom::default() }
+        Self { roster, passwords, lives, addresses, waiting: WaitingRoom::default(), tasks }
     }
 
     /// Counts an attempt from this address. Addresses of one IPv6 network count as one.

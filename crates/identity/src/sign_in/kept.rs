@@ -4,6 +4,7 @@ use super::{entrance::Entrance, provider::Logout, unavailable};
 use crate::{
     api_key::{self, BASE62, draw},
     credentials::CredentialError,
+    unbroken::Attempts,
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
@@ -126,7 +127,7 @@ impl Entrance {
 
     /// Tells who a sign-in belongs to. One of a browser is good as a cookie only, one of a command line as a bearer
     /// token only.
-    pub(crate) async fn authenticate(&self, token: &str, medium: Medium) -> Result<Caller, AuthError> {
+    pub(crate) async fn authenticate(self: &Arc<Self>, token: &str, medium: Medium) -> Result<Caller, AuthError> {
         let now = self.roster.clock.now();
         let handle = api_key::handle(token);
         let kept = match self.known.get(&handle, now) {
@@ -145,7 +146,7 @@ impl Entrance {
             return Err(AuthError::SignInExpired(kept.body.expires));
         }
         if kept.came().is_some_and(|came| came.refresh.is_some()) {
-            self.renew(&kept, &api_key::handle(token)).await?;
+            self.renew(&kept).await?;
             // The provider may have said something new of the person.
             return self.caller(kept.body.user, kept.created);
         }
@@ -172,7 +173,8 @@ impl Entrance {
         Ok(Kept { id: document.id, created: document.created, version: document.version, body })
     }
 
-    /// Keeps what the provider gave for the next renewal.
+    /// Keeps what the provider gave for the next renewal. It is not given twice, so that a store that is away for a
+    /// moment is tried again.
     pub(super) async fn keep_came(&self, kept: &Kept, came: Came) -> Result<(), SignInError> {
         let documents = &self.roster.documents;
         let (kind, id, version) = (DocumentKind::SignIn, kept.id, kept.version + 1);
@@ -181,9 +183,25 @@ impl Entrance {
         let (created, updated) = (kept.created, self.roster.clock.now());
         let handle = Some(kept.body.handle.clone());
         let document = Document { kind, id, version, created, updated, handle, sealed };
-        let put = documents.store.put_document(self.tenant, document).await;
-        self.known.forget();
+        let mut attempts = Attempts::new(&*self.roster.clock);
+        let put = loop {
+            let put = documents.store.put_document(self.tenant, document.clone()).await;
+            self.known.forget();
+            let is_away = matches!(put, Err(StoreError::Unavailable(_) | StoreError::Full));
+            if put.is_err() && self.is_kept(&document).await {
+                break Ok(());
+            }
+            if !is_away || !attempts.again().await {
+                break put;
+            }
+        };
         put.map_err(unavailable)
+    }
+
+    /// Whether the store has it as it is here: a write whose answer was lost may have been done.
+    async fn is_kept(&self, document: &Document) -> bool {
+        let found = self.roster.documents.store.document(self.tenant, document.kind, document.id, None).await;
+        found.is_ok_and(|found| found.is_some_and(|found| found.sealed == document.sealed))
     }
 
     /// Says whether the provider had let them in.

@@ -30,7 +30,7 @@ use crate::{
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use bailiwick_ports::{
-    AuthError, Caller, SignIn, SignInError,
+    AuthError, Caller, SignIn, SignInError, Tasks,
     people::User,
     sign_in::{Arrival, Departure, Destination, Medium, PasswordAttempt, Return, SignedIn},
     store::{DocumentKind, Tenant},
@@ -38,6 +38,7 @@ use bailiwick_ports::{
 use bailiwick_types::{Millis, Secret, TenantId, Timestamp, UserId};
 use entrance::{Common, Entrance};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
@@ -79,12 +80,14 @@ pub struct SignInOptions {
     pub provider: Option<Provider>,
     /// Where those of others come from, by the organisation's name. It may be made later.
     pub others: BTreeMap<String, Provider>,
+    /// What was begun at a provider is done to its end there.
+    pub tasks: Arc<dyn Tasks>,
 }
 
 impl SignInOptions {
     pub fn build(self) -> SignIns {
         let passwords = Passwords::new(self.cost, Arc::clone(&self.roster.random));
-        let common = Arc::new(Common::new(self.roster, passwords, self.lives));
+        let common = Arc::new(Common::new(self.roster, passwords, self.lives, self.tasks));
         let first = Entrance::new(self.tenant, self.provider.map(Arc::new), Arc::clone(&common));
         let others = self.others.into_iter().map(|(name, provider)| (name, Arc::new(provider))).collect();
         SignIns { first: Arc::new(first), others, common, entrances: RwLock::default(), places: Cache::new() }
@@ -145,7 +148,8 @@ impl SignIn for SignIns {
         destination: Destination,
     ) -> Result<Departure, SignInError> {
         let entrance = self.named(organisation).await?.ok_or(NO_PROVIDER)?;
-        let Departure { url, cookie } = entrance.depart(callback, destination).await?;
+        let callback = self.callback(callback, entrance.tenant);
+        let Departure { url, cookie } = entrance.depart(&callback, destination).await?;
         let cookie = Secret::new(format!("{}{COOKIE_JOINT}{}", entrance.tenant, cookie.expose()));
         Ok(Departure { url, cookie })
     }
@@ -244,6 +248,15 @@ impl SignIns {
 
     pub(crate) fn clock(&self) -> &dyn bailiwick_ports::Clock {
         &*self.common.roster.clock
+    }
+
+    /// Where a provider sends the browser back to. A code that comes to one organisation's address is shown to the
+    /// provider of that organisation only, whatever cookie came with it.
+    fn callback<'a>(&self, first: &'a str, tenant: TenantId) -> Cow<'a, str> {
+        match tenant == self.first.tenant {
+            true => first.into(),
+            false => format!("{first}/{tenant}").into(),
+        }
     }
 
     async fn place(&self, handle: &str) -> Result<Option<TenantId>, SignInError> {

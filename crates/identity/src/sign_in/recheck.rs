@@ -9,7 +9,7 @@ use super::{
     provider::{Renewed, SubjectToken},
     unavailable,
 };
-use crate::{assertion_grant::AccessError, once::Full};
+use crate::{assertion_grant::AccessError, once::Full, unbroken::unbroken};
 use bailiwick_ports::{
     AuthError, Change, DocumentWrite, SignInError,
     store::{DocumentKind, Page},
@@ -20,6 +20,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::OwnedMutexGuard;
 
 /// Sign-ins of one page when all are looked through.
 const PAGE: u32 = 200;
@@ -50,14 +51,15 @@ impl Renewals {
         Self { since, inner: Mutex::default() }
     }
 
-    fn get(&self, kept: &Kept, every: Millis) -> Renewal {
+    fn get(&self, id: u128, created: Timestamp, every: Millis) -> Renewal {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.len() >= MAX_REMEMBERED && !inner.contains_key(&kept.id) {
-            inner.clear();
+        if inner.len() >= MAX_REMEMBERED && !inner.contains_key(&id) {
+            // Whose turn it is stays: another one beside it would show the same refresh token.
+            inner.retain(|_, renewal| Arc::strong_count(&renewal.turn) > 1);
         }
-        let last = kept.created.max(self.since);
+        let last = created.max(self.since);
         let fresh = || Renewal { last, next: last + every, turn: Arc::default() };
-        inner.entry(kept.id).or_insert_with(fresh).clone()
+        inner.entry(id).or_insert_with(fresh).clone()
     }
 
     fn set(&self, id: u128, change: impl FnOnce(&mut Renewal)) {
@@ -71,9 +73,8 @@ impl Renewals {
 }
 
 impl Entrance {
-    /// Asks the provider whether this sign-in may go on, when it is time to. One asks at a time, because a refresh
-    /// token that is shown twice may end everything.
-    pub(super) async fn renew(&self, kept: &Kept, handle: &str) -> Result<(), AuthError> {
+    /// Asks the provider whether this sign-in may go on, when it is time to.
+    pub(super) async fn renew(self: &Arc<Self>, kept: &Kept) -> Result<(), AuthError> {
         if kept.came().is_none_or(|came| came.refresh.is_none()) {
             return Ok(());
         }
@@ -83,66 +84,82 @@ impl Entrance {
             // A clock that was set back makes nothing last longer.
             now >= renewal.next || now < renewal.last
         };
-        let renewal = self.renewals.get(kept, every);
+        let renewal = self.renewals.get(kept.id, kept.created, every);
         if !due(&renewal) {
             return Ok(());
         }
-        let _turn = renewal.turn.lock().await;
-        let renewal = self.renewals.get(kept, every);
+        let turn = renewal.turn.lock_owned().await;
+        let renewal = self.renewals.get(kept.id, kept.created, every);
         if !due(&renewal) {
             return Ok(());
         }
-        // Another request may have changed it or ended it meanwhile.
-        let kept = self.find(handle).await?.ok_or(AuthError::Unknown)?;
         let now = self.roster.clock.now();
-        match self.ask_again(&kept).await {
-            Ok(_) => {
-                self.renewals.set(kept.id, |renewal| (renewal.last, renewal.next) = (now, now + every));
-                Ok(())
-            }
-            Err(Denied::Over) => {
-                self.not_renewed(&kept).await.map_err(away)?;
-                Err(AuthError::Unknown)
-            }
+        match self.take_turn(turn, kept.handle()).await {
+            Ok(_) => Ok(()),
+            Err(Denied::Over) => Err(AuthError::Unknown),
             Err(Denied::Silence(error)) => {
                 tracing::warn!(%error, "a sign-in could not be renewed at the identity provider");
-                self.renewals.set(kept.id, |renewal| renewal.next = now + RETRY);
                 if now >= renewal.last + Millis(every.0.saturating_mul(MAX_MISSED)) {
                     return Err(AuthError::Unavailable("the identity provider cannot be asked".into()));
                 }
                 Ok(())
             }
+            Err(Denied::Fault(problem)) => Err(AuthError::Unavailable(problem)),
         }
     }
 
-    async fn not_renewed(&self, kept: &Kept) -> Result<(), SignInError> {
-        self.renewals.forget(kept.id);
-        let reason = "the identity provider did not renew it";
-        self.end_all(vec![(kept.id, kept.user().to_string())], reason).await
+    /// Renews a sign-in to the end, whether or not somebody waits for it. One asks at a time, because a refresh token
+    /// that is shown twice may end everything.
+    async fn take_turn(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        handle: &str,
+    ) -> Result<Option<SubjectToken>, Denied> {
+        let (entrance, handle) = (Arc::clone(self), handle.to_owned());
+        let work = async move {
+            let _turn = turn;
+            entrance.ask_and_keep(&handle).await
+        };
+        let done = unbroken(&*self.common.tasks, "the renewal of a sign-in", work).await;
+        done.unwrap_or_else(|| Err(Denied::Fault("the server is stopping".into())))
+    }
+
+    async fn ask_and_keep(&self, handle: &str) -> Result<Option<SubjectToken>, Denied> {
+        let fault = |error: &dyn std::fmt::Display| Denied::Fault(error.to_string());
+        // Another request may have changed it or ended it meanwhile.
+        let kept = self.find(handle).await.map_err(|error| fault(&error))?.ok_or(Denied::Over)?;
+        let now = self.roster.clock.now();
+        let asked = self.ask_again(&kept).await;
+        match &asked {
+            Ok(_) => {
+                let next = now + self.lives.recheck;
+                self.renewals.set(kept.id, |renewal| (renewal.last, renewal.next) = (now, next));
+            }
+            Err(Denied::Over) => {
+                self.renewals.forget(kept.id);
+                let ended = vec![(kept.id, kept.user().to_string())];
+                let done = self.end_all(ended, "the identity provider did not renew it").await;
+                done.map_err(|error| fault(&error))?;
+            }
+            Err(Denied::Silence(_) | Denied::Fault(_)) => {
+                self.renewals.set(kept.id, |renewal| renewal.next = now + RETRY);
+            }
+        }
+        asked
     }
 
     /// What proves to the provider, fresh, that this person is signed in here: the newest of their sign-ins that it
     /// renews. One is renewed at a time.
-    pub(super) async fn subject_token(&self, user: UserId) -> Result<SubjectToken, AccessError> {
-        let unavailable = |error: String| AccessError::Unavailable(error);
-        for kept in self.renewable(user).await.map_err(|error| unavailable(error.to_string()))? {
-            let renewal = self.renewals.get(&kept, self.lives.recheck);
-            let _turn = renewal.turn.lock().await;
-            // Another request may have changed it or ended it meanwhile.
-            let Some(kept) = self.find(kept.handle()).await.map_err(|error| unavailable(error.to_string()))? else {
-                continue;
-            };
-            let now = self.roster.clock.now();
-            match self.ask_again(&kept).await {
-                Ok(token) => {
-                    let next = now + self.lives.recheck;
-                    self.renewals.set(kept.id, |renewal| (renewal.last, renewal.next) = (now, next));
-                    if let Some(token) = token {
-                        return Ok(token);
-                    }
-                }
-                Err(Denied::Over) => self.not_renewed(&kept).await.map_err(|error| unavailable(error.to_string()))?,
-                Err(Denied::Silence(error)) => return Err(unavailable(error.to_string())),
+    pub(super) async fn subject_token(self: &Arc<Self>, user: UserId) -> Result<SubjectToken, AccessError> {
+        let all = self.renewable(user).await.map_err(|error| AccessError::Unavailable(error.to_string()))?;
+        for kept in all {
+            let renewal = self.renewals.get(kept.id, kept.created, self.lives.recheck);
+            let turn = renewal.turn.lock_owned().await;
+            match self.take_turn(turn, kept.handle()).await {
+                Ok(Some(token)) => return Ok(token),
+                Ok(None) | Err(Denied::Over) => {}
+                Err(Denied::Silence(error)) => return Err(AccessError::Unavailable(error.to_string())),
+                Err(Denied::Fault(problem)) => return Err(AccessError::Unavailable(problem)),
             }
         }
         Err(AccessError::SignInNeeded)
@@ -170,19 +187,26 @@ impl Entrance {
             return Ok(None);
         };
         let provider = self.the_provider().map_err(Denied::Silence)?;
-        let (claims, id_token, next) = match provider.renew(refresh, &came.subject).await.map_err(Denied::Silence)? {
+        let given = match provider.renew(refresh).await.map_err(Denied::Silence)? {
             Renewed::Refused => return Err(Denied::Over),
-            Renewed::Good { claims, id_token, refresh } => (claims, id_token, refresh),
+            Renewed::Given(given) => given,
         };
-        let newest = next.clone().unwrap_or_else(|| refresh.clone());
-        let token = id_token.map_or_else(|| SubjectToken::Refresh(Secret::new(newest)), SubjectToken::Id);
         // First of all: the one before may be good for nothing now.
-        if let Some(next) = next.filter(|next| next != refresh) {
-            let came = Came { refresh: Some(next), ..came.clone() };
+        let newest = given.refresh_token.as_ref().unwrap_or(refresh);
+        if newest != refresh {
+            let came = Came { refresh: Some(newest.clone()), ..came.clone() };
             self.keep_came(kept, came).await.map_err(Denied::Silence)?;
         }
+        let claims = provider.proven(&given).await.map_err(Denied::Silence)?;
+        let token = match &given.id_token {
+            Some(token) => SubjectToken::Id(Secret::new(token.clone())),
+            None => SubjectToken::Refresh(Secret::new(newest.clone())),
+        };
         let Some(claims) = claims else { return Ok(Some(token)) };
-        match self.provision(*claims).await {
+        if claims.foreign.subject != came.subject {
+            return Err(Denied::Over);
+        }
+        match self.provision(claims).await {
             Ok(_) => Ok(Some(token)),
             Err(SignInError::Refused(_)) => Err(Denied::Over),
             Err(error) => Err(Denied::Silence(error)),
@@ -252,8 +276,21 @@ enum Denied {
     Over,
     /// Nobody said anything.
     Silence(SignInError),
+    /// What is kept here cannot be read or written.
+    Fault(String),
 }
 
-fn away(error: SignInError) -> AuthError {
-    AuthError::Unavailable(error.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_somebody_has_is_never_given_twice() {
+        let renewals = Renewals::new(Timestamp::default());
+        let get = |id| renewals.get(id, Timestamp::default(), Millis(1));
+        let held = get(0).turn;
+        (1..=MAX_REMEMBERED as u128 + 1).for_each(|id| drop(get(id)));
+        assert!(Arc::ptr_eq(&held, &get(0).turn));
+        assert!(renewals.inner.lock().unwrap().len() <= MAX_REMEMBERED, "and memory is bounded");
+    }
 }

@@ -19,13 +19,13 @@ use crate::{
 use async_trait::async_trait;
 use bailiwick_gate::{RevealError, Use, Vault as Reveals};
 use bailiwick_ports::{
-    Administration, Clock, Keys, Random, Store, Vaults,
+    Administration, Clock, Keys, Random, Store, Tasks, Vaults,
     store::{Document, DocumentKind},
     vault::{Credential, Secrets, VaultError, VaultOwner},
 };
 use bailiwick_types::{CredentialId, Secret, TenantId, UserId, VaultId};
 use bodies::{CredentialBody, Place};
-use renewal::Renewals;
+use renewal::{Asking, Renewals};
 use shelf::Shelf;
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub struct Strongroom {
     shelves: Shelves<Shelf>,
     /// Changes are made one after the other, each on what the last one left.
     writing: tokio::sync::Mutex<()>,
-    /// Where authorization servers are asked for another access token; without it, one that has ended has ended.
-    web: Option<Arc<dyn Web>>,
+    /// How authorization servers are asked for another access token; without it, one that has ended has ended.
+    asking: Option<Asking>,
     renewals: Renewals,
 }
 
@@ -57,7 +57,7 @@ impl Strongroom {
             random,
             shelves: Shelves::default(),
             writing: tokio::sync::Mutex::default(),
-            web: None,
+            asking: None,
             renewals: Renewals::default(),
         };
         for tenant in room.documents.store.tenants().await.map_err(VaultError::Store)? {
@@ -74,9 +74,11 @@ impl Strongroom {
     /// Renews access tokens of OAuth at the servers that their credentials name. What may be connected to is `web`'s
     /// business.
     #[must_use]
-    pub fn with_web(mut self, web: Arc<dyn Web>) -> Self {
-        self.web = Some(web);
-        self
+    pub fn with_web(mut self, web: Arc<dyn Web>, tasks: Arc<dyn Tasks>) -> Arc<Self> {
+        Arc::new_cyclic(|room| {
+            self.asking = Some(Asking { web, tasks, room: room.clone() });
+            self
+        })
     }
 
     fn read<T>(&self, tenant: TenantId, look: impl FnOnce(&Shelf) -> T) -> T {

@@ -10,17 +10,21 @@ use super::{
 use crate::{
     documents::Entry,
     oauth::{Answer, Client, Granted, SecretIn},
+    unbroken::{Attempts, unbroken},
+    web::Web,
 };
 use bailiwick_gate::RevealError;
 use bailiwick_ports::{
+    Tasks,
     people::Author,
     vault::{Auth, ClientAuth, OauthRefresh, Secrets},
 };
 use bailiwick_types::{CredentialId, Millis, Principal, Secret, TenantId, Timestamp};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
+use tokio::sync::OwnedMutexGuard;
 
 /// A token that ends so soon is renewed before it is used.
 pub(super) const MARGIN: Millis = Millis::from_secs(60);
@@ -28,6 +32,14 @@ pub(super) const MARGIN: Millis = Millis::from_secs(60);
 const LONGEST_LIFE: Millis = Millis::from_secs(366 * 24 * 3600);
 /// Credentials that are remembered; whoever is forgotten is asked for again.
 const MAX_REMEMBERED: usize = 10_000;
+
+/// What it takes to ask authorization servers.
+pub(super) struct Asking {
+    pub web: Arc<dyn Web>,
+    pub tasks: Arc<dyn Tasks>,
+    /// The room that this is in: what it asks for, it keeps, whoever waits for it.
+    pub room: Weak<Strongroom>,
+}
 
 /// Who renews what now.
 #[derive(Default)]
@@ -71,8 +83,8 @@ impl Strongroom {
             return Ok(entry);
         };
         let ended = expires <= now;
-        let renewed = match (refresh, &self.web) {
-            (Some(_), Some(_)) => self.renewed(tenant, id).await,
+        let renewed = match (refresh, &self.asking) {
+            (Some(_), Some(asking)) => self.renewed(asking, tenant, id).await,
             _ => Err(RevealError::Expired(id)),
         };
         match renewed {
@@ -83,9 +95,26 @@ impl Strongroom {
         }
     }
 
-    async fn renewed(&self, tenant: TenantId, id: CredentialId) -> Result<Entry<CredentialBody>, RevealError> {
-        let turn = self.renewals.turn(id);
-        let mut over = turn.lock().await;
+    /// Whoever waits for its turn may leave; what was begun is done to its end.
+    async fn renewed(
+        &self,
+        asking: &Asking,
+        tenant: TenantId,
+        id: CredentialId,
+    ) -> Result<Entry<CredentialBody>, RevealError> {
+        let stopping = || RevealError::Unavailable("the server is stopping".into());
+        let room = asking.room.upgrade().ok_or_else(stopping)?;
+        let over = self.renewals.turn(id).lock_owned().await;
+        let work = async move { room.ask_and_keep(over, tenant, id).await };
+        unbroken(&*asking.tasks, "the renewal of a credential", work).await.ok_or_else(stopping)?
+    }
+
+    async fn ask_and_keep(
+        &self,
+        mut over: OwnedMutexGuard<Option<Over>>,
+        tenant: TenantId,
+        id: CredentialId,
+    ) -> Result<Entry<CredentialBody>, RevealError> {
         // Somebody else may have renewed it, or given it another secret, meanwhile.
         let entry = self.stored(tenant, id).await?.ok_or(RevealError::Gone(id))?;
         let now = self.clock.now();
@@ -113,7 +142,7 @@ impl Strongroom {
 
     async fn ask_for(&self, refresh: &OauthRefresh, secrets: &Secrets) -> Result<Answer, RevealError> {
         let unavailable = |problem: &str| RevealError::Unavailable(format!("its authorization server: {problem}"));
-        let web = self.web.as_ref().ok_or_else(|| unavailable("nothing can be asked here"))?;
+        let asking = self.asking.as_ref().ok_or_else(|| unavailable("nothing can be asked here"))?;
         let token = secrets.refresh_token.as_ref().ok_or_else(|| unavailable("there is no refresh token"))?;
         let place = match refresh.client_auth {
             ClientAuth::None => None,
@@ -124,10 +153,11 @@ impl Strongroom {
         let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())];
         fields.extend(refresh.scope.as_deref().map(|scope| ("scope", scope)));
         fields.extend(refresh.resource.as_deref().map(|resource| ("resource", resource)));
-        us.ask(&**web, &refresh.token_endpoint, fields).await.map_err(|problem| unavailable(&problem))
+        us.ask(&*asking.web, &refresh.token_endpoint, fields).await.map_err(|problem| unavailable(&problem))
     }
 
-    /// Writes what was given, before anybody uses it.
+    /// Writes what was given, before anybody uses it. It is not given twice, so that a store that is away for a moment is
+    /// tried again.
     async fn keep_renewed(
         &self,
         tenant: TenantId,
@@ -136,29 +166,49 @@ impl Strongroom {
         secrets: Secrets,
         granted: Granted,
     ) -> Result<Entry<CredentialBody>, RevealError> {
-        let unavailable = |error: &dyn std::fmt::Display| RevealError::Unavailable(error.to_string());
-        let _writing = self.writing.lock().await;
-        let mut entry = self.stored(tenant, id).await?.ok_or(RevealError::Gone(id))?;
-        if entry.version != asked.version {
-            // Somebody gave it another secret while we asked: theirs counts.
-            return Ok(entry);
-        }
-        let now = self.clock.now();
         let secrets = Secrets {
             value: Some(Secret::new(granted.access_token)),
             refresh_token: granted.refresh_token.map(Secret::new).or(secrets.refresh_token),
             client_secret: secrets.client_secret,
         };
+        let checked = super::checks::secrets(&asked.body.auth, &secrets);
+        checked.map_err(|error| RevealError::Unavailable(error.to_string()))?;
         let life = granted.expires_in.and_then(|seconds| u64::try_from(seconds).ok()).map(Millis::from_secs);
-        if let Auth::McpOauth(oauth) = &mut entry.body.auth {
-            oauth.expires = life.map(|life| now + life.min(LONGEST_LIFE));
+        let expires = life.map(|life| self.clock.now() + life.min(LONGEST_LIFE));
+        let mut attempts = Attempts::new(&*self.clock);
+        loop {
+            match self.write_renewed(tenant, id, asked, &secrets, expires).await {
+                Err(RevealError::Unavailable(problem)) if attempts.again().await => {
+                    tracing::warn!(credential = %id, problem, "a renewed credential could not be written: trying again");
+                }
+                done => return done,
+            }
         }
-        super::checks::secrets(&entry.body.auth, &secrets).map_err(|error| unavailable(&error))?;
+    }
+
+    async fn write_renewed(
+        &self,
+        tenant: TenantId,
+        id: CredentialId,
+        asked: &Entry<CredentialBody>,
+        secrets: &Secrets,
+        expires: Option<Timestamp>,
+    ) -> Result<Entry<CredentialBody>, RevealError> {
+        let unavailable = |error: &dyn std::fmt::Display| RevealError::Unavailable(error.to_string());
+        let _writing = self.writing.lock().await;
+        let mut entry = self.stored(tenant, id).await?.ok_or(RevealError::Gone(id))?;
+        if entry.version != asked.version {
+            // Somebody gave it another secret while we asked, and theirs counts; or this was written, and its answer lost.
+            return Ok(entry);
+        }
+        if let Auth::McpOauth(oauth) = &mut entry.body.auth {
+            oauth.expires = expires;
+        }
         let key = self.documents.tenant_key(tenant).await.map_err(|error| unavailable(&error))?;
         let place = Place { tenant, vault: entry.body.vault, credential: id };
-        entry.body.sealed = place.seal(&*key, &secrets);
+        entry.body.sealed = place.seal(&*key, secrets);
         entry.version += 1;
-        entry.updated = now;
+        entry.updated = self.clock.now();
         let owner = self.read(tenant, |shelf| shelf.vault_entry(entry.body.vault).map(|vault| vault.body.owner));
         let owner = owner.ok_or(RevealError::Gone(id))?;
         let author =
@@ -168,3 +218,6 @@ impl Strongroom {
         Ok(entry)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,16 +14,23 @@ use bailiwick_identity::{
     Web, WebAnswer, WebRequest,
 };
 use bailiwick_ports::{
-    Clock, Directory, Keys, People, Role, SignIn, SignInError, Store,
+    BoxFuture, Clock, Directory, Keys, People, Role, SignIn, SignInError, Store, TaskHandle, Tasks,
     people::{Author, UserPatch},
     sign_in::{Arrival, Departure, Destination, HandOver, Medium, Return, SignedIn},
     store::Tenant,
 };
-use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore};
+use bailiwick_testkit::{
+    clock::ManualClock,
+    keys::PlainKeys,
+    store::{Faults, MemoryStore},
+};
 use bailiwick_types::{Millis, Principal, Secret, TenantId, Timestamp};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// An organisation whose people come from the same provider as another client.
 pub const OTHER: &str = "Other Ltd";
@@ -46,6 +53,10 @@ pub struct Fake {
     pub kid: Mutex<&'static str>,
     pub user_info: Mutex<Value>,
     pub asked: Mutex<Vec<(String, String)>>,
+    /// The one refresh token that is good: it is good once, gives the next, and any other one ends everything.
+    pub rotation: Mutex<Option<u32>>,
+    /// Answers of the token endpoint are given, and come a while later.
+    pub slow: AtomicBool,
 }
 
 impl Fake {
@@ -65,6 +76,8 @@ impl Fake {
             kid: Mutex::new("one"),
             user_info: Mutex::new(json!({"sub": "u-1"})),
             asked: Mutex::default(),
+            rotation: Mutex::default(),
+            slow: AtomicBool::default(),
         })
     }
 
@@ -72,6 +85,28 @@ impl Fake {
         let signed = format!("{}.{}", base64(header.to_string()), base64(claims.to_string()));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", base64(signature))
+    }
+
+    fn renewal(&self, form: &str) -> (u16, Value) {
+        let (status, mut body) = self.renewed.lock().unwrap().clone();
+        let mut rotation = self.rotation.lock().unwrap();
+        match *rotation {
+            Some(good) if form.contains(&format!("refresh_token=rt-{good}&")) => {
+                *rotation = Some(good + 1);
+                body["refresh_token"] = json!(format!("rt-{}", good + 1));
+                (status, body)
+            }
+            Some(_) => {
+                *rotation = Some(0);
+                (400, json!({"error": "invalid_grant"}))
+            }
+            None => (status, body),
+        }
+    }
+
+    /// What its token endpoint was shown last.
+    pub fn shown(&self) -> String {
+        self.asked.lock().unwrap().iter().rfind(|(url, _)| url.ends_with("/token")).unwrap().1.clone()
     }
 
     pub fn times_asked(&self, path: &str) -> usize {
@@ -85,7 +120,10 @@ impl Web for Fake {
         let form = request.form.map(|form| form.expose().to_owned()).unwrap_or_default();
         self.asked.lock().unwrap().push((request.url.clone(), form.clone()));
         if form.contains("grant_type=refresh_token") {
-            let (status, body) = self.renewed.lock().unwrap().clone();
+            let (status, body) = self.renewal(&form);
+            if self.slow.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
             return match status {
                 0 => Err("nobody answers".into()),
                 status => Ok(WebAnswer { status, body: body.to_string().into_bytes() }),
@@ -109,6 +147,16 @@ impl Web for Fake {
     }
 }
 
+/// Runs what is begun beside the test.
+pub struct Spawned;
+
+impl Tasks for Spawned {
+    fn spawn(&self, _: &'static str, work: BoxFuture<'static, ()>) -> TaskHandle {
+        let handle = tokio::spawn(work).abort_handle();
+        TaskHandle::new(move || handle.abort())
+    }
+}
+
 pub struct House {
     pub provider: Arc<Fake>,
     pub clock: Arc<ManualClock>,
@@ -116,12 +164,15 @@ pub struct House {
     pub sign_ins: Arc<SignIns>,
     pub reception: Reception,
     pub store: Arc<dyn Store>,
+    pub faults: Faults,
     pub tenant: TenantId,
 }
 
 /// Somebody on the way.
 pub struct Trip {
     pub cookie: Secret,
+    /// Where the provider sends the browser back to.
+    pub callback: String,
     pub state: String,
     pub nonce: String,
     pub challenge: String,
@@ -137,7 +188,9 @@ impl House {
     pub async fn with(mapping: Mapping, scopes: &[&str]) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let ticking: Arc<dyn Clock> = clock.clone();
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(ticking.clone()));
+        let memory = MemoryStore::new(ticking.clone());
+        let faults = memory.faults();
+        let store: Arc<dyn Store> = Arc::new(memory);
         let keys: Arc<dyn Keys> = Arc::new(PlainKeys);
         let tenant = TenantId::new(START, [1; 10]);
         let (key, _) = keys.create(tenant, tenant.into());
@@ -173,10 +226,11 @@ impl House {
             lives: Lives::default(),
             provider: Some(options("bailiwick").build().unwrap()),
             others: [(OTHER.to_owned(), options("other").build().unwrap())].into(),
+            tasks: Arc::new(Spawned),
         };
         let sign_ins = Arc::new(sign_ins.build());
         let reception = Reception { credentials, sign_ins: sign_ins.clone(), issuer: None };
-        Self { provider, clock, roster, sign_ins, reception, store, tenant }
+        Self { provider, clock, roster, sign_ins, reception, store, faults, tenant }
     }
 
     /// Makes another organisation.
@@ -200,12 +254,14 @@ impl House {
             pair.unwrap_or_else(|| panic!("no {name} in {query}")).1.into_owned()
         };
         assert_eq!((find("code_challenge_method"), find("response_type")), ("S256".into(), "code".into()));
-        assert_eq!(find("redirect_uri"), CALLBACK);
+        let callback = find("redirect_uri");
+        assert!(callback.starts_with(CALLBACK), "{callback}");
         assert!(find("scope").starts_with("openid"));
         let prompt = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "prompt");
         let prompt = prompt.map(|(_, prompt)| prompt.into_owned()).unwrap_or_default();
         Trip {
             cookie: departure.cookie,
+            callback,
             state: find("state"),
             nonce: find("nonce"),
             challenge: find("code_challenge"),
@@ -241,7 +297,7 @@ impl House {
             issuer: Some(ISSUER.into()),
             error: None,
         };
-        self.sign_ins.arrive(CALLBACK, trip.cookie.expose(), back).await
+        self.sign_ins.arrive(&trip.callback, trip.cookie.expose(), back).await
     }
 
     /// The whole way with these claims over the usual ones.

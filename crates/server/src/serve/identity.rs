@@ -53,7 +53,7 @@ impl People {
         let room = Strongroom::load(store, keys, changes, clock, random);
         let room = room.await.doing(|| "read the vaults".to_owned())?;
         let web = Outside::new(loaded.config.vaults.private_network).map_err(Failure::failed)?;
-        let strongroom = Arc::new(room.with_web(Arc::new(web)));
+        let strongroom = room.with_web(Arc::new(web), Arc::clone(&world.tasks));
         Ok(Self { tenant, administration, credentials, roster, sign_ins, issuer, strongroom })
     }
 
@@ -98,7 +98,8 @@ fn sign_ins(
         }
     }
     let (roster, cost, lives) = (Arc::clone(roster), PasswordCost::default(), lives(identity));
-    Ok(Arc::new(SignInOptions { tenant, roster, cost, lives, provider: first, others }.build()))
+    let tasks = Arc::clone(&world.tasks);
+    Ok(Arc::new(SignInOptions { tenant, roster, cost, lives, provider: first, others, tasks }.build()))
 }
 
 async fn issuer(

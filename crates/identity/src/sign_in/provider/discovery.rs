@@ -34,18 +34,10 @@ pub(super) struct Metadata {
     #[serde(default)]
     pub end_session_endpoint: Option<String>,
     #[serde(default)]
-    token_endpoint_auth_methods_supported: Option<Vec<String>>,
-}
-
-impl Metadata {
-    /// The client's secret goes into the form only where a header is not taken.
-    pub fn posts_secret(&self) -> bool {
-        let takes = |name: &str| {
-            let methods = self.token_endpoint_auth_methods_supported.iter().flatten();
-            methods.into_iter().any(|method| method == name)
-        };
-        takes("client_secret_post") && !takes("client_secret_basic")
-    }
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Each of its answers says whose it is (RFC 9207).
+    #[serde(default, rename = "authorization_response_iss_parameter_supported")]
+    pub names_itself: bool,
 }
 
 pub(super) struct Discovery {
@@ -66,8 +58,7 @@ impl Discovery {
     pub async fn metadata(&self) -> Result<Arc<Metadata>, SignInError> {
         let mut kept = self.metadata.lock().await;
         let now = self.clock.now();
-        if let Some((since, metadata)) = kept.as_ref().filter(|(since, _)| is_fresh(*since, now, LIFE)) {
-            let _ = since;
+        if let Some((_, metadata)) = kept.as_ref().filter(|(since, _)| is_fresh(*since, now, LIFE)) {
             return Ok(Arc::clone(metadata));
         }
         let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));

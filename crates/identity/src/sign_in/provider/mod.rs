@@ -88,15 +88,15 @@ struct Tokens {
     refresh_token: Option<String>,
 }
 
-/// The answer to a renewal (OpenID Connect Core 1.0, section 12.2).
+/// The answer to a renewal (OpenID Connect Core 1.0, section 12.2), of which nothing is proven yet.
 #[derive(Deserialize)]
-struct Again {
+pub(super) struct Given {
     #[serde(default)]
-    id_token: Option<String>,
+    pub id_token: Option<String>,
     #[serde(default)]
     access_token: Option<String>,
     #[serde(default)]
-    refresh_token: Option<String>,
+    pub refresh_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -113,13 +113,7 @@ pub(super) struct Arrived {
 
 /// What the provider says of a sign-in that shall go on.
 pub(super) enum Renewed {
-    Good {
-        /// `None` where it said nothing new of the person.
-        claims: Option<Box<Claims>>,
-        /// What it said that in.
-        id_token: Option<Secret>,
-        refresh: Option<String>,
-    },
+    Given(Given),
     Refused,
 }
 
@@ -212,8 +206,15 @@ impl Provider {
         if !same || ticket.callback != callback {
             return wrong("this answer belongs to another sign-in: begin again");
         }
-        if back.issuer.is_some_and(|issuer| issuer != self.options.issuer) {
-            return wrong("this answer comes from another identity provider");
+        // RFC 9207, section 2.4.
+        match back.issuer {
+            Some(issuer) if issuer != self.options.issuer => {
+                return wrong("this answer comes from another identity provider");
+            }
+            None if self.discovery.metadata().await?.names_itself => {
+                return wrong("this answer does not say which identity provider it comes from");
+            }
+            _ => {}
         }
         if let Some(error) = back.error {
             let shown: String = error.chars().take(64).filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
@@ -249,8 +250,9 @@ impl Provider {
         Ok(claims)
     }
 
-    /// Asks whether a sign-in may go on, with the refresh token that came with it.
-    pub(super) async fn renew(&self, refresh: &str, subject: &str) -> Result<Renewed, SignInError> {
+    /// Asks whether a sign-in may go on, with the refresh token that came with it. That may be good for nothing from now
+    /// on: keep what is given before anything else.
+    pub(super) async fn renew(&self, refresh: &str) -> Result<Renewed, SignInError> {
         let fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh)];
         let answer = self.ask(fields).await?;
         if answer.status != 200 {
@@ -261,15 +263,16 @@ impl Provider {
                 _ => Err(unreachable(&format!("a renewal was answered with {}", answer.status))),
             };
         }
-        let again: Again = serde_json::from_slice(&answer.body).map_err(|_| unreachable("a renewal cannot be read"))?;
-        let claims = match &again.id_token {
-            Some(token) => Some(Box::new(self.claims(token, None, again.access_token.as_deref()).await?)),
-            None => None,
-        };
-        if claims.as_ref().is_some_and(|claims| claims.foreign.subject != subject) {
-            return Ok(Renewed::Refused);
+        let given = serde_json::from_slice(&answer.body).map_err(|_| unreachable("a renewal cannot be read"))?;
+        Ok(Renewed::Given(given))
+    }
+
+    /// What a renewal proves; `None` where it says nothing new of the person.
+    pub(super) async fn proven(&self, given: &Given) -> Result<Option<Claims>, SignInError> {
+        match &given.id_token {
+            Some(token) => self.claims(token, None, given.access_token.as_deref()).await.map(Some),
+            None => Ok(None),
         }
-        Ok(Renewed::Good { claims, id_token: again.id_token.map(Secret::new), refresh: again.refresh_token })
     }
 
     pub(super) async fn logout(&self, token: &str) -> Result<Logout, SignInError> {
@@ -325,7 +328,7 @@ impl Provider {
     }
 
     fn client(&self, metadata: &Metadata) -> Client<'_> {
-        let place = if metadata.posts_secret() { SecretIn::Form } else { SecretIn::Header };
+        let place = SecretIn::taken(metadata.token_endpoint_auth_methods_supported.as_deref());
         let secret = self.options.client_secret.as_ref().map(|secret| (secret, place));
         Client { id: &self.options.client_id, secret }
     }
