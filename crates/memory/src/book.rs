@@ -11,6 +11,7 @@ use bailiwick_core::{
     Integrity, Label, MemoryEntry, MemoryKind, MemorySource, MemoryState,
     memory::{query_words, sameness, words},
 };
+use bailiwick_gate::{Deleting, Holds};
 use bailiwick_ports::{
     Keys, KeysError, Store, StoreError, StreamKey,
     memory::{
@@ -40,6 +41,8 @@ struct Parts {
     /// Where tenants and people have their keys.
     store: Arc<dyn Store>,
     keys: Arc<dyn Keys>,
+    /// What must not be written over.
+    holds: Arc<Holds>,
     tenants: Mutex<HashMap<TenantId, Arc<dyn StreamKey>>>,
 }
 
@@ -79,8 +82,19 @@ impl Remembered {
 }
 
 impl Book {
-    pub fn new(entries: Arc<dyn MemoryStore>, store: Arc<dyn Store>, keys: Arc<dyn Keys>) -> Self {
-        Self(Arc::new(Parts { entries, store, keys, tenants: Mutex::default() }))
+    pub fn new(entries: Arc<dyn MemoryStore>, store: Arc<dyn Store>, keys: Arc<dyn Keys>, holds: Arc<Holds>) -> Self {
+        Self(Arc::new(Parts { entries, store, keys, holds, tenants: Mutex::default() }))
+    }
+
+    /// Whether a legal hold covers what this holder has. An error is no leave to change it.
+    pub(crate) async fn is_held(&self, tenant: TenantId, holder: Holder) -> Result<bool, MemoryError> {
+        let about = match holder {
+            Holder::Person(person) => Deleting { person: Some(person), ..Deleting::default() },
+            Holder::Agent(agent) => Deleting { agent: Some(agent), ..Deleting::default() },
+            Holder::Team(_) | Holder::Tenant => return Ok(false),
+        };
+        let covering = self.0.holds.covering(tenant, &about).await;
+        Ok(covering.map_err(|error| MemoryError::Unreadable(error.to_string()))?.is_some())
     }
 
     fn entries(&self) -> &dyn MemoryStore {
@@ -128,7 +142,8 @@ impl Book {
     }
 
     /// Writes an entry, confirmed or proposed by what its label says. One that says the same is not written twice: a
-    /// proposal becomes confirmed when somebody says the same without having read anything untrusted.
+    /// proposal becomes confirmed when somebody says the same without having read anything untrusted. That writes over
+    /// where it came from, and so waits until no hold covers it.
     pub(crate) async fn remember(
         &self,
         tenant: TenantId,
@@ -146,6 +161,9 @@ impl Book {
         };
         let known = open(&*key, &same)?;
         if known.id == id || known.state == MemoryState::Confirmed || state == MemoryState::Proposed {
+            return Ok(Remembered::Known(known));
+        }
+        if self.is_held(tenant, holder).await? {
             return Ok(Remembered::Known(known));
         }
         let mut label = note.label.clone();
@@ -344,4 +362,65 @@ fn open(key: &dyn StreamKey, sealed: &SealedMemory) -> Result<MemoryEntry, Memor
     let said: Said = serde_json::from_slice(&plain).map_err(|error| MemoryError::Unreadable(error.to_string()))?;
     let Said { text, label, source } = said;
     Ok(MemoryEntry { id, scope: holder.scope(), kind, state, version, text, source, label, created, updated })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+mod tests {
+    use super::*;
+    use bailiwick_gate::{Administrator, Hold, HoldScope};
+    use bailiwick_ports::store::Tenant;
+    use bailiwick_store::{DataFolder, SqliteMemories};
+    use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, store::MemoryStore as Documents};
+    use bailiwick_types::UserId;
+
+    const TENANT: TenantId = TenantId::from_u128(1);
+    const ANNA: UserId = UserId::from_u128(10);
+
+    fn note(integrity: Integrity, by: UserId) -> Note {
+        Note {
+            kind: MemoryKind::Fact,
+            text: "Invoices go to the warehouse".into(),
+            label: Label { integrity, ..Label::default() },
+            source: MemorySource {
+                by: Principal::User { id: by },
+                session: None,
+                action: None,
+                consolidated_by: None,
+                confirmed_by: None,
+            },
+            at: Timestamp::from_millis(7),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_hold_covers_is_not_written_over_by_whoever_says_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let entries = SqliteMemories::open(DataFolder::open(folder.path()).unwrap()).await.unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_793_000_000_000)));
+        let store = Arc::new(Documents::new(clock.clone()));
+        let (key, _) = PlainKeys.create(TENANT, TENANT.into());
+        store.put_tenant(Tenant { id: TENANT, name: "house".into(), key }).await.unwrap();
+        let administrator = Administrator::new(store.clone(), Arc::new(PlainKeys), clock);
+        let holds = Arc::new(Holds::new(store.clone(), Arc::new(PlainKeys)));
+        let book = Book::new(Arc::new(entries), store, Arc::new(PlainKeys), Arc::clone(&holds));
+        let (holder, boris) = (Holder::Person(ANNA), UserId::from_u128(11));
+        let remember = async |id, note| book.remember(TENANT, MemoryId::from_u128(id), holder, note).await.unwrap();
+        let Remembered::New(proposal) = remember(1, note(Integrity::Untrusted, boris)).await else { panic!("known") };
+        assert_eq!(proposal.state, MemoryState::Proposed);
+
+        let scope = HoldScope::Person { id: ANNA };
+        let by = Principal::Operator;
+        let hold = Hold { scope, reason: "a lawsuit".into(), by: by.clone(), since: Timestamp::from_millis(8) };
+        holds.set(&administrator, TENANT, hold).await.unwrap();
+        assert_eq!(remember(2, note(Integrity::Trusted, ANNA)).await, Remembered::Known(proposal.clone()));
+        let within = Within { tenant: TENANT, holders: vec![holder] };
+        assert_eq!(book.get(&within, proposal.id).await.unwrap(), proposal, "its source and version are as they were");
+
+        holds.lift(&administrator, TENANT, &scope.target(), &by, "over".into()).await.unwrap();
+        let Remembered::Confirmed(confirmed) = remember(3, note(Integrity::Trusted, ANNA)).await else {
+            panic!("held")
+        };
+        assert_eq!((confirmed.version, confirmed.source.by), (2, Principal::User { id: ANNA }));
+    }
 }

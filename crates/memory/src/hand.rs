@@ -9,7 +9,7 @@ use bailiwick_core::{
     Action, ActionResult, Content, Failure, FailureCode, Integrity, Label, MemoryEntry, MemorySearch, MemorySource,
     MemoryState, MemoryWrite, Outcome, ToolAnswer, memory::MemoryVersion,
 };
-use bailiwick_gate::{Deleting, Holds, Memory, Opened, Permit, Settled};
+use bailiwick_gate::{Memory, Opened, Permit, Settled};
 use bailiwick_ports::{
     Clock, StoreError,
     memory::{Holder, MAX_MEMORIES, MemoryError, MemoryScope, Precondition, Within},
@@ -22,8 +22,6 @@ use std::{collections::BTreeMap, sync::Arc};
 #[derive(Clone)]
 pub struct Hand {
     book: Book,
-    /// What must not be deleted.
-    holds: Arc<Holds>,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,23 +67,16 @@ impl Memory for Hand {
 }
 
 impl Hand {
-    pub fn new(book: Book, holds: Arc<Holds>, clock: Arc<dyn Clock>) -> Self {
-        Self { book, holds, clock }
+    pub fn new(book: Book, clock: Arc<dyn Clock>) -> Self {
+        Self { book, clock }
     }
 
     /// Refuses to write over or remove what a legal hold covers.
     async fn check_held(&self, within: &Within, id: MemoryId) -> Result<(), Refusal> {
-        let about = match self.book.holder(within, id).await? {
-            Holder::Person(person) => Deleting { person: Some(person), ..Deleting::default() },
-            Holder::Agent(agent) => Deleting { agent: Some(agent), ..Deleting::default() },
-            Holder::Team(_) | Holder::Tenant => return Ok(()),
-        };
-        match self.holds.covering(within.tenant, &about).await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => {
-                Err(Refusal::Plain("A legal hold forbids to change or remove what is remembered here.".into()))
-            }
-            Err(error) => Err(MemoryError::Unreadable(error.to_string()).into()),
+        let holder = self.book.holder(within, id).await?;
+        match self.book.is_held(within.tenant, holder).await? {
+            false => Ok(()),
+            true => Err(Refusal::Plain("A legal hold forbids to change or remove what is remembered here.".into())),
         }
     }
 
@@ -217,8 +208,9 @@ fn told_of(written: &Remembered) -> ToolAnswer {
     };
     let mut said = json!({word: entry.id, "version": entry.version});
     if entry.state == MemoryState::Proposed {
-        said["note"] =
-            json!("It is kept apart until a person confirms it, because this session has read untrusted input.");
+        said["note"] = json!(
+            "It is kept apart until a person confirms it, because it came from a session that had read untrusted input."
+        );
     }
     answer(&said, &[])
 }

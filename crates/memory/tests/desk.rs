@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at files and may panic")]
 
 use async_trait::async_trait;
+use bailiwick_gate::Holds;
 use bailiwick_memory::{Book, Desk};
 use bailiwick_ports::{
     Administration, Change, Clock, Keys, Store, StoreError,
@@ -61,7 +62,8 @@ impl House {
         let (key, _) = PlainKeys.create(TENANT, TENANT.into());
         store.put_tenant(Tenant { id: TENANT, name: "house".into(), key }).await.unwrap();
         let records = Arc::new(Records::default());
-        let book = Book::new(Arc::new(entries.clone()), store.clone(), Arc::new(Hiding));
+        let holds = Arc::new(Holds::new(store.clone(), Arc::new(Hiding)));
+        let book = Book::new(Arc::new(entries.clone()), store.clone(), Arc::new(Hiding), holds);
         let desk = Desk::new(book, records.clone(), clock, Arc::new(SeededRandom::new(3)));
         Self { folder, entries, store, records, desk }
     }

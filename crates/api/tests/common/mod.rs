@@ -411,6 +411,7 @@ impl House {
             lives: Lives::default(),
             provider: None,
             others: Default::default(),
+            tasks: Arc::new(RealTasks),
         };
         let sign_ins = Arc::new(sign_ins.build());
         let tokens = TokenOptions {
@@ -438,9 +439,9 @@ impl House {
         };
         let folder = tempfile::tempdir().unwrap();
         let memories = SqliteMemories::open(DataFolder::open(folder.path()).unwrap()).await.unwrap();
-        let book = bailiwick_memory::Book::new(Arc::new(memories), ports.clone(), keys.clone());
         let holds = Arc::new(Holds::new(ports.clone(), keys.clone()));
-        let hand = bailiwick_memory::Hand::new(book.clone(), holds.clone(), clock.clone());
+        let book = bailiwick_memory::Book::new(Arc::new(memories), ports.clone(), keys.clone(), holds.clone());
+        let hand = bailiwick_memory::Hand::new(book.clone(), clock.clone());
         let memories = bailiwick_memory::Desk::new(book, administration.clone(), clock.clone(), random.clone());
         let memories: Arc<dyn MemoryDesk> = Arc::new(memories);
         let gate = Gate::new(ports.clone(), keys.clone(), policy.clone(), clock.clone());

@@ -198,8 +198,9 @@ impl Ground<'_> {
         let Self { world, kept, people, .. } = self;
         let entries = SqliteMemories::open(kept.folder.clone()).await;
         let entries = entries.map_err(|error| Failure::failed(error.to_string()))?;
-        let book = Book::new(Arc::new(entries), Arc::clone(&kept.metered), Arc::clone(&kept.keys));
-        let hand = bailiwick_memory::Hand::new(book.clone(), Arc::clone(holds), Arc::clone(&world.clock));
+        let (store, keys) = (Arc::clone(&kept.metered), Arc::clone(&kept.keys));
+        let book = Book::new(Arc::new(entries), store, keys, Arc::clone(holds));
+        let hand = bailiwick_memory::Hand::new(book.clone(), Arc::clone(&world.clock));
         let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
         let desk = bailiwick_memory::Desk::new(book, Arc::clone(&people.administration), clock, random);
         desk.catch_up().await.doing(|| "write the receipts of what was forgotten".to_owned())?;
