@@ -9,6 +9,7 @@ mod feeds;
 mod health;
 mod identity;
 mod kept;
+mod key_program;
 mod keys;
 mod listener;
 mod metered;
