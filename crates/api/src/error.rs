@@ -226,6 +226,7 @@ impl From<StoreError> for ApiError {
                 retry_after: Some(1),
                 ..Self::new(StatusCode::CONFLICT, "conflict", "It was changed by somebody else meanwhile: try again.")
             },
+            StoreError::KeyReplaced => Self::overloaded(sentence(&error)),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "the store failed a request");
                 Self::overloaded("The store cannot be reached now: try again.")

@@ -48,3 +48,4 @@ pub use replay::{Replay, Replayed};
 pub use reveal::{RevealError, Use, Vault};
 pub use spending::{MoneyRules, UNPRICED_WARNING, Unpriced};
 pub use stops::{MAX_STOPS, StopError, Stops};
+pub use subjects::subject_key;

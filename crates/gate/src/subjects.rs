@@ -4,7 +4,7 @@
 //! It never makes a key for whom it does not write anything.
 
 use crate::GateError;
-use bailiwick_ports::{Keys, KeysError, Store, StreamKey, SubjectKey};
+use bailiwick_ports::{Keys, KeysError, Store, StoreError, StreamKey, SubjectKey};
 use bailiwick_types::{TenantId, UserId};
 use std::{
     collections::HashMap,
@@ -13,6 +13,28 @@ use std::{
 
 /// Wrapped keys that are remembered.
 const MAX_KNOWN: usize = 4096;
+
+/// Keys of one person that are made until one is kept.
+const MAX_MAKINGS: usize = 3;
+
+/// A person's key as the store has it now, made where there is none.
+pub async fn subject_key(
+    store: &dyn Store,
+    keys: &dyn Keys,
+    tenant: TenantId,
+    person: UserId,
+) -> Result<SubjectKey, StoreError> {
+    if let Some((key, _)) = store.subject_key(tenant, person).await? {
+        return Ok(key);
+    }
+    for _ in 1..MAX_MAKINGS {
+        match store.keep_subject_key(tenant, keys.create_subject(tenant, person)).await {
+            Err(StoreError::KeyReplaced) => {}
+            kept => return kept,
+        }
+    }
+    store.keep_subject_key(tenant, keys.create_subject(tenant, person)).await
+}
 
 /// The keys of people. Clones share what they remember, which is wrapped.
 #[derive(Clone)]
@@ -36,10 +58,7 @@ impl Subjects {
         if let Some(key) = self.known().get(&(tenant, person)) {
             return Ok(key.clone());
         }
-        let key = match self.store.subject_key(tenant, person).await? {
-            Some((key, _)) => key,
-            None => self.store.keep_subject_key(tenant, self.keys.create_subject(tenant, person)).await?,
-        };
+        let key = subject_key(&*self.store, &*self.keys, tenant, person).await?;
         let mut known = self.known();
         if known.len() >= MAX_KNOWN {
             known.clear();

@@ -11,9 +11,9 @@ use bailiwick_core::{
     Integrity, Label, MemoryEntry, MemoryKind, MemorySource, MemoryState,
     memory::{query_words, sameness, words},
 };
-use bailiwick_gate::{Deleting, Holds};
+use bailiwick_gate::{Deleting, Holds, subject_key};
 use bailiwick_ports::{
-    Keys, KeysError, Store, StoreError, StreamKey,
+    Keys, KeysError, Store, StreamKey,
     memory::{
         Changed, Forgotten, Holder, MemoryBody, MemoryCount, MemoryError, MemoryQuery, MemoryStore, NewMemory,
         Precondition, SealedMemory, Within, Written,
@@ -26,8 +26,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Keys of one person that are made until one is kept.
-const MAX_MAKINGS: usize = 3;
 /// Tenants' keys that are remembered.
 const MAX_KEYS: usize = 1024;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -110,19 +108,9 @@ impl Book {
     }
 
     async fn key_to_write(&self, tenant: TenantId, holder: Holder) -> Result<Arc<dyn StreamKey>, MemoryError> {
-        if let Some(key) = self.key(tenant, holder).await? {
-            return Ok(key);
-        }
-        let Holder::Person(person) = holder else { return Err(MemoryError::Unknown) };
-        for attempt in 1.. {
-            let made = self.0.keys.create_subject(tenant, person);
-            match self.0.store.keep_subject_key(tenant, made).await {
-                // What it was wrapped under was replaced meanwhile.
-                Err(StoreError::Conflict) if attempt < MAX_MAKINGS => {}
-                kept => return self.0.keys.open_subject(tenant, &kept?).map_err(unreadable),
-            }
-        }
-        Err(StoreError::Conflict.into())
+        let Holder::Person(person) = holder else { return self.tenant_key(tenant).await };
+        let key = subject_key(&*self.0.store, &*self.0.keys, tenant, person).await?;
+        self.0.keys.open_subject(tenant, &key).map_err(unreadable)
     }
 
     async fn tenant_key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, MemoryError> {

@@ -10,7 +10,12 @@ use bailiwick_ports::{
     store::Tenant,
 };
 use bailiwick_store::{DataFolder, SqliteMemories};
-use bailiwick_testkit::{clock::ManualClock, keys::PlainKeys, random::SeededRandom, store::MemoryStore};
+use bailiwick_testkit::{
+    clock::ManualClock,
+    keys::PlainKeys,
+    random::SeededRandom,
+    store::{MemoryStore, When},
+};
 use bailiwick_types::{MemoryId, Principal, TenantId, Timestamp, UserId};
 use std::{
     path::Path,
@@ -197,6 +202,14 @@ async fn an_erasure_whose_receipt_a_crash_took_gets_it_at_the_next_start() {
     *house.records.broken.lock().unwrap() = true;
     let by = Principal::User { id: ANNA };
     assert!(house.desk.correct(&own(ANNA), id, 1, "Tea at five", &by).await.is_err());
+    assert_eq!(house.desk.get(&own(ANNA), id).await.unwrap().text, "Tea at four");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persons_first_words_are_kept_also_while_the_key_above_all_is_replaced() {
+    let house = House::new().await;
+    house.store.faults().fail(1, When::Before, StoreError::KeyReplaced);
+    let id = house.remember(ANNA, "Tea at four").await;
     assert_eq!(house.desk.get(&own(ANNA), id).await.unwrap().text, "Tea at four");
 }
 

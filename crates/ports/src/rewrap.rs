@@ -58,7 +58,7 @@ pub trait WrappedKeys: Send + Sync {
     async fn rewrap(&self, keys: Vec<(Wrapped, WrappedKey)>) -> Result<(), StoreError>;
 
     /// From when this returns until it is said otherwise or the store is closed, no new key is kept that lies under
-    /// another than `only`: such a write is refused with [`StoreError::Unavailable`]. It was made before the key was
+    /// another than `only`: such a write is refused with [`StoreError::KeyReplaced`]. It was made before the key was
     /// replaced and comes after it. `None` takes all again.
     async fn keep_only(&self, only: Option<u32>) -> Result<(), StoreError>;
 }

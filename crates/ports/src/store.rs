@@ -34,6 +34,9 @@ pub enum StoreError {
     Malformed(String),
     #[error("no space is left on the disk of the data folder: free some and try again")]
     Full,
+    /// A new key lies under a key-encryption key that was replaced meanwhile: wrap another one.
+    #[error("the key-encryption key was replaced while this was being written: try again")]
+    KeyReplaced,
     #[error("the inbox of {0} is full; wait until its session has worked some of it off")]
     InboxFull(StreamId),
     /// Whether a write took effect is not known: read before writing again.

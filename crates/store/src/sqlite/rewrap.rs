@@ -37,12 +37,7 @@ impl OnlyKey {
 
     pub fn admit_id(&self, key_id: u32) -> Result<(), StoreError> {
         let only = self.0.load(Ordering::Acquire);
-        if only == 0 || only == key_id {
-            return Ok(());
-        }
-        Err(StoreError::Unavailable(
-            "the key-encryption key was replaced while this was being written: try again".into(),
-        ))
+        if only == 0 || only == key_id { Ok(()) } else { Err(StoreError::KeyReplaced) }
     }
 }
 
