@@ -64,7 +64,7 @@ fn check_functions(configuration: &Configuration, statement: &Statement) -> Resu
         None => Ok(()),
         Some(name) => Err(format!(
             "the statement calls `{name}`, which is not known to be without effects; an administrator can list it under \
-             `functions` of the connector"
+             `functions` of the connector. If it is a column, name it alone, or list the columns of its source: `AS x({name})`"
         )),
     }
 }

@@ -241,12 +241,8 @@ fn asked(configuration: &Configuration, file: bool, tool: &str, arguments: &Valu
 
 fn work(configuration: &Configuration, asked: &Asked, names: &Names) -> Work {
     let statement = asked.admitted.statement.as_ref();
-    let qualified = |(table, column): &(String, String)| {
-        let (schema, table) = table.split_once('.')?;
-        Some((schema.to_owned(), table.to_owned(), column.clone()))
-    };
     let columns = match configuration.server.dialect() {
-        Dialect::Postgres => statement.map(|statement| statement.qualified.iter().filter_map(qualified).collect()),
+        Dialect::Postgres => statement.map(|statement| statement.qualified.clone()),
         _ => None,
     };
     let written = statement.map(|statement| statement.reading.tables.iter().filter(|used| used.write));

@@ -9,6 +9,7 @@ mod sqlite;
 mod tls;
 
 use crate::config::{Configuration, Server};
+use crate::reading::Qualified;
 use crate::rows::Rows;
 use bailiwick_types::Secret;
 use std::collections::BTreeMap;
@@ -32,8 +33,8 @@ pub struct Login {
 #[derive(Debug, Clone)]
 pub struct Work {
     pub text: String,
-    /// `table.column` names that have to be columns: (schema, table, column).
-    pub columns: Vec<(String, String, String)>,
+    /// Names that have to be columns.
+    pub columns: Vec<Qualified>,
     /// The tables that it changes, in their one spelling.
     pub written: Vec<String>,
     /// It explains a statement: no cursor can be made of it.

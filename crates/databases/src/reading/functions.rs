@@ -39,6 +39,20 @@ pub fn known(dialect: Dialect, name: &str) -> Known {
     }
 }
 
+/// The columns that come out of one of PostgreSQL's own functions in FROM; `alias` is its source's. Nothing where that is
+/// not certain.
+pub fn outputs(name: &str, alias: String) -> Vec<String> {
+    if listed("json_each json_each_text jsonb_each jsonb_each_text", name) {
+        vec!["key".to_owned(), "value".to_owned()]
+    } else if listed("json_array_elements* jsonb_array_elements*", name) {
+        vec!["value".to_owned()]
+    } else if listed(POSTGRES_SCALARS, name) {
+        vec![alias]
+    } else {
+        Vec::new()
+    }
+}
+
 /// Whether a cast to it runs only what the database brings.
 pub fn is_plain_type(dialect: Dialect, name: &str) -> bool {
     dialect != Dialect::Postgres || listed(POSTGRES_TYPES, name)
@@ -96,6 +110,10 @@ const POSTGRES_REFUSED: Refused = &[
 ];
 
 const POSTGRES_CHANGES: &str = "nextval setval";
+
+/// In FROM they give one column, named as the source is.
+const POSTGRES_SCALARS: &str = "\
+    generate_series generate_subscripts json_object_keys jsonb_object_keys regexp_split_to_table string_to_table";
 
 const MYSQL_REFUSED: Refused = &[
     ("load_file", FILES),

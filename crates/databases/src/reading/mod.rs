@@ -6,6 +6,7 @@
 //! [`Statement::text`], written anew from what was understood, so that a comment, a hint or an odd spelling that the
 //! server would read otherwise does not reach it.
 
+mod fields;
 mod functions;
 mod names;
 mod scope;
@@ -45,15 +46,23 @@ pub struct Statement {
     pub text: String,
     /// Those of the functions that are not known to be without effects: they may read any table.
     pub unlisted: Vec<String>,
-    /// Columns that were named as `table.column`. PostgreSQL takes such a name for a call of a function, with the whole
-    /// row as its argument, when there is no such column: the room looks whether there is, before it runs the statement.
-    pub qualified: Vec<(String, String)>,
+    /// Columns that were named as `source.column`, where only the catalog can tell that they are ones.
+    pub qualified: Vec<Qualified>,
     /// What is used otherwise than as a plain column of the result: masking such a column would hide nothing.
     pub inner: BTreeMap<String, Columns>,
     /// Names that the statement gives to plain columns of its result, by the column: a masked column keeps its own.
     pub renamed: BTreeSet<String>,
     /// It explains a statement and does not run it.
     pub explains: bool,
+}
+
+/// A column that was named behind its source. PostgreSQL takes such a name for a call of a function, with the whole row as
+/// its argument, when there is no such column: the room looks whether there is, before it runs the statement.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Qualified {
+    /// One of these has to have it.
+    pub tables: Vec<String>,
+    pub column: String,
 }
 
 /// Some columns of a table, or all of them.

@@ -1,7 +1,9 @@
 //! Where a name in a statement may come from: the tables and subqueries around it, and the common table expressions.
 
 use super::Columns;
+use super::fields::Fields;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A table or a subquery among the sources of one `SELECT`, or of one change.
 #[derive(Debug, Clone)]
@@ -10,23 +12,33 @@ pub struct Source {
     pub alias: Option<String>,
     /// `None` for a subquery, a function, a common table expression: its columns are accounted for inside of it.
     pub table: Option<String>,
-    /// The name of the table where it stands alone: it may be a common table expression's.
-    pub single: Option<String>,
+    /// The columns that can be named behind its alias.
+    pub fields: Rc<Fields>,
 }
 
 /// What is around the part of a statement that is being walked, outermost first.
 #[derive(Debug)]
 pub enum Frame {
     Common(Common),
-    Sources(Vec<Source>),
+    Sources(Sources),
     /// What is inside does not see the sources right around it, only those further out.
     Barrier,
+}
+
+/// The sources of one `SELECT`, or of one change.
+#[derive(Debug)]
+pub struct Sources {
+    pub list: Vec<Source>,
+    /// How many parts of FROM are being walked: in there a server may not see some of these sources yet, and take a name
+    /// for one further out.
+    unfinished: usize,
 }
 
 /// The common table expressions of one query.
 #[derive(Debug)]
 pub struct Common {
     pub names: Vec<String>,
+    pub fields: Vec<Rc<Fields>>,
     /// Where their queries lie in memory, to know them again.
     pub bodies: Vec<usize>,
     pub recursive: bool,
@@ -36,9 +48,9 @@ pub struct Common {
 
 /// What a name of a table stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub enum Meaning<'a> {
     Table,
-    Common,
+    Common(&'a Rc<Fields>),
     /// Servers differ: it is taken for both.
     Either,
 }
@@ -49,13 +61,14 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub fn meaning(&self, name: &str) -> Meaning {
+    pub fn meaning(&self, name: &str) -> Meaning<'_> {
         for frame in self.frames.iter().rev() {
             let Frame::Common(common) = frame else { continue };
             let Some(index) = common.names.iter().position(|known| known == name) else { continue };
+            let here = Meaning::Common(&common.fields[index]);
             match common.within {
-                None => return Meaning::Common,
-                Some(within) if index < within || (common.recursive && index == within) => return Meaning::Common,
+                None => return here,
+                Some(within) if index < within || (common.recursive && index == within) => return here,
                 Some(_) if common.recursive => return Meaning::Either,
                 Some(_) => {}
             }
@@ -64,14 +77,14 @@ impl Scope {
     }
 
     /// The sources that can be seen from here, innermost first, by their `SELECT`.
-    pub fn visible(&self) -> Vec<&[Source]> {
+    pub fn visible(&self) -> Vec<&Sources> {
         let mut visible = Vec::new();
         let mut hidden = 0;
         for frame in self.frames.iter().rev() {
             match frame {
                 Frame::Barrier => hidden += 1,
                 Frame::Sources(_) if hidden > 0 => hidden -= 1,
-                Frame::Sources(sources) => visible.push(sources.as_slice()),
+                Frame::Sources(sources) => visible.push(sources),
                 Frame::Common(_) => {}
             }
         }
@@ -81,15 +94,37 @@ impl Scope {
     /// The sources of the `SELECT` or change right around.
     pub fn nearest(&self) -> Vec<Source> {
         let frame = self.frames.iter().rev().find_map(|frame| match frame {
-            Frame::Sources(sources) => Some(sources.clone()),
+            Frame::Sources(sources) => Some(sources.list.clone()),
             _ => None,
         });
         frame.unwrap_or_default()
     }
 
+    /// What is right around, as the sources of a `SELECT` or of a change.
+    pub fn push(&mut self, list: Vec<Source>) {
+        self.frames.push(Frame::Sources(Sources { list, unfinished: 0 }));
+    }
+
+    /// Goes into a part of FROM of what is right around.
+    pub fn enter_from(&mut self) {
+        self.around().for_each(|sources| sources.unfinished += 1);
+    }
+
+    pub fn leave_from(&mut self) {
+        self.around().for_each(|sources| sources.unfinished = sources.unfinished.saturating_sub(1));
+    }
+
+    fn around(&mut self) -> impl Iterator<Item = &mut Sources> {
+        let sources = self.frames.iter_mut().rev().find_map(|frame| match frame {
+            Frame::Sources(sources) => Some(sources),
+            _ => None,
+        });
+        sources.into_iter()
+    }
+
     /// Every table that can be seen from here.
     pub fn tables(&self) -> Vec<String> {
-        let sources = self.visible().into_iter().flatten();
+        let sources = self.visible().into_iter().flat_map(|sources| &sources.list);
         sources.filter_map(|source| source.table.clone()).collect()
     }
 
@@ -100,11 +135,15 @@ impl Scope {
             Some(alias) => alias == qualifier,
             None => false,
         };
-        if cases_may_differ {
-            return self.visible().into_iter().flatten().filter(means).cloned().collect();
+        let mut found = Vec::new();
+        for sources in self.visible() {
+            let here = found.len();
+            found.extend(sources.list.iter().filter(means).cloned());
+            if found.len() > here && sources.unfinished == 0 && !cases_may_differ {
+                break;
+            }
         }
-        let of = |sources: &[Source]| sources.iter().filter(means).cloned().collect::<Vec<_>>();
-        self.visible().into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
+        found
     }
 }
 

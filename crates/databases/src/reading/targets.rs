@@ -1,12 +1,14 @@
 //! What a change writes: the table, and the columns where they are named.
 
 use super::Dialect;
+use super::fields::{Fields, Outputs};
 use super::names::{Names, idents};
 use super::scope::{Source, Uses};
 use sqlparser::ast::{
     Assignment, AssignmentTarget, ConflictTarget, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, Query,
-    SelectItem, Statement, TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind,
+    SelectItem, Statement, TableAlias, TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind,
 };
+use std::rc::Rc;
 
 /// What is around a change's expressions, and what must not be taken for a table that is read.
 #[derive(Debug, Default)]
@@ -21,29 +23,32 @@ pub struct Change<'a> {
 }
 
 /// Notes what `statement` writes; `None` when it is no change.
-pub fn note<'a>(names: Names, statement: &'a Statement, uses: &mut Uses) -> Result<Option<Change<'a>>, String> {
+pub fn note<'a>(
+    outputs: &mut Outputs<'_>,
+    statement: &'a Statement,
+    uses: &mut Uses,
+) -> Result<Option<Change<'a>>, String> {
     let mut change = Change::default();
     match statement {
-        Statement::Insert(insert) => note_insert(names, insert, uses, &mut change)?,
-        Statement::Update(update) => note_update(names, update, uses, &mut change)?,
+        Statement::Insert(insert) => note_insert(outputs.names, insert, uses, &mut change)?,
+        Statement::Update(update) => note_update(outputs, update, uses, &mut change)?,
         Statement::Delete(delete) => {
             let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
             for table in from {
-                written(names, table, uses, &mut change)?;
+                written(outputs, table, uses, &mut change)?;
             }
             for table in delete.using.iter().flatten() {
-                sources(names, table, &mut change.sources)?;
+                sources(outputs, table, &mut change.sources)?;
                 change.joins.push(table);
             }
             change.returning = delete.returning.as_deref().unwrap_or_default();
         }
         Statement::Merge(merge) => {
-            source(names, &merge.table, &mut change.sources)?;
-            source(names, &merge.source, &mut change.sources)?;
-            if let TableFactor::Table { name, .. } = &merge.table {
-                uses.write_whole(&names.table(name)?);
+            if let Some((name, table)) = target(outputs, &merge.table, &mut change.sources)? {
+                uses.write_whole(&table);
                 change.targets.push(name);
             }
+            source(outputs, &merge.source, &mut change.sources)?;
         }
         _ => return Ok(None),
     }
@@ -84,28 +89,38 @@ fn note_insert<'a>(names: Names, insert: &'a Insert, uses: &mut Uses, change: &m
         }
     }
     let alias = insert.table_alias.as_ref().map(|alias| names.fold(&alias.alias));
-    change.sources.push(Source { alias: alias.or(Some(last(names, name)?)), table: Some(table), single: None });
+    let fields = Fields::of_table(&table);
+    if matches!(insert.on, Some(OnInsert::OnConflict(_))) {
+        // The row that was to be inserted: reading it reads nothing of the table.
+        change.sources.push(Source { alias: Some("excluded".to_owned()), table: None, fields: fields.clone() });
+    }
+    change.sources.push(Source { alias: alias.or(Some(last(names, name)?)), table: Some(table), fields });
     change.targets.push(name);
     change.source = insert.source.as_deref();
     change.returning = insert.returning.as_deref().unwrap_or_default();
     Ok(())
 }
 
-fn note_update<'a>(names: Names, update: &'a Update, uses: &mut Uses, change: &mut Change<'a>) -> Result<(), String> {
-    match (&update.table.relation, update.table.joins.is_empty()) {
-        (TableFactor::Table { name, .. }, true) => {
-            let table = names.table(name)?;
-            for target in update.assignments.iter().flat_map(targets) {
-                uses.write(&table, &column_of(names, target)?);
+fn note_update<'a>(
+    outputs: &mut Outputs<'_>,
+    update: &'a Update,
+    uses: &mut Uses,
+    change: &mut Change<'a>,
+) -> Result<(), String> {
+    match &update.table.relation {
+        relation @ TableFactor::Table { .. } if update.table.joins.is_empty() => {
+            if let Some((name, table)) = target(outputs, relation, &mut change.sources)? {
+                for assigned in update.assignments.iter().flat_map(targets) {
+                    uses.write(&table, &column_of(outputs.names, assigned)?);
+                }
+                change.targets.push(name);
             }
-            source(names, &update.table.relation, &mut change.sources)?;
-            change.targets.push(name);
         }
-        _ => written(names, &update.table, uses, change)?,
+        _ => written(outputs, &update.table, uses, change)?,
     }
     if let Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) = &update.from {
         for table in from {
-            sources(names, table, &mut change.sources)?;
+            sources(outputs, table, &mut change.sources)?;
             change.joins.push(table);
         }
     }
@@ -115,15 +130,14 @@ fn note_update<'a>(names: Names, update: &'a Update, uses: &mut Uses, change: &m
 
 /// All tables of a join are written: which of them cannot be told without their columns.
 fn written<'a>(
-    names: Names,
+    outputs: &mut Outputs<'_>,
     table: &'a TableWithJoins,
     uses: &mut Uses,
     change: &mut Change<'a>,
 ) -> Result<(), String> {
     for factor in std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)) {
-        source(names, factor, &mut change.sources)?;
-        if let TableFactor::Table { name, .. } = factor {
-            uses.write_whole(&names.table(name)?);
+        if let Some((name, table)) = target(outputs, factor, &mut change.sources)? {
+            uses.write_whole(&table);
             change.targets.push(name);
         }
     }
@@ -152,40 +166,68 @@ fn column_of(names: Names, target: &ObjectName) -> Result<String, String> {
     }
 }
 
-/// The sources of a FROM and of its joins.
-pub fn sources(names: Names, from: &TableWithJoins, all: &mut Vec<Source>) -> Result<(), String> {
-    source(names, &from.relation, all)?;
-    from.joins.iter().try_for_each(|join| source(names, &join.relation, all))
+/// Where a change writes: the name and the table, which a common table expression of that name does not hide.
+fn target<'a>(
+    outputs: &mut Outputs<'_>,
+    factor: &'a TableFactor,
+    all: &mut Vec<Source>,
+) -> Result<Option<(&'a ObjectName, String)>, String> {
+    let TableFactor::Table { name, alias, args: None, .. } = factor else {
+        return source(outputs, factor, all).map(|()| None);
+    };
+    let table = outputs.names.table(name)?;
+    let fields = outputs.listed(alias.as_ref()).unwrap_or_else(|| Fields::of_table(&table));
+    let own = last(outputs.names, name)?;
+    let alias = alias.as_ref().map_or(own, |alias| outputs.names.fold(&alias.name));
+    all.push(Source { alias: Some(alias), table: Some(table.clone()), fields });
+    Ok(Some((name, table)))
 }
 
-fn source(names: Names, factor: &TableFactor, all: &mut Vec<Source>) -> Result<(), String> {
-    let alias = match factor {
-        TableFactor::Table { name, alias, args: None, .. } => {
-            let own = last(names, name)?;
-            let single = (name.0.len() == 1).then(|| own.clone());
-            let alias = alias.as_ref().map_or(own, |alias| names.fold(&alias.name));
-            all.push(Source { alias: Some(alias), table: Some(names.table(name)?), single });
-            return Ok(());
+/// The sources of a FROM and of its joins.
+pub fn sources(outputs: &mut Outputs<'_>, from: &TableWithJoins, all: &mut Vec<Source>) -> Result<(), String> {
+    source(outputs, &from.relation, all)?;
+    from.joins.iter().try_for_each(|join| source(outputs, &join.relation, all))
+}
+
+fn source(outputs: &mut Outputs<'_>, factor: &TableFactor, all: &mut Vec<Source>) -> Result<(), String> {
+    let names = outputs.names;
+    let (alias, own, (table, fields)) = match factor {
+        TableFactor::Table { name, alias, args: None, .. } => (alias, Some(last(names, name)?), outputs.of_name(name)?),
+        TableFactor::Table { name, alias, with_ordinality, .. }
+        | TableFactor::Function { name, alias, with_ordinality, .. } => {
+            let fields = outputs.of_function(name, alias.as_ref(), *with_ordinality)?;
+            (alias, Some(last(names, name)?), (None, fields))
         }
+        TableFactor::Derived { subquery, alias, .. } => (alias, None, (None, outputs.of_query(subquery)?)),
+        TableFactor::UNNEST { alias, .. } => (alias, Some("unnest".to_owned()), (None, Rc::default())),
         TableFactor::NestedJoin { table_with_joins, alias } => {
-            let Some(alias) = alias else { return sources(names, table_with_joins, all) };
-            // What is qualified with the name of the whole join is a column of any table in it.
-            let mut inside = Vec::new();
-            sources(names, table_with_joins, &mut inside)?;
-            let name = names.fold(&alias.name);
-            all.extend(inside.iter().map(|one| Source { alias: Some(name.clone()), ..one.clone() }));
-            all.extend(inside);
-            return Ok(());
-        }
-        TableFactor::Table { alias, name, .. } | TableFactor::Function { alias, name, .. } => {
-            let own = last(names, name)?;
-            Some(alias.as_ref().map_or(own, |alias| names.fold(&alias.name)))
-        }
-        TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => {
-            alias.as_ref().map(|alias| names.fold(&alias.name))
+            return nested(outputs, table_with_joins, alias.as_ref(), all);
         }
         _ => return Err("FROM has a part that is not accounted for".to_owned()),
     };
-    all.push(Source { alias, table: None, single: None });
+    let fields = outputs.listed(alias.as_ref()).unwrap_or(fields);
+    let alias = alias.as_ref().map(|alias| names.fold(&alias.name)).or(own);
+    all.push(Source { alias, table, fields });
+    Ok(())
+}
+
+fn nested(
+    outputs: &mut Outputs<'_>,
+    joined: &TableWithJoins,
+    alias: Option<&TableAlias>,
+    all: &mut Vec<Source>,
+) -> Result<(), String> {
+    let Some(named) = alias else { return sources(outputs, joined, all) };
+    let mut inside = Vec::new();
+    sources(outputs, joined, &mut inside)?;
+    let mut fields = Fields::default();
+    inside.iter().for_each(|source| fields.join(&source.fields));
+    let fields = outputs.listed(alias).unwrap_or_else(|| Rc::new(fields));
+    // What is qualified with the name of the whole join is a column of any table in it.
+    let name = outputs.names.fold(&named.name);
+    for source in inside {
+        all.push(Source { alias: Some(name.clone()), table: source.table.clone(), fields: Rc::clone(&fields) });
+        all.push(Source { fields: Rc::clone(&fields), ..source });
+    }
     Ok(())
 }

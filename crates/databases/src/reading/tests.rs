@@ -68,7 +68,6 @@ fn tables_and_columns_are_found_wherever_they_stand() {
         ("select invoices from invoices", "public.invoices(*)"),
         ("select row_to_json(i) from invoices i", "public.invoices(*)"),
         ("select count(i.*) from invoices i", "public.invoices(*)"),
-        ("select (i).amount from invoices i", "public.invoices(*)"),
         ("select public.invoices.amount from public.invoices", "public.invoices(amount)"),
         ("select a from invoices as i (a)", "public.invoices(*)"),
         ("select x.amount from (invoices i join people p on true) as x", "public.invoices(*) public.people(*)"),
@@ -78,6 +77,7 @@ fn tables_and_columns_are_found_wherever_they_stand() {
         ("select \"Amount\" from \"Invoices\"", "public.Invoices(Amount)"),
         ("SELECT AMOUNT FROM INVOICES", "public.invoices(amount)"),
         ("select s.generate_series from generate_series(1, 3) s", ""),
+        ("select i.tags[1], (i.tags)[2:3] from invoices i", "public.invoices(tags)"),
         ("explain select amount from invoices", "public.invoices(amount)"),
         ("select amount from invoices limit (select max(id) from people)", "public.invoices(amount) public.people(*)"),
         ("select distinct on (region) amount from invoices", "public.invoices(amount,region)"),
@@ -194,6 +194,34 @@ fn what_cannot_be_accounted_for_is_refused() {
         (P, "select pg_advisory_lock(1)"),
         (P, "select pg_terminate_backend(1)"),
         (P, "select 1 operator(evil.+) 2"),
+        // PostgreSQL calls `f` for `(x).f`, and for `x.f` where `x` has no such column.
+        (P, "select ('select to_tsvector(set_config(''app.person'',''ben'',false))'::text).ts_stat"),
+        (P, "select s.ts_stat from unnest(array['select set_config(''app.person'',''ben'',false)']) s"),
+        (P, "select unnest.ts_stat from unnest(array['select 1'])"),
+        (P, "select s.ts_stat from string_to_table('select 1', ';') s"),
+        (P, "select excluded.ts_stat from unnest(array['select 1']) excluded"),
+        (P, "select (i).amount from invoices i"),
+        (P, "select (array['select 1'])[1].ts_stat"),
+        (P, "select i.notes[1].ts_stat from invoices i"),
+        (P, "select (('select 1'::text).ts_stat).*"),
+        (P, "select s.ts_stat[1] from unnest(array['select 1']) s"),
+        (P, "select s.ts_stat from (select 'select 1') s"),
+        (P, "select s.ts_stat from (values ('select 1')) as s (x)"),
+        (P, "with s as (select 'select 1' as x) select s.ts_stat from s"),
+        (P, "with recursive s as (select * from t), t as (select 1 as x) select s.ts_stat from s, invoices i"),
+        (P, "select nobody.ts_stat from invoices"),
+        (P, "insert into invoices (id) select s.ts_stat from unnest(array['select 1']) s"),
+        // A source further to the right is not in sight yet: the name is taken for the outer one.
+        (
+            P,
+            "select (select count(*) from generate_series(1, length(t.ts_stat::text)) g, (select 1 as ts_stat) t) \
+             from unnest(array['select 1']) t",
+        ),
+        (
+            P,
+            "select (select 1 from invoices i join people p on t.ts_stat is null, (select 1 as ts_stat) t) \
+             from unnest(array['select 1']) t",
+        ),
         (P, "explain analyze delete from invoices"),
         (P, "explain (analyze) select 1"),
         (P, "do $$ begin end $$"),
@@ -283,7 +311,64 @@ fn functions_and_casts_are_reported_in_one_spelling() {
     assert_eq!(found.unlisted, ["app.money2", "app.region_of"]);
     // PostgreSQL runs `people.to_json` as to_json(people) when there is no such column: whoever runs it has to look.
     let found = reading(Dialect::Postgres, "select people.to_json from people");
-    assert_eq!(found.qualified, [("public.people".to_owned(), "to_json".to_owned())]);
+    let wanted = |column: &str| Qualified { tables: vec!["public.people".to_owned()], column: column.to_owned() };
+    assert_eq!(found.qualified, [wanted("to_json")]);
+    let found = reading(
+        Dialect::Postgres,
+        "insert into people (id) values (1) on conflict (id) do update set name = excluded.name",
+    );
+    assert_eq!(found.qualified, [wanted("name")]);
+}
+
+#[test]
+fn a_name_behind_a_source_is_a_column_only_where_that_is_certain() {
+    for (text, expected) in [
+        ("select s.x from unnest(array[1]) as s (x)", ""),
+        ("select s.x, s.y from json_to_record('{}') as s (x int, y text)", "json_to_record"),
+        ("select s.s from generate_series(1, 3) s", "generate_series"),
+        ("select s.s, s.ordinality from generate_series(1, 3) with ordinality s", "generate_series"),
+        ("select e.key, e.value from json_each('{}') e", "json_each"),
+        ("select e.value from jsonb_array_elements_text('[]') e", "jsonb_array_elements_text"),
+        ("select x.a, x.max, x.b from (select 1 as a, max(amount), b::text from invoices) x", "max"),
+        ("select x.column1 from (values (1, 2)) x", ""),
+        ("with recursive x (n) as (select 1 union all select x.n + 1 from x) select x.n from x", ""),
+        ("with x as (select 1 as a), y as (select * from x) select y.a from y", ""),
+        ("with x as (delete from invoices returning id, amount as a) select x.id, x.a from x", ""),
+        // Here it is not: the name is a call.
+        ("select s.total from unnest(array[1]) s", "total"),
+        ("select s.total from unnest(array[1]) as s (x)", "total"),
+        ("select x.total from (select 1 as a) x", "total"),
+        ("select x.total from app.rows() x", "app.rows total"),
+        ("select i.total from invoices as i (a, b)", "total"),
+        ("with x as (select 1 as a) select x.total from x", "total"),
+        ("select y.total from (select (select 1 as total)) y", "total"),
+        ("with recursive x as (select * from y), y as (select 1 as total) select x.total from x", "total"),
+        ("select x.total from (invoices i join people p on true) as x (a, b)", "total"),
+    ] {
+        let statement = reading(Dialect::Postgres, text);
+        assert_eq!(statement.reading.functions.join(" "), expected, "{text}");
+        assert_eq!(statement.qualified, [], "{text}");
+    }
+    // And here the catalog can say it.
+    let both = ["public.invoices", "public.people"];
+    for (text, tables) in [
+        ("select x.total from (select * from invoices) x", &both[..1]),
+        ("select x.total from (select i.*, 1 as a from invoices i join people p on true) x", &both[..1]),
+        ("with x as (select * from invoices, people) select x.total from x", &both[..]),
+        ("select x.total from (invoices i join people p on true) as x", &both[..]),
+        ("select public.invoices.total from invoices", &both[..1]),
+    ] {
+        let statement = reading(Dialect::Postgres, text);
+        let found: Vec<_> = statement.qualified.iter().map(|one| (&one.tables[..], one.column.as_str())).collect();
+        assert_eq!(found, [(&tables.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()[..], "total")], "{text}");
+        assert!(statement.unlisted.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_definition_does_not_hide_the_table_that_is_changed() {
+    let text = "with people as (select 1) update people set name = name returning salary + 0";
+    assert_eq!(uses(Dialect::Postgres, text), "public.people(name,salary) !public.people(name)");
 }
 
 #[test]

@@ -1,18 +1,20 @@
 //! Walks a parsed statement and notes what it uses. The parser's own visitor goes through every part of the tree, so that
 //! no part is forgotten here; this only keeps track of what is around each name.
 
+use super::fields::{Fields, Outputs};
 use super::functions::{self, Known};
 use super::names::Names;
 use super::scope::{Common, Frame, Meaning, Scope, Source, Uses};
 use super::targets::{self, Change};
-use super::{Dialect, Reading, Statement, StatementKind, TableUse, shape};
+use super::{Dialect, Qualified, Reading, Statement, StatementKind, TableUse, shape};
 use sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint, JoinOperator,
-    ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, TableFactor,
-    TableWithJoins, Visitor,
+    AccessExpr, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint,
+    JoinOperator, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    TableFactor, TableWithJoins, Visitor,
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 pub struct Walk {
     names: Names,
@@ -21,13 +23,17 @@ pub struct Walk {
     kind: StatementKind,
     functions: BTreeSet<String>,
     unlisted: BTreeSet<String>,
-    qualified: BTreeSet<(String, String)>,
+    qualified: BTreeSet<Qualified>,
     renamed: BTreeSet<String>,
     queries: Vec<Around>,
     /// Whether each statement around is a change.
     changes: Vec<bool>,
     /// Queries that do not see the sources right around them.
     apart: HashSet<usize>,
+    /// What comes out of queries, by where they lie.
+    fields: HashMap<usize, Rc<Fields>>,
+    /// Conditions of joins: parts of a FROM.
+    conditions: HashSet<usize>,
     /// Names of tables that are no use of their own: targets of changes, functions.
     passed: HashSet<usize>,
     /// Expressions that are plain columns of the result.
@@ -74,6 +80,8 @@ impl Walk {
             queries: Vec::new(),
             changes: Vec::new(),
             apart: HashSet::new(),
+            fields: HashMap::new(),
+            conditions: HashSet::new(),
             passed: HashSet::new(),
             shown: HashSet::new(),
             named: HashSet::new(),
@@ -102,23 +110,11 @@ impl Walk {
         })
     }
 
-    /// The sources as they are meant here: a common table expression hides the table of its name.
-    fn resolve(&self, sources: Vec<Source>) -> Vec<Source> {
-        let resolve = |mut source: Source| {
-            if source.single.as_ref().is_some_and(|name| self.scope.meaning(name) == Meaning::Common) {
-                source.table = None;
-            }
-            source
-        };
-        sources.into_iter().map(resolve).collect()
-    }
-
     fn enter_change(&mut self, change: Change<'_>) -> Result<(), String> {
         self.kind = StatementKind::Write;
         self.passed.extend(change.targets.iter().map(|name| address(*name)));
         self.apart.extend(change.source.map(address));
-        let targets: Vec<Source> = self.resolve(change.sources);
-        self.scope.frames.push(Frame::Sources(targets));
+        self.scope.push(change.sources);
         self.items(change.returning, false)?;
         change.joins.iter().try_for_each(|join| self.joins(join))
     }
@@ -174,7 +170,7 @@ impl Walk {
 
     fn with_schema(&self, table: &str) -> Vec<Source> {
         let of = |source: &&Source| source.table.as_deref() == Some(table);
-        self.scope.visible().into_iter().flatten().filter(of).cloned().collect()
+        self.scope.visible().into_iter().flat_map(|sources| &sources.list).filter(of).cloned().collect()
     }
 
     /// A name that cannot be given to one table: all columns of all that can be seen.
@@ -202,13 +198,7 @@ impl Walk {
 
     fn compound(&mut self, parts: &[Ident], shown: bool) -> Result<(), String> {
         let (found, column) = match parts {
-            [qualifier, column] => {
-                let qualifier = self.names.fold(qualifier);
-                if qualifier == "excluded" {
-                    return Ok(());
-                }
-                (self.scope.qualified(&qualifier, self.cases_may_differ()), column)
-            }
+            [qualifier, column] => (self.scope.qualified(&self.names.fold(qualifier), self.cases_may_differ()), column),
             [schema, table, column] => {
                 let name = ObjectName::from(vec![schema.clone(), table.clone()]);
                 (self.with_schema(&self.names.table(&name)?), column)
@@ -218,18 +208,66 @@ impl Walk {
         let name = self.names.fold(column);
         match found.as_slice() {
             [] => self.everything(),
-            [Source { table: Some(table), .. }] => {
-                self.qualified.insert((table.clone(), name.clone()));
-                self.uses.column(table, &name, shown);
-            }
+            [Source { table: Some(table), .. }] => self.uses.column(table, &name, shown),
             [_] => {}
             several => self.whole_of(several, false),
+        }
+        self.field(&found, parts, name)
+    }
+
+    /// PostgreSQL: a name behind a source is a column of it, or else a call.
+    fn field(&mut self, found: &[Source], parts: &[Ident], name: String) -> Result<(), String> {
+        if self.names.0 != Dialect::Postgres {
+            return Ok(());
+        }
+        if found.is_empty() {
+            return Err(format!("there is no source in sight for `{}`", ObjectName::from(parts.to_vec())));
+        }
+        for source in found {
+            if source.fields.names.contains(&name) {
+                continue;
+            }
+            if source.fields.tables.is_empty() {
+                self.whole_of(std::slice::from_ref(source), false);
+                self.function(name.clone())?;
+            } else {
+                let tables = source.fields.tables.iter().cloned().collect();
+                self.qualified.insert(Qualified { tables, column: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What follows a value: PostgreSQL takes `(value).f` for a call of `f`. In front of `[…]` there may be a column's name.
+    fn access(&mut self, root: &Expr, chain: &[AccessExpr]) -> Result<(), String> {
+        if self.names.0 != Dialect::Postgres {
+            return Ok(());
+        }
+        let mut parts: Vec<(&Ident, usize)> = Vec::new();
+        if let Expr::Identifier(first) = root {
+            parts.push((first, address(root)));
+            parts.extend(chain.iter().map_while(|access| match access {
+                AccessExpr::Dot(expr @ Expr::Identifier(next)) => Some((next, address(expr))),
+                _ => None,
+            }));
+        }
+        let behind = &chain[parts.len().saturating_sub(1)..];
+        if behind.iter().any(|access| matches!(access, AccessExpr::Dot(_))) {
+            return Err("it has a field of a value, which may be a call of a function; write table.column".to_owned());
+        }
+        if parts.len() > 1 {
+            self.named.extend(parts.iter().map(|(_, at)| *at));
+            let names: Vec<Ident> = parts.iter().map(|(ident, _)| (*ident).clone()).collect();
+            self.compound(&names, false)?;
         }
         Ok(())
     }
 
     fn joins(&mut self, from: &TableWithJoins) -> Result<(), String> {
         for join in &from.joins {
+            if let Some(JoinConstraint::On(condition)) = constraint(&join.join_operator) {
+                self.conditions.insert(address(condition));
+            }
             match constraint(&join.join_operator) {
                 Some(JoinConstraint::Natural) => self.everything(),
                 Some(JoinConstraint::Using(columns)) => {
@@ -297,6 +335,7 @@ impl Walk {
             Expr::Identifier(_) if self.named.contains(&address(expr)) => {}
             Expr::Identifier(ident) => self.unqualified(ident, shown),
             Expr::CompoundIdentifier(parts) => self.compound(parts, shown)?,
+            Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain)?,
             Expr::Function(function) => self.call_of(function)?,
             Expr::Cast { data_type, .. } | Expr::Convert { data_type: Some(data_type), .. } => {
                 self.data_type(data_type)?
@@ -346,7 +385,9 @@ impl Walk {
         if let Some(with) = &query.with {
             let names = with.cte_tables.iter().map(|cte| self.names.fold(&cte.alias.name)).collect();
             let bodies = with.cte_tables.iter().map(|cte| address(cte.query.as_ref())).collect();
-            self.scope.frames.push(Frame::Common(Common { names, bodies, recursive: with.recursive, within: None }));
+            let fields = Outputs::new(self.names, &self.scope, &mut self.fields).define(with)?;
+            let common = Common { names, fields, bodies, recursive: with.recursive, within: None };
+            self.scope.frames.push(Frame::Common(common));
         }
         let body = query.body.as_select();
         let aliases = body.map(|select| self.aliases(select));
@@ -365,9 +406,9 @@ impl Walk {
     fn enter_select(&mut self, select: &Select) -> Result<(), String> {
         shape::select(select)?;
         let mut sources = Vec::new();
-        select.from.iter().try_for_each(|from| targets::sources(self.names, from, &mut sources))?;
-        let sources = self.resolve(sources);
-        self.scope.frames.push(Frame::Sources(sources));
+        let mut outputs = Outputs::new(self.names, &self.scope, &mut self.fields);
+        select.from.iter().try_for_each(|from| targets::sources(&mut outputs, from, &mut sources))?;
+        self.scope.push(sources);
         let outermost = self.queries.len() == 1 && self.queries[0].body == Some(address(select));
         let shown = outermost && select.distinct.is_none() && !self.changes.contains(&true);
         self.items(&select.projection, shown)?;
@@ -376,6 +417,7 @@ impl Walk {
 
     fn enter_factor(&mut self, factor: &TableFactor) -> Result<(), String> {
         shape::factor(factor)?;
+        self.scope.enter_from();
         match factor {
             TableFactor::Table { name, args: Some(args), .. } => {
                 self.passed.insert(address(name));
@@ -427,8 +469,9 @@ impl Visitor for Walk {
     type Break = String;
 
     fn pre_visit_statement(&mut self, statement: &sqlparser::ast::Statement) -> Flow {
+        let mut outputs = Outputs::new(self.names, &self.scope, &mut self.fields);
         let entered = shape::change(statement)
-            .and_then(|()| targets::note(self.names, statement, &mut self.uses))
+            .and_then(|()| targets::note(&mut outputs, statement, &mut self.uses))
             .and_then(|change| {
                 self.changes.push(change.is_some());
                 change.map_or(Ok(()), |change| self.enter_change(change))
@@ -489,6 +532,7 @@ impl Visitor for Walk {
         if let TableFactor::Derived { lateral: false, .. } = factor {
             self.scope.frames.pop();
         }
+        self.scope.leave_from();
         ControlFlow::Continue(())
     }
 
@@ -498,7 +542,7 @@ impl Visitor for Walk {
         }
         if let [part] = name.0.as_slice()
             && let Some(ident) = part.as_ident()
-            && self.scope.meaning(&self.names.fold(ident)) == Meaning::Common
+            && matches!(self.scope.meaning(&self.names.fold(ident)), Meaning::Common(_))
         {
             return ControlFlow::Continue(());
         }
@@ -506,7 +550,17 @@ impl Visitor for Walk {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
+        if self.conditions.contains(&address(expr)) {
+            self.scope.enter_from();
+        }
         flow(self.expression(expr))
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> Flow {
+        if self.conditions.contains(&address(expr)) {
+            self.scope.leave_from();
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_ident(&mut self, ident: &Ident) -> Flow {
