@@ -200,7 +200,7 @@ impl Configuration {
             if role.is_none() && settings.is_empty() {
                 return Err("sign_in: say which `role` or `settings` the person is assumed by".to_owned());
             }
-            if settings.keys().any(|name| !name.contains('.') || !name.chars().all(is_setting)) {
+            if !settings.keys().all(|name| is_setting(name)) {
                 return Err("sign_in.settings: a name has to look like `app.user`".to_owned());
             }
         }
@@ -244,8 +244,11 @@ impl Configuration {
     }
 }
 
-fn is_setting(sign: char) -> bool {
-    sign.is_ascii_alphanumeric() || sign == '_' || sign == '.'
+/// Parts between dots, as PostgreSQL has them: letters, digits and `_`, and no digit in front.
+fn is_setting(name: &str) -> bool {
+    let fine = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+    let part = |part: &str| part.chars().all(fine) && part.starts_with(|sign: char| !sign.is_ascii_digit());
+    name.contains('.') && name.split('.').all(part)
 }
 
 #[cfg(test)]
@@ -296,6 +299,17 @@ mod tests {
         ] {
             let why = parsed(&text).unwrap_err();
             assert!(why.contains(field), "{text}: {why}");
+        }
+        let assumed = |name: &str| {
+            parsed(&format!(
+                r#"{{"server": {postgres}, "sign_in": {{"as": "assumed", "login": "app", "settings": {{"{name}": "x"}}}}}}"#
+            ))
+        };
+        for name in ["app.user", "_app.user_2", "a.b.c"] {
+            assert!(assumed(name).is_ok(), "{name}");
+        }
+        for name in ["user", "app.", ".user", "app..user", "app.2", "2.user", "app.user; reset role", "app.us-er", ""] {
+            assert!(assumed(name).unwrap_err().contains("sign_in.settings"), "{name}");
         }
     }
 }

@@ -16,6 +16,9 @@ use house::{access, databases, execute, failure, query, text};
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const BOOKS: &[&str] = &[
     "CREATE TABLE invoices (id INT PRIMARY KEY, region VARCHAR(20), amount DECIMAL(10,2), due DATE, owner VARCHAR(20))",
@@ -134,6 +137,84 @@ async fn limits_a_stop_and_a_change_are_what_they_are_said_to_be() {
 
     maria.server.stop();
     assert_eq!(failure(&query(&databases, &bob, "select 1").await).0, FailureCode::ConnectionFailed);
+}
+
+#[tokio::test]
+async fn a_change_over_a_connection_that_went_mute_ends() {
+    let maria = start(BOOKS).await;
+    let databases = Arc::new(databases());
+    let way = Way::start(maria.server.port).await;
+    let bob = access(&configuration(way.port, json!({"execute": true})), "bob");
+    let insert = async |id: u32| execute(&databases, &bob, &format!("insert into invoices (id) values ({id})")).await;
+    assert!(text(&insert(20).await).contains("changed: 1 rows"));
+    // Nothing comes back any more over the connection that waits: a new one is taken.
+    way.mute();
+    assert!(text(&insert(21).await).contains("changed: 1 rows"));
+    // And a stop is heard there.
+    way.mute();
+    let (live, stopper) = Live::new(|_| ());
+    let running = {
+        let (databases, bob) = (Arc::clone(&databases), bob.clone());
+        let statement = json!({"statement": "insert into invoices (id) values (22)"});
+        tokio::spawn(async move { databases.call(&bob, "execute", &statement, &live).await })
+    };
+    house::until("the statement is on its way", async || way.swallowed()).await;
+    stopper.stop();
+    assert_eq!(failure(&running.await.unwrap()).0, FailureCode::Cancelled);
+}
+
+/// A way to the server whose open connections can be made to swallow everything.
+struct Way {
+    port: u16,
+    muted: Arc<AtomicUsize>,
+    swallowed: Arc<AtomicUsize>,
+}
+
+impl Way {
+    async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let way =
+            Self { port: listener.local_addr().unwrap().port(), muted: Arc::default(), swallowed: Arc::default() };
+        let (muted, swallowed) = (Arc::clone(&way.muted), Arc::clone(&way.swallowed));
+        tokio::spawn(async move {
+            let mut made = 0;
+            while let Ok((client, _)) = listener.accept().await {
+                made += 1;
+                let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                tokio::spawn(Self::pass(client, server, made, Arc::clone(&muted), Arc::clone(&swallowed)));
+            }
+        });
+        way
+    }
+
+    async fn pass(
+        client: TcpStream,
+        server: TcpStream,
+        own: usize,
+        muted: Arc<AtomicUsize>,
+        swallowed: Arc<AtomicUsize>,
+    ) {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let mut bytes = vec![0; 65_536];
+        while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+            if own <= muted.load(Ordering::SeqCst) {
+                swallowed.fetch_max(own, Ordering::SeqCst);
+            } else {
+                to_server.write_all(&bytes[..count]).await.unwrap();
+            }
+        }
+    }
+
+    /// One more connection than before says nothing: the oldest first.
+    fn mute(&self) {
+        self.muted.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn swallowed(&self) -> bool {
+        self.swallowed.load(Ordering::SeqCst) == self.muted.load(Ordering::SeqCst)
+    }
 }
 
 /// `cargo nextest run -p bailiwick-databases overhead --no-capture`

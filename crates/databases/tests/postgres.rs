@@ -123,6 +123,8 @@ async fn the_server_itself_holds_a_read_and_a_trick_does_not_get_past_the_readin
         "select pg_advisory_lock(1)",
         "select invoices.total from invoices",
         "select i.row_to_json from invoices i",
+        "select x.total from (select * from invoices) x",
+        "select x.total from (invoices i join people p on true) as x",
         "commit",
         "set role app",
         "select 1 /* /* */ ; delete from invoices",
@@ -199,10 +201,31 @@ async fn a_mask_a_label_and_an_assumed_person_are_held_by_the_reading() {
         "select query_to_xml('select * from own', true, false, '')",
         "select \"set_config\"('app.person', 'bob', true), note from own",
         "select note from own where (own.become) is null",
+        "select ('select to_tsvector(set_config(''app.person'',''bob'',false))'::text).ts_stat, note from own",
+        "select s.ts_stat, own.note from unnest(array['select to_tsvector(set_config(''app.person'',''bob'',false))']) s, own",
+        "select s.become, own.note from (select 1 as x) s, own",
     ] {
         let (_, why) = failure(&query(&databases, &ann, escape).await);
         assert!(!why.contains("for bob"), "{escape}: {why}");
     }
+    // What is a column behind a source, by the text or by the catalog, is read as before.
+    for (plain, shown) in [
+        ("select x.note from (select * from own) x", "for ann"),
+        ("with x as (select o.*, 1 as one from own o) select x.note, x.one from x", "for ann,1"),
+        ("select x.note from (own o join invoices i on i.owner = o.owner and i.id = 1) as x", "for ann"),
+        ("select e.key, e.value, g.g from json_each('{\"a\": 1}') e, generate_series(7, 7) g", "a,1,7"),
+        ("select u.n, c.count from unnest(array[5]) as u(n), (select count(*) from own) c", "5,1"),
+    ] {
+        let called = query(&databases, &ann, plain).await;
+        assert!(text(&called).contains(&format!("\n{shown}\n")), "{plain}: {called:?}");
+    }
+    // The setting that the documentation names: a word of the language in it.
+    let person = json!({"sign_in": {"as": "assumed", "login": "app", "settings": {"app.user": "{mail_name}"}},
+        "functions": ["current_setting"]});
+    let mut ann = access(&configuration(port, person), "ann");
+    ann.credential = service.credential.clone();
+    let who = text(&query(&databases, &ann, "select current_setting('app.user') as who").await);
+    assert!(who.starts_with("who:text\nann\n"), "{who}");
     // A role is taken on for one statement.
     let role = json!({"sign_in": {"as": "assumed", "login": "app", "role": "hr_{mail_name}"}});
     let mut ann = access(&configuration(port, role), "ann");

@@ -84,7 +84,13 @@ impl Connection {
         stop: impl Future<Output = ()>,
     ) -> Result<(Rows, u64), Trouble> {
         self.clean = false;
-        self.check_engines(work).await?;
+        let mut stop = pin!(stop);
+        // The first words on a connection that waited: it may have broken meanwhile without a sign.
+        match within(CONNECT, future::select(pin!(self.check_engines(work)), stop.as_mut())).await {
+            Some(future::Either::Left((checked, _))) => checked?,
+            Some(future::Either::Right(_)) => return Err(Trouble::Cancelled),
+            None => return Err(Trouble::Lost("the server does not answer".to_owned())),
+        }
         self.begin("START TRANSACTION READ WRITE", work, usize::MAX).await?;
         match self.run(work, rows, true, stop).await {
             Ok(done) => match self.end("COMMIT").await {

@@ -8,6 +8,7 @@ use super::guarded::Guarded;
 use super::line::{Line, within};
 use super::{CONNECT, GRACE, Login, Trouble, Work, tls};
 use crate::config::Tls;
+use crate::reading::Qualified;
 use crate::rows::{Rows, Value};
 use futures_util::{StreamExt, future};
 use std::future::Future;
@@ -289,28 +290,38 @@ async fn drive<T>(driving: &mut Option<Driving>, work: impl Future<Output = T>) 
 /// Opens a transaction, sets up what it runs as, and looks for the columns that have to be there.
 fn begin(access: &str, work: &Work) -> String {
     let mut text = format!("BEGIN {access}; SET LOCAL statement_timeout = {}", work.time.as_millis());
-    for (name, value) in &work.settings {
-        // A name is letters, digits, `_` and dots: `Configuration::check`.
-        text.push_str(&format!("; SET LOCAL {name} = {}", literal(value)));
+    for (setting, value) in &work.settings {
+        // Each part in quotes: `user` alone would be a word of the language.
+        let parts: Vec<String> = setting.split('.').map(name).collect();
+        text.push_str(&format!("; SET LOCAL {} = {}", parts.join("."), literal(value)));
     }
     if let Some(role) = &work.role {
         text.push_str(&format!("; SET LOCAL ROLE {}", name(role)));
     }
     if !work.columns.is_empty() {
-        let mut values = String::new();
-        for (schema, table, column) in &work.columns {
-            let comma = if values.is_empty() { "" } else { ", " };
-            values.push_str(&format!("{comma}({}, {}, {})", literal(schema), literal(table), literal(column)));
-        }
-        text.push_str(&format!(
-            "; SELECT w.t || '.' || w.c FROM (VALUES {values}) AS w (s, t, c) \
-             JOIN pg_catalog.pg_namespace n ON n.nspname = w.s::name \
-             JOIN pg_catalog.pg_class k ON k.relnamespace = n.oid AND k.relname = w.t::name \
-             WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a \
-             WHERE a.attrelid = k.oid AND a.attname = w.c::name AND NOT a.attisdropped)"
-        ));
+        text.push_str(&format!("; {}", missing(&work.columns)));
     }
     text
+}
+
+/// Asks for the names that are columns of none of their tables. A table that is not there has them all: the statement
+/// fails by that.
+fn missing(columns: &[Qualified]) -> String {
+    let mut values = Vec::new();
+    for (number, wanted) in columns.iter().enumerate() {
+        for table in &wanted.tables {
+            let (schema, table) = table.split_once('.').unwrap_or(("public", table));
+            values.push(format!("({number}, {}, {}, {})", literal(schema), literal(table), literal(&wanted.column)));
+        }
+    }
+    let values = values.join(", ");
+    format!(
+        "SELECT pg_catalog.min(w.t || '.' || w.c) FROM (VALUES {values}) AS w (number, s, t, c) \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.s::name \
+         LEFT JOIN pg_catalog.pg_class k ON k.relnamespace = n.oid AND k.relname = w.t::name \
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = k.oid AND a.attname = w.c::name AND NOT a.attisdropped \
+         GROUP BY w.number HAVING pg_catalog.bool_and(k.oid IS NOT NULL AND a.attrelid IS NULL)"
+    )
 }
 
 fn missing_column(began: &[SimpleQueryMessage]) -> Result<(), Stopped> {
