@@ -9,16 +9,19 @@ mod signature;
 
 use crate::{
     library::is_name,
+    span::Span,
     tree::{Entry, MAX_ENTRIES, Missing, Piece},
 };
 use bailiwick_core::canonical;
-use bailiwick_outbound::{Authority, Credential, Method, Outbound, OutboundError, Reach, Request, Response, Timeouts};
+use bailiwick_outbound::{
+    Authority, Credential, Method, Outbound, OutboundError, Reach, Request, Response, Timeouts, host_sent,
+};
 use bailiwick_ports::Clock;
 use bailiwick_types::{Millis, Secret};
 use listing::{Listing, MAX_LISTING};
 use serde::{Deserialize, Serialize};
 use signature::{encoded, path_of};
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 use tokio::runtime::Handle;
 
 /// Pages of one list: a store says a thousand names on each.
@@ -92,7 +95,7 @@ impl AccessKey {
     }
 }
 
-/// How object stores are reached in one call.
+/// How object stores are reached.
 #[derive(Clone)]
 pub struct ObjectStores {
     pub outbound: Outbound,
@@ -101,28 +104,33 @@ pub struct ObjectStores {
     /// On whose behalf ([`bailiwick_types::Mark`]).
     pub who: String,
     pub clock: Arc<dyn Clock>,
-    /// The longest that one request may take.
-    pub time: Millis,
+}
+
+/// The way to object stores in one call: each request gets what is left of its time.
+#[derive(Clone)]
+pub(crate) struct Way {
+    pub(crate) stores: Arc<ObjectStores>,
+    pub(crate) span: Span,
 }
 
 /// A folder in a bucket: everything whose key begins like this. Whether there is anything is not known before it is asked.
 pub(crate) struct Prefix {
-    stores: Arc<ObjectStores>,
+    way: Way,
     bucket: Arc<Bucket>,
     /// Ends with a slash, or is empty.
     prefix: String,
 }
 
 impl Prefix {
-    pub(crate) fn root(bucket: &Bucket, stores: &Arc<ObjectStores>) -> Self {
+    pub(crate) fn root(bucket: &Bucket, way: &Way) -> Self {
         let (_, path) = bucket.parts();
         let prefix = path.split_once('/').map(|(_, prefix)| format!("{prefix}/")).unwrap_or_default();
-        Self { stores: Arc::clone(stores), bucket: Arc::new(bucket.clone()), prefix }
+        Self { way: way.clone(), bucket: Arc::new(bucket.clone()), prefix }
     }
 
     pub(crate) fn folder(&self, name: &str) -> Result<Self, Missing> {
         let prefix = format!("{}/", self.key(name)?);
-        Ok(Self { stores: Arc::clone(&self.stores), bucket: Arc::clone(&self.bucket), prefix })
+        Ok(Self { way: self.way.clone(), bucket: Arc::clone(&self.bucket), prefix })
     }
 
     fn key(&self, name: &str) -> Result<String, Missing> {
@@ -171,7 +179,7 @@ impl Prefix {
         let mut request = self.request(&path, "");
         request = request.header("range", format!("bytes=0-{max}"));
         request.max_body_bytes = max.saturating_add(1);
-        Handle::current().block_on(async {
+        self.wait(async {
             let answer = self.send(request).await?;
             match answer.status().as_u16() {
                 200 | 206 => {}
@@ -198,7 +206,7 @@ impl Prefix {
         query.push_str(&format!("delimiter=%2F&list-type=2&max-keys=1000&prefix={}", encoded(prefix)));
         let mut request = self.request(&path_of(&self.bucket_name(), ""), &query);
         request.max_body_bytes = MAX_LISTING;
-        Handle::current().block_on(async {
+        self.wait(async {
             let answer = self.send(request).await?;
             if answer.status().as_u16() != 200 {
                 return Err(refusal(&answer));
@@ -219,14 +227,13 @@ impl Prefix {
         let (base, _) = self.bucket.parts();
         let url = if query.is_empty() { format!("{base}{path}") } else { format!("{base}{path}?{query}") };
         // INVARIANT: `Bucket::check` has read the same authority, and everything comes through it.
-        let reach = Reach::exact(&url).expect("a checked URL");
-        let mut request = Request::new(Method::GET, url, reach).who(&self.stores.who);
-        request.timeouts =
-            Timeouts { first_byte_ms: self.stores.time, total_ms: self.stores.time, ..Timeouts::default() };
-        let Some(key) = &self.stores.key else { return request };
-        let host = base.split("://").nth(1).unwrap_or_default();
-        let now = self.stores.clock.now();
-        let signed = signature::sign(&key.id, &key.secret, &self.bucket.region, now, host, path, query);
+        let (reach, host) = (Reach::exact(&url).expect("a checked URL"), host_sent(&url).expect("a checked URL"));
+        let (stores, left) = (&self.way.stores, self.way.span.left());
+        let mut request = Request::new(Method::GET, url, reach).who(&stores.who);
+        request.timeouts = Timeouts { first_byte_ms: left, total_ms: left, ..Timeouts::default() };
+        let Some(key) = &stores.key else { return request };
+        let now = stores.clock.now();
+        let signed = signature::sign(&key.id, &key.secret, &self.bucket.region, now, &host, path, query);
         for (name, value) in signed.headers {
             request = request.header(name, value);
         }
@@ -234,7 +241,15 @@ impl Prefix {
     }
 
     async fn send(&self, request: Request) -> Result<Response, Missing> {
-        self.stores.outbound.send(request).await.map_err(|error| broken(&error))
+        self.way.stores.outbound.send(request).await.map_err(|error| broken(&error))
+    }
+
+    /// Waits for `work` on this thread, as long as the call goes on.
+    fn wait<T>(&self, work: impl Future<Output = Result<T, Missing>>) -> Result<T, Missing> {
+        if self.way.span.is_over() {
+            return Err(Missing::Over);
+        }
+        Handle::current().block_on(self.way.span.bound(work, Millis(0))).unwrap_or(Err(Missing::Over))
     }
 }
 
@@ -260,6 +275,32 @@ fn refusal(answer: &Response) -> Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bailiwick_gate::Live;
+    use bailiwick_outbound::Options;
+    use bailiwick_testkit::clock::ManualClock;
+    use bailiwick_types::Timestamp;
+
+    #[test]
+    fn the_host_is_signed_as_it_is_sent() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_260_645_000)));
+        let key = AccessKey::parse(&Secret::new("ID:SECRET")).ok();
+        let outbound = Outbound::new(Options::default());
+        let stores = ObjectStores { outbound, key, who: "a test".into(), clock: clock.clone() };
+        let way = Way { stores: Arc::new(stores), span: Span::new(clock, Millis(1_000), Live::unwatched()) };
+        let signed = |url: &str| {
+            let bucket = Bucket { url: url.into(), region: usual_region() };
+            bucket.check().unwrap();
+            match Prefix::root(&bucket, &way).request("/docs/", "list-type=2").credentials.pop() {
+                Some(Credential::Header { value, .. }) => value.expose().to_owned(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let plain = signed("https://s3.example/docs/");
+        for same in ["https://S3.Example/docs/", "https://s3.example:443/docs/", "https://S3.EXAMPLE:443/docs/"] {
+            assert_eq!(signed(same), plain, "{same}");
+        }
+        assert_ne!(signed("https://s3.example:9000/docs/"), plain);
+    }
 
     #[test]
     fn a_bucket_s_url_is_its_authority_its_name_and_a_prefix() {

@@ -63,7 +63,7 @@ impl DocumentTools {
         };
         let (outbound, clock) = (self.outbound.clone(), self.clock.clone());
         let who = Mark(&opened.scope().principal).to_string();
-        Ok(Some(Arc::new(ObjectStores { outbound, key, who, clock, time: self.limits.time })))
+        Ok(Some(Arc::new(ObjectStores { outbound, key, who, clock })))
     }
 
     /// In whose rights documents are read, by the directory as it is now. Somebody who was disabled reads what nobody in

@@ -10,6 +10,7 @@ mod office;
 mod reading;
 mod search;
 mod source;
+mod span;
 mod tools;
 mod tree;
 

@@ -3,6 +3,7 @@
 //! Only text is taken: no macros, no links, no pictures, no comments' authors. What an archive claims of itself is not
 //! believed: every part is unpacked up to a limit, and all of them together up to another.
 
+use crate::span::Span;
 use quick_xml::{
     Reader,
     events::{BytesStart, Event},
@@ -12,6 +13,10 @@ use zip::ZipArchive;
 
 /// Bytes of one part, unpacked.
 const MAX_PART: u64 = 16 * 1024 * 1024;
+/// Bytes of all parts of one document that are looked into, unpacked.
+const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
+/// Elements within elements.
+const MAX_DEPTH: usize = 256;
 /// Bytes of text of one document.
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 /// Sheets or slides of one document.
@@ -21,67 +26,98 @@ const MAX_SHARED: usize = 500_000;
 /// Cells of a row that are shown empty so that others stand in their column.
 const MAX_EMPTY: usize = 64;
 
-type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+type Zip<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-/// The text of an office document; `None` for another archive, or one that is broken.
-pub(crate) fn text_of_office(bytes: &[u8]) -> Option<String> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
-    let has = |archive: &Archive<'_>, name: &str| archive.index_for_name(name).is_some();
+/// A document that is being read.
+struct Archive<'a> {
+    zip: Zip<'a>,
+    /// What may still be unpacked of it.
+    left: u64,
+    span: &'a Span,
+}
+
+/// The text of an office document; `None` for another archive, for one that is broken or too large, and when the time of
+/// the call is over.
+pub(crate) fn text_of_office(bytes: &[u8], span: &Span) -> Option<String> {
+    let zip = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let mut archive = Archive { zip, left: MAX_UNPACKED, span };
     let mut text = String::new();
-    if has(&archive, "word/document.xml") {
-        paragraphs(&part(&mut archive, "word/document.xml")?, &mut text)?;
-    } else if has(&archive, "ppt/presentation.xml") {
-        for (number, name) in numbered(&archive, "ppt/slides/slide") {
+    if archive.has("word/document.xml") {
+        paragraphs(&archive.part("word/document.xml")?, &mut text)?;
+    } else if archive.has("ppt/presentation.xml") {
+        for (number, name) in archive.numbered("ppt/slides/slide") {
             text.push_str(&format!("[slide {number}]\n"));
-            paragraphs(&part(&mut archive, &name)?, &mut text)?;
+            paragraphs(&archive.part(&name)?, &mut text)?;
         }
-    } else if has(&archive, "xl/workbook.xml") {
-        let shared = match has(&archive, "xl/sharedStrings.xml") {
-            true => shared_texts(&part(&mut archive, "xl/sharedStrings.xml")?)?,
+    } else if archive.has("xl/workbook.xml") {
+        let shared = match archive.has("xl/sharedStrings.xml") {
+            true => shared_texts(&archive.part("xl/sharedStrings.xml")?)?,
             false => Vec::new(),
         };
-        for (number, name) in numbered(&archive, "xl/worksheets/sheet") {
+        for (number, name) in archive.numbered("xl/worksheets/sheet") {
             text.push_str(&format!("[sheet {number}]\n"));
-            sheet(&part(&mut archive, &name)?, &shared, &mut text)?;
+            sheet(&archive.part(&name)?, &shared, &mut text)?;
         }
-    } else if has(&archive, "content.xml") {
-        open_document(&part(&mut archive, "content.xml")?, &mut text)?;
+    } else if archive.has("content.xml") {
+        open_document(&archive.part("content.xml")?, &mut text)?;
     } else {
         return None;
     }
     Some(text)
 }
 
-fn part(archive: &mut Archive<'_>, name: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    archive.by_name(name).ok()?.take(MAX_PART + 1).read_to_end(&mut bytes).ok()?;
-    if bytes.len() as u64 > MAX_PART {
-        return None;
+impl Archive<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.zip.index_for_name(name).is_some()
     }
-    String::from_utf8(bytes).ok()
+
+    fn part(&mut self, name: &str) -> Option<String> {
+        if self.span.is_over() {
+            return None;
+        }
+        let most = MAX_PART.min(self.left);
+        let mut bytes = Vec::new();
+        self.zip.by_name(name).ok()?.take(most + 1).read_to_end(&mut bytes).ok()?;
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        if bytes.len() as u64 > most {
+            return None;
+        }
+        String::from_utf8(bytes).ok()
+    }
+
+    /// The parts `PREFIX<number>.xml` in the order of their numbers.
+    fn numbered(&self, prefix: &str) -> Vec<(u32, String)> {
+        let number = |name: &str| name.strip_prefix(prefix)?.strip_suffix(".xml")?.parse().ok();
+        let names = self.zip.file_names().flatten();
+        let mut parts: Vec<(u32, String)> =
+            names.filter_map(|name| Some((number(&name)?, name.into_owned()))).collect();
+        parts.sort();
+        parts.truncate(MAX_PARTS);
+        parts
+    }
 }
 
-/// The parts `PREFIX<number>.xml` in the order of their numbers.
-fn numbered(archive: &Archive<'_>, prefix: &str) -> Vec<(u32, String)> {
-    let number = |name: &str| name.strip_prefix(prefix)?.strip_suffix(".xml")?.parse().ok();
-    let names = archive.file_names().flatten();
-    let mut parts: Vec<(u32, String)> = names.filter_map(|name| Some((number(&name)?, name.into_owned()))).collect();
-    parts.sort();
-    parts.truncate(MAX_PARTS);
-    parts
-}
-
-/// Calls `each` with every event; `None` when the XML is broken, has a DTD, or `each` has enough.
+/// Calls `each` with every event; `None` when the XML is broken or too deep, has a DTD, or `each` has enough.
 fn walk(xml: &str, mut each: impl FnMut(Seen<'_>) -> Option<()>) -> Option<()> {
     let mut reader = Reader::from_str(xml);
+    let mut depth = 0_usize;
     loop {
         match reader.read_event().ok()? {
-            Event::Start(start) => each(Seen::Open(&start))?,
+            Event::Start(start) => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return None;
+                }
+                each(Seen::Open(&start))?;
+            }
             Event::Empty(empty) => {
                 each(Seen::Open(&empty))?;
                 each(Seen::Close(empty.local_name().as_ref()))?;
             }
-            Event::End(end) => each(Seen::Close(end.local_name().as_ref()))?,
+            Event::End(end) => {
+                depth = depth.saturating_sub(1);
+                each(Seen::Close(end.local_name().as_ref()))?;
+            }
             Event::Text(text) => each(Seen::Text(&text.unescape().ok()?))?,
             Event::CData(data) => each(Seen::Text(&String::from_utf8_lossy(&data)))?,
             Event::DocType(_) => return None,
@@ -224,9 +260,20 @@ fn open_document(xml: &str, into: &mut String) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bailiwick_gate::Live;
+    use bailiwick_testkit::clock::ManualClock;
+    use bailiwick_types::{Millis, Timestamp};
     use proptest::prelude::*;
-    use std::io::Write;
+    use std::{io::Write, sync::Arc};
     use zip::{ZipWriter, write::SimpleFileOptions};
+
+    fn span(time: Millis) -> Span {
+        Span::new(Arc::new(ManualClock::new(Timestamp::from_millis(0))), time, Live::unwatched())
+    }
+
+    fn text_of_office(bytes: &[u8]) -> Option<String> {
+        super::text_of_office(bytes, &span(Millis(1)))
+    }
 
     fn archive(parts: &[(&str, &str)]) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
@@ -279,6 +326,20 @@ mod tests {
             let text = text_of_office(&archive(&[("word/document.xml", xml)]));
             assert!(text.is_none_or(|text| text.trim().is_empty()), "{xml}");
         }
+        // Each part is small enough, and all of them are not.
+        let part = format!("<worksheet>{}</worksheet>", " ".repeat(15 * 1024 * 1024));
+        let names: Vec<String> = (1..=5).map(|number| format!("xl/worksheets/sheet{number}.xml")).collect();
+        let mut parts = vec![("xl/workbook.xml", "<workbook/>")];
+        parts.extend(names[..4].iter().map(|name| (name.as_str(), part.as_str())));
+        assert!(text_of_office(&archive(&parts)).is_some());
+        parts.push((&names[4], &part));
+        assert_eq!(text_of_office(&archive(&parts)), None);
+        assert_eq!(super::text_of_office(&archive(&parts[..2]), &span(Millis(0))), None, "the time is over");
+        let deep = |levels| {
+            let text = format!("{}<t>x</t>{}", "<p>".repeat(levels), "</p>".repeat(levels));
+            text_of_office(&archive(&[("word/document.xml", &text)]))
+        };
+        assert!(deep(MAX_DEPTH - 1).is_some() && deep(MAX_DEPTH).is_none());
         let wide = archive(&[
             ("xl/workbook.xml", "<w/>"),
             ("xl/worksheets/sheet1.xml", "<row><c r='ZZZZ1'><v>1</v></c></row>"),

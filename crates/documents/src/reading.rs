@@ -1,6 +1,6 @@
 //! What a document says, as text: lines of plain text, or a word on why it cannot be shown.
 
-use crate::office::text_of_office;
+use crate::{office::text_of_office, span::Span};
 
 /// Bytes at the front that tell text from what is none.
 const PROBE: usize = 8 * 1024;
@@ -14,7 +14,7 @@ pub(crate) enum Text {
 }
 
 /// Reads bytes as text: UTF-8, or UTF-16 with a mark in front. Bytes that are no letters are shown as such.
-pub(crate) fn text_of(bytes: &[u8]) -> Text {
+pub(crate) fn text_of(bytes: &[u8], span: &Span) -> Text {
     let units = |bytes: &[u8], from: fn([u8; 2]) -> u16| -> Vec<u16> {
         bytes.chunks_exact(2).map(|pair| from([pair[0], pair[1]])).collect()
     };
@@ -24,7 +24,7 @@ pub(crate) fn text_of(bytes: &[u8]) -> Text {
         _ => {}
     }
     if bytes.starts_with(b"PK\x03\x04")
-        && let Some(text) = text_of_office(bytes)
+        && let Some(text) = text_of_office(bytes, span)
     {
         return plain(&text);
     }
@@ -68,9 +68,16 @@ pub(crate) fn is_office(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bailiwick_gate::Live;
+    use bailiwick_testkit::clock::ManualClock;
+    use bailiwick_types::{Millis, Timestamp};
+    use std::sync::Arc;
 
     #[test]
     fn text_is_told_from_what_is_none() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let span = Span::new(clock, Millis(1), Live::unwatched());
+        let text_of = |bytes: &[u8]| super::text_of(bytes, &span);
         assert_eq!(text_of(b"\xef\xbb\xbfa\r\nb\x1b[31m"), Text::Plain("a\nb[31m".into()));
         assert_eq!(text_of(b"\xff\xfea\0b\0"), Text::Plain("ab".into()));
         assert_eq!(text_of(b"\xff\xfea\0b"), Text::Plain("a".into()));

@@ -3,14 +3,15 @@
 
 use crate::{
     Folder, Reader,
-    bucket::ObjectStores,
+    bucket::Way,
     reading::{Text, is_office, text_of},
     source::Open,
+    span::Span,
     tree::{Entry, MAX_DEPTH, Missing},
 };
 use bailiwick_core::{Label, canonical};
 use bailiwick_types::Timestamp;
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 /// Words of one search.
 pub(crate) const MAX_WORDS: usize = 16;
@@ -49,9 +50,8 @@ pub(crate) struct Found {
 pub(crate) struct Search<'a> {
     words: Vec<String>,
     reader: &'a Reader,
-    stores: Option<&'a Arc<ObjectStores>>,
-    /// Whether it is to stop now: time is over, or somebody cancelled.
-    stop: &'a dyn Fn() -> bool,
+    way: Option<&'a Way>,
+    span: &'a Span,
     found: Vec<Found>,
     keep: usize,
     files: usize,
@@ -71,25 +71,27 @@ pub(crate) struct Result {
 
 impl<'a> Search<'a> {
     /// `words` in the form of [`words_of`].
-    pub(crate) fn new(words: Vec<String>, reader: &'a Reader, keep: usize, stop: &'a dyn Fn() -> bool) -> Self {
-        let (found, stores, early) = (Vec::new(), None, None);
-        Self { words, reader, stores, stop, found, keep, files: 0, folders: 0, bytes: 0, early }
+    pub(crate) fn new(words: Vec<String>, reader: &'a Reader, keep: usize, span: &'a Span) -> Self {
+        Self { words, reader, way: None, span, found: Vec::new(), keep, files: 0, folders: 0, bytes: 0, early: None }
     }
 
     /// With a way to folders that lie in object stores.
-    pub(crate) fn with_stores(mut self, stores: Option<&'a Arc<ObjectStores>>) -> Self {
-        self.stores = stores;
+    pub(crate) fn with_way(mut self, way: Option<&'a Way>) -> Self {
+        self.way = way;
         self
     }
 
     /// Searches what lies below `start` in `folder`.
     pub(crate) fn walk(&mut self, folder: &Folder, start: &[String]) -> std::result::Result<(), Missing> {
-        let mut root = Open::root(folder, self.stores)?;
+        let mut root = Open::root(folder, self.way)?;
         for part in start {
             root = root.folder(part)?;
         }
         let mut waiting = VecDeque::from([(root, start.to_vec())]);
         while let Some((open, parts)) = waiting.pop_front() {
+            if self.is_over() {
+                return Ok(());
+            }
             self.folders += 1;
             if self.folders > MAX_FOLDERS {
                 self.early = Some("there are too many folders");
@@ -124,7 +126,7 @@ impl<'a> Search<'a> {
     }
 
     pub(crate) fn is_over(&mut self) -> bool {
-        if (self.stop)() {
+        if self.span.is_over() {
             self.early = Some("the time was over");
         } else if self.files >= MAX_FILES {
             self.early = Some("there are too many documents");
@@ -147,7 +149,7 @@ impl<'a> Search<'a> {
         let text = match open.read(name, if is_office(name) { MAX_OFFICE_BYTES } else { MAX_FILE_BYTES }) {
             Ok(piece) => {
                 self.bytes += piece.bytes.len() as u64;
-                match text_of(&piece.bytes) {
+                match text_of(&piece.bytes, self.span) {
                     Text::Plain(text) => text,
                     Text::Other(_) => String::new(),
                 }

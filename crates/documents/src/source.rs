@@ -2,10 +2,9 @@
 
 use crate::{
     Folder,
-    bucket::{ObjectStores, Prefix},
+    bucket::{Prefix, Way},
     tree::{self, Entry, Missing, Piece},
 };
-use std::sync::Arc;
 
 /// An open folder.
 pub(crate) enum Open {
@@ -15,10 +14,10 @@ pub(crate) enum Open {
 
 impl Open {
     /// The folder that an administrator named.
-    pub(crate) fn root(folder: &Folder, stores: Option<&Arc<ObjectStores>>) -> Result<Self, Missing> {
-        match (&folder.root, &folder.bucket, stores) {
+    pub(crate) fn root(folder: &Folder, way: Option<&Way>) -> Result<Self, Missing> {
+        match (&folder.root, &folder.bucket, way) {
             (Some(root), None, _) => tree::Open::root(root).map(Self::Disk),
-            (None, Some(bucket), Some(stores)) => Ok(Self::Bucket(Prefix::root(bucket, stores))),
+            (None, Some(bucket), Some(way)) => Ok(Self::Bucket(Prefix::root(bucket, way))),
             _ => Err(Missing::Failed("nothing says where it lies".into())),
         }
     }

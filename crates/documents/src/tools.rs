@@ -2,10 +2,12 @@
 
 use crate::{
     Folder, Library, ObjectStores, Reader,
+    bucket::Way,
     library::is_name,
     reading::{Text, text_of},
     search::{self, MAX_WORDS, Search},
     source::Open,
+    span::Span,
     tree::{Entry, MAX_DEPTH, Missing},
 };
 use bailiwick_core::{Content, Effect, Failure, FailureCode, Label, ToolDefinition};
@@ -26,6 +28,8 @@ const MAX_READ: u64 = 16 * 1024 * 1024;
 const MAX_LINES: usize = 5_000;
 /// Longest path in bytes.
 const MAX_PATH: usize = 4_096;
+/// What a search has beyond its time to say what it found, before nobody waits for it any more.
+const GRACE: Millis = Millis::from_secs(2);
 
 /// What one call needs beside its arguments.
 #[derive(Clone)]
@@ -114,18 +118,26 @@ pub fn definitions() -> Vec<ToolDefinition> {
 /// Performs one call. Every failure is certain: nothing here has an effect.
 pub async fn call(access: &Access, tool: &str, arguments: &Value, live: Live) -> Result<Answer, Failure> {
     let (access, tool, arguments) = (access.clone(), tool.to_owned(), arguments.clone());
-    let stop = {
-        let (clock, until) = (access.clock.clone(), access.clock.now() + access.limits.time);
-        move || live.is_cancelled() || clock.now() >= until
-    };
+    let span = Span::new(access.clock.clone(), access.limits.time, live);
+    let inside = span.clone();
     #[allow(
         clippy::disallowed_methods,
-        reason = "the files of a folder server may take their time; no task outlives this call"
+        reason = "the files of a folder server may take their time; what hangs in one outlives the call, and does nothing more"
     )]
-    let work = tokio::task::spawn_blocking(move || access.perform(&tool, &arguments, &stop));
-    work.await.unwrap_or_else(|_| {
-        Err(Failure::new(FailureCode::Internal, "reading documents ended by a fault of this program"))
-    })
+    let work = tokio::task::spawn_blocking(move || access.perform(&tool, &arguments, &inside));
+    match span.bound(work, GRACE).await {
+        _ if span.is_stopped() => Err(over(&span)),
+        Some(Ok(done)) => done,
+        Some(Err(_)) => Err(Failure::new(FailureCode::Internal, "reading documents ended by a fault of this program")),
+        None => Err(over(&span)),
+    }
+}
+
+fn over(span: &Span) -> Failure {
+    match span.is_stopped() {
+        true => Failure::new(FailureCode::Cancelled, "stopped"),
+        false => Failure::new(FailureCode::ToolError, "the documents did not come in time: ask for less, or later"),
+    }
 }
 
 #[derive(Deserialize)]
@@ -190,6 +202,9 @@ fn failure(path: &str, missing: Missing) -> Failure {
     match missing {
         Missing::NotThere => not_there(path),
         Missing::Failed(why) => Failure::new(FailureCode::ToolError, format!("`{path}` cannot be read now: {why}")),
+        Missing::Over => {
+            Failure::new(FailureCode::ToolError, format!("`{path}` did not come in time: ask again later"))
+        }
     }
 }
 
@@ -215,31 +230,46 @@ struct Place<'a> {
 }
 
 impl Access {
-    fn perform(&self, tool: &str, value: &Value, stop: &dyn Fn() -> bool) -> Result<Answer, Failure> {
+    fn perform(&self, tool: &str, value: &Value, span: &Span) -> Result<Answer, Failure> {
         self.library.check()?;
+        let one =
+            Call { access: self, way: self.stores.clone().map(|stores| Way { stores, span: span.clone() }), span };
         match tool {
-            "list_documents" => self.list(&arguments(value)?),
-            "search_documents" => self.search(&arguments(value)?, stop),
-            "read_document" => self.read(&arguments(value)?),
+            "list_documents" => one.list(&arguments(value)?),
+            "search_documents" => one.search(&arguments(value)?),
+            "read_document" => one.read(&arguments(value)?),
             other => Err(invalid(format!("there is no tool `{other}` here"))),
         }
     }
+}
 
+/// One call under way.
+struct Call<'a> {
+    access: &'a Access,
+    way: Option<Way>,
+    span: &'a Span,
+}
+
+impl<'a> Call<'a> {
     /// Walks to a path below a folder. Asked at every step, so that a rule on the way holds as well.
-    fn find(&self, path: &str) -> Result<Place<'_>, Failure> {
+    fn find(&self, path: &str) -> Result<Place<'a>, Failure> {
+        let (library, reader) = (&self.access.library, &self.access.reader);
         let wanted = parts_of(path)?;
         let Some((name, below)) = wanted.split_first() else { return Err(not_there(path)) };
-        let folder = self.library.folder(name, &self.reader).ok_or_else(|| not_there(path))?;
-        let mut within = Open::root(folder, self.stores.as_ref()).map_err(|missing| match missing {
+        let folder = library.folder(name, reader).ok_or_else(|| not_there(path))?;
+        let mut within = Open::root(folder, self.way.as_ref()).map_err(|missing| match missing {
             Missing::NotThere => Failure::new(FailureCode::ToolError, format!("the folder `/{name}` is not there now")),
             other => failure(path, other),
         })?;
         let mut label = folder.label.clone();
         let mut parts: Vec<String> = Vec::new();
         for (at, part) in below.iter().enumerate() {
+            if self.span.is_over() {
+                return Err(over(self.span));
+            }
             let spelt = within.spelling(part).map_err(|missing| failure(path, missing))?;
             parts.push(spelt.clone());
-            label = folder.admits(&parts, &self.reader).ok_or_else(|| not_there(path))?;
+            label = folder.admits(&parts, reader).ok_or_else(|| not_there(path))?;
             if at + 1 < below.len() {
                 within = within.folder(&spelt).map_err(|missing| failure(path, missing))?;
             }
@@ -249,10 +279,10 @@ impl Access {
 
     fn list(&self, wanted: &List) -> Result<Answer, Failure> {
         if parts_of(&wanted.path)?.is_empty() {
-            let mine = self.library.folders.iter().filter(|folder| folder.readers.admit(&self.reader));
+            let mine = self.folders();
             let names: Vec<String> = mine.map(|folder| format!("/{}/\n", folder.name)).collect();
             let text = if names.is_empty() { "This person may read no folder.".into() } else { names.concat() };
-            return Ok(self.answer(text, Label::default()));
+            return Ok(self.access.answer(text, Label::default()));
         }
         let place = self.find(&wanted.path)?;
         let open = match place.parts.last() {
@@ -265,7 +295,7 @@ impl Access {
         for entry in entries {
             let mut parts = place.parts.clone();
             parts.push(entry.name.clone());
-            let Some(its) = place.folder.admits(&parts, &self.reader) else { continue };
+            let Some(its) = place.folder.admits(&parts, &self.access.reader) else { continue };
             if shown == MAX_LISTED {
                 more = true;
                 break;
@@ -280,18 +310,24 @@ impl Access {
         if more {
             text.push_str("[there is more: search for it]");
         }
-        Ok(self.answer(text, label))
+        Ok(self.access.answer(text, label))
     }
 
-    fn search(&self, wanted: &Find, stop: &dyn Fn() -> bool) -> Result<Answer, Failure> {
+    /// Those that the reader may read.
+    fn folders(&self) -> impl Iterator<Item = &'a Folder> {
+        let access = self.access;
+        access.library.folders.iter().filter(|folder| folder.readers.admit(&access.reader))
+    }
+
+    fn search(&self, wanted: &Find) -> Result<Answer, Failure> {
         let words = search::words_of(&wanted.query);
         if words.is_empty() || words.len() > MAX_WORDS || wanted.query.len() > 2_048 {
             return Err(invalid(format!("`query`: must be 1 to {MAX_WORDS} words")));
         }
-        let mut search =
-            Search::new(words, &self.reader, wanted.limit.clamp(1, MAX_FOUND), stop).with_stores(self.stores.as_ref());
+        let keep = wanted.limit.clamp(1, MAX_FOUND);
+        let mut search = Search::new(words, &self.access.reader, keep, self.span).with_way(self.way.as_ref());
         if parts_of(&wanted.path)?.is_empty() {
-            for folder in self.library.folders.iter().filter(|folder| folder.readers.admit(&self.reader)) {
+            for folder in self.folders() {
                 // One folder server that is away does not hide what the others hold.
                 let _ = search.walk(folder, &[]);
                 if search.is_over() {
@@ -316,7 +352,7 @@ impl Access {
         if let Some(early) = result.early {
             text.push_str(&format!("[not everything was searched: {early}; search in one folder]"));
         }
-        Ok(self.answer(text, label))
+        Ok(self.access.answer(text, label))
     }
 
     fn read(&self, wanted: &Read) -> Result<Answer, Failure> {
@@ -324,8 +360,9 @@ impl Access {
         let Some(name) = place.parts.last() else { return Err(not_there(&wanted.path)) };
         let piece = place.within.read(name, MAX_READ).map_err(|missing| failure(&wanted.path, missing))?;
         let (size, more) = (piece.size_bytes, piece.more);
-        let text = match text_of(&piece.bytes) {
+        let text = match text_of(&piece.bytes, self.span) {
             Text::Plain(text) => text,
+            Text::Other(_) if self.span.is_over() => return Err(over(self.span)),
             Text::Other(kind) => {
                 let text = format!("`{}` is {kind} of {size} bytes and no text: it cannot be shown", wanted.path);
                 return Err(Failure::new(FailureCode::ToolError, text));
@@ -343,9 +380,11 @@ impl Access {
         } else if more {
             shown.push_str(&format!("[only the first {MAX_READ} of {size} bytes were read]"));
         }
-        Ok(self.answer(shown, place.label))
+        Ok(self.access.answer(shown, place.label))
     }
+}
 
+impl Access {
     fn answer(&self, mut text: String, label: Label) -> Answer {
         const NOTE: &str = "\n[cut here: more than may be shown at once]";
         if text.len() > self.limits.output_bytes {

@@ -19,6 +19,8 @@ use std::{
 pub(crate) const MAX_DEPTH: usize = 32;
 /// Entries of one folder that are looked at.
 pub(crate) const MAX_ENTRIES: usize = 20_000;
+/// Names of one folder among which one is looked for.
+const MAX_NAMES: usize = 500_000;
 
 /// Why something cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(crate) enum Missing {
     NotThere,
     /// The system says no.
     Failed(String),
+    /// The call is over.
+    Over,
 }
 
 /// What lies in a folder.
@@ -111,16 +115,23 @@ impl Open {
     }
 
     /// The name here that is spelt as `wanted`, or the only one that reads the same: a model writes names in another form
-    /// than some systems keep them in.
+    /// than some systems keep them in. Only names that the folder lists: some systems open a file by further ones (short
+    /// names, dots at the end, another case), which would walk around a rule for the listed name.
     pub(crate) fn spelling(&self, wanted: &str) -> Result<String, Missing> {
-        if rustix::fs::statat(self.0.as_fd(), wanted, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            return Ok(wanted.to_owned());
-        }
         let folded = canonical::folded(wanted);
-        let (entries, _) = self.entries()?;
-        let mut alike = entries.into_iter().filter(|entry| canonical::folded(&entry.name) == folded);
-        match (alike.next(), alike.next()) {
-            (Some(entry), None) => Ok(entry.name),
+        let mut alike = Vec::new();
+        for entry in Dir::read_from(&self.0).map_err(missing)?.take(MAX_NAMES) {
+            let entry = entry.map_err(missing)?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name == wanted {
+                return Ok(name.to_owned());
+            }
+            if is_name(name) && alike.len() < 2 && canonical::folded(name) == folded {
+                alike.push(name.to_owned());
+            }
+        }
+        match alike.pop() {
+            Some(name) if alike.is_empty() => Ok(name),
             _ => Err(Missing::NotThere),
         }
     }
@@ -146,5 +157,31 @@ fn missing(errno: Errno) -> Missing {
             Missing::NotThere
         }
         other => Missing::Failed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads of a process can be opened below /proc by their ids, and are not listed there: as with the short names of
+    /// some file systems.
+    #[test]
+    fn a_name_that_the_system_knows_and_the_folder_does_not_list_is_not_there() {
+        let proc = Open::root(Path::new("/proc")).unwrap();
+        let process = std::process::id().to_string();
+        assert_eq!(proc.spelling(&process), Ok(process));
+        let (sender, end) = std::sync::mpsc::channel::<()>();
+        let (told, name) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            let own = std::fs::read_link("/proc/thread-self").unwrap();
+            told.send(own.file_name().unwrap().to_str().unwrap().to_owned()).unwrap();
+            let _ = end.recv();
+        });
+        let thread = name.recv().unwrap();
+        assert!(proc.folder(&thread).is_ok());
+        assert_eq!(proc.spelling(&thread), Err(Missing::NotThere));
+        drop(sender);
+        other.join().unwrap();
     }
 }

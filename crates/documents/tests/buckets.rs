@@ -3,12 +3,13 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests start a server and lay out files")]
 
-use bailiwick_core::{Failure, joined_text};
+use bailiwick_core::{Failure, FailureCode, joined_text};
 use bailiwick_documents::{Access, AccessKey, Library, Limits, ObjectStores, Reader, call};
 use bailiwick_gate::Live;
 use bailiwick_outbound::{Options, Outbound};
 use bailiwick_ports::{BoxFuture, Clock};
-use bailiwick_types::{Secret, TeamId, Timestamp};
+use bailiwick_testkit::clock::ManualClock;
+use bailiwick_types::{Millis, Secret, TeamId, Timestamp};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -103,7 +104,7 @@ async fn asked(port: u16, key: Option<&str>, team: TeamId, tool: &str, arguments
     let key = key.map(|key| AccessKey::parse(&Secret::new(key)).unwrap());
     let (outbound, clock) = (Outbound::new(Options::default()), Arc::new(WallClock));
     let limits = Limits::default();
-    let stores = ObjectStores { outbound, key, who: "a test".into(), clock: clock.clone(), time: limits.time };
+    let stores = ObjectStores { outbound, key, who: "a test".into(), clock: clock.clone() };
     let reader = Reader { teams: vec![team], ..Reader::default() };
     let access = Access { library: library(port), reader, stores: Some(Arc::new(stores)), limits, clock };
     let answer = call(&access, tool, &arguments, Live::unwatched()).await?;
@@ -199,6 +200,58 @@ async fn a_store_that_lies_leads_nowhere_and_fills_nothing() {
     assert!(listed.contains("/finance/a.md") && !listed.contains("salaries"), "{listed}");
     assert_eq!(listed.matches("a.md").count(), 1, "{listed}");
     assert!(listed.contains("[there is more"), "{listed}");
+}
+
+/// Takes connections and says nothing. Tells of each.
+fn mute() -> (u16, tokio::sync::mpsc::UnboundedReceiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, connected) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || listener.incoming().flatten().all(|stream| sender.send(stream).is_ok()));
+    (port, connected)
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_left_when_the_time_is_over_and_when_it_is_stopped() {
+    for tool in ["list_documents", "read_document", "search_documents"] {
+        for by_stop in [false, true] {
+            let (port, mut connected) = mute();
+            let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_260_645_000)));
+            let stores = ObjectStores {
+                outbound: Outbound::new(Options::default()),
+                key: None,
+                who: "a test".into(),
+                clock: clock.clone(),
+            };
+            // An hour by that clock: nothing but it, and the stop, ends the call.
+            let limits = Limits { time: Millis::from_secs(3_600), ..Limits::default() };
+            let reader = Reader { teams: vec![FINANCE], ..Reader::default() };
+            let stores = Some(Arc::new(stores));
+            let access = Access { library: library(port), reader, stores, limits, clock: clock.clone() };
+            let (live, stopper) = Live::new(|_| ());
+            let call = tokio::spawn(async move {
+                let asked = match tool {
+                    "search_documents" => json!({"query": "budget"}),
+                    _ => json!({"path": "/finance/a/b/c/d.md"}),
+                };
+                call(&access, tool, &asked, live).await
+            });
+            let _open = connected.recv().await.unwrap();
+            if by_stop {
+                stopper.stop();
+            } else {
+                clock.advance(Millis::from_secs(3_600));
+            }
+            match call.await.unwrap() {
+                Ok(answer) => {
+                    assert!(tool == "search_documents" && !by_stop);
+                    assert!(joined_text(&answer.content).contains("the time was over"));
+                }
+                Err(failure) if by_stop => assert_eq!(failure.code, FailureCode::Cancelled, "{}", failure.message),
+                Err(failure) => assert!(failure.message.contains("in time"), "{tool}: {}", failure.message),
+            }
+        }
+    }
 }
 
 #[tokio::test]

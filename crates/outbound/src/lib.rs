@@ -26,4 +26,4 @@ pub use request::{Credential, Reach, Redirects, Request, Timeouts};
 pub use resolver::{Resolver, SystemResolver};
 pub use response::Response;
 pub use send::{Options, Outbound};
-pub use target::Authority;
+pub use target::{Authority, host_sent};

@@ -45,6 +45,14 @@ impl fmt::Display for Authority {
     }
 }
 
+/// What is sent as `Host` for this URL: its host in canonical form, and its port unless that is the scheme's own. For
+/// whoever signs it.
+pub fn host_sent(url: &str) -> Result<String, OutboundError> {
+    let url = parse(url)?;
+    let host = url.host_str().unwrap_or_default();
+    Ok(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
 /// Reads a URL as clients do (WHATWG), which leaves one spelling of each address.
 pub(crate) fn parse(text: &str) -> Result<Url, OutboundError> {
     let invalid = |problem: &str| Err(OutboundError::Invalid(format!("the URL {problem}")));

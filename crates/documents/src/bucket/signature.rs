@@ -4,6 +4,7 @@
 use bailiwick_types::{Secret, Timestamp};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// SHA-256 of nothing.
@@ -32,9 +33,10 @@ pub(super) fn sign(
         "GET\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{NO_BODY}\nx-amz-date:{time}\n\n{names}\n{NO_BODY}"
     );
     let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Sha256::digest(request)));
-    let start = format!("AWS4{}", secret.expose());
+    // Whoever has one of the keys on the way can sign for a day: each is wiped.
+    let start = Zeroizing::new(format!("AWS4{}", secret.expose()).into_bytes());
     let parts = [&time[..8], region, "s3", "aws4_request", &to_sign];
-    let signature = parts.iter().fold(start.into_bytes(), |key, part| mac(&key, part.as_bytes()));
+    let signature = parts.iter().fold(start, |key, part| mac(&key, part.as_bytes()));
     let authorization =
         format!("{ALGORITHM} Credential={key_id}/{scope}, SignedHeaders={names}, Signature={}", hex(&signature));
     Signed {
@@ -50,11 +52,11 @@ fn stamp(at: Timestamp) -> String {
     whole.chars().filter(|char| !matches!(char, '-' | ':')).chain(['Z']).collect()
 }
 
-fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+fn mac(key: &[u8], message: &[u8]) -> Zeroizing<Vec<u8>> {
     // INVARIANT: HMAC takes keys of every length (RFC 2104).
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
     mac.update(message);
-    mac.finalize().into_bytes().to_vec()
+    Zeroizing::new(mac.finalize().into_bytes().to_vec())
 }
 
 fn hex(bytes: &[u8]) -> String {
