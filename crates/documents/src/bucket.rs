@@ -16,7 +16,7 @@ use bailiwick_core::canonical;
 use bailiwick_outbound::{
     Authority, Credential, Method, Outbound, OutboundError, Reach, Request, Response, Timeouts, host_sent,
 };
-use bailiwick_ports::Clock;
+use bailiwick_ports::{Clock, SettingsProblem};
 use bailiwick_types::{Millis, Secret};
 use listing::{Listing, MAX_LISTING};
 use serde::{Deserialize, Serialize};
@@ -47,20 +47,19 @@ fn usual_region() -> String {
 }
 
 impl Bucket {
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), SettingsProblem> {
+        let wrong = |field: &str, problem: &str| Err(SettingsProblem::new(field, problem));
         let plain = self.url.len() <= MAX_URL && self.url.ends_with('/') && !self.url.contains(['?', '#', '%', '\\']);
         if !plain || Authority::of(&self.url).is_err() || Reach::exact(&self.url).is_err() {
-            return Err(
-                "bucket.url`: must be `https://HOST/BUCKET/`, with a prefix of keys behind it if need be".into()
-            );
+            return wrong("url", "must be `https://HOST/BUCKET/`, with a prefix of keys behind it if need be");
         }
         let (_, path) = self.parts();
         if path.is_empty() || !path.split('/').all(is_name) {
-            return Err("bucket.url`: must name a bucket, and a prefix of plain names".into());
+            return wrong("url", "must name a bucket, and a prefix of plain names");
         }
         let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if self.region.is_empty() || self.region.len() > 64 || !self.region.bytes().all(fine) {
-            return Err("bucket.region`: must be a region's name, such as `eu-central-1`".into());
+            return wrong("region", "must be a region's name, such as `eu-central-1`");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::{Access, AccessKey, Library, Limits, ObjectStores, Reader, call, definitions};
 use async_trait::async_trait;
 use bailiwick_core::{Action, ActionResult, ConnectorKind, Failure, FailureCode, Outcome, ToolAnswer};
-use bailiwick_gate::{Live, Opened, Permit, Scope, Settled, Tools, Vault};
+use bailiwick_gate::{Live, Opened, Permit, Scope, Settled, Tools, Vault, calls::invalid};
 use bailiwick_outbound::Outbound;
 use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, People, SettingsProblem};
 use bailiwick_types::Mark;
@@ -23,22 +23,15 @@ pub struct DocumentTools {
 /// What settings of this kind say that others go by, or what is wrong with them.
 fn checked(kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
     let checked = |library: Library| CheckedSettings { host: library.host(), dialect: None };
-    library(kind, settings).map(checked).map_err(|failure| {
-        let named = failure.message.strip_prefix('`').and_then(|rest| rest.split_once("`: "));
-        match named {
-            Some((field, problem)) => SettingsProblem::new(field, problem),
-            None => SettingsProblem::new("", failure.message),
-        }
-    })
+    library(kind, settings).map(checked)
 }
 
-fn library(kind: ConnectorKind, settings: &Value) -> Result<Library, Failure> {
-    let invalid = |text: String| Failure::new(FailureCode::InvalidRequest, text);
+fn library(kind: ConnectorKind, settings: &Value) -> Result<Library, SettingsProblem> {
     if kind != ConnectorKind::Documents {
-        return Err(invalid(format!("a connector of kind `{}` has no documents", kind.name())));
+        return Err(SettingsProblem::new("", format!("are not of the kind `documents` but `{}`", kind.name())));
     }
     let library = Library::deserialize(settings);
-    let library = library.map_err(|error| invalid(format!("the settings do not fit: {error}")))?;
+    let library = library.map_err(|error| SettingsProblem::new("", format!("do not fit: {error}")))?;
     library.check().map(|()| library)
 }
 
@@ -53,14 +46,8 @@ impl DocumentTools {
             return Ok(None);
         }
         let wrong = |why: String| Failure::new(FailureCode::AuthenticationFailed, why);
-        let key = match opened.credentials().first().copied() {
-            None => None,
-            Some(credential) => {
-                let secret = opened.reveal(&*self.vault, credential).await;
-                let secret = secret.map_err(|error| wrong(error.to_string()))?;
-                Some(AccessKey::parse(&secret).map_err(wrong)?)
-            }
-        };
+        let secret = opened.reveal_first(&*self.vault).await?;
+        let key = secret.map(|(_, secret)| AccessKey::parse(&secret)).transpose().map_err(wrong)?;
         let (outbound, clock) = (self.outbound.clone(), self.clock.clone());
         let who = Mark(&opened.scope().principal).to_string();
         Ok(Some(Arc::new(ObjectStores { outbound, key, who, clock })))
@@ -97,19 +84,21 @@ impl Tools for DocumentTools {
         if !connector.kept {
             let text =
                 "folders of the machine must be a connector that the organisation keeps, not one written into an agent";
-            return opened.settle(Outcome::Failed { failure: Failure::new(FailureCode::InvalidRequest, text) });
+            return opened.settle(Outcome::Failed { failure: invalid(text) });
         }
         let library = match library(connector.spec.kind, &connector.spec.settings) {
             Ok(library) => Arc::new(library),
-            Err(failure) => return opened.settle(Outcome::Failed { failure }),
+            Err(problem) => {
+                return opened
+                    .settle(Outcome::Failed { failure: invalid(format!("the connector's settings: {problem}")) });
+            }
         };
         let called = match opened.action() {
             Action::ConnectorOpen { .. } => return opened.settle_tools(definitions()),
             Action::ConnectorCall(called) => called.clone(),
             other => {
                 let text = format!("`{}` is nothing that documents do", other.operation());
-                let failure = Failure::new(FailureCode::InvalidRequest, text);
-                return opened.settle(Outcome::Failed { failure });
+                return opened.settle(Outcome::Failed { failure: invalid(text) });
             }
         };
         let stores = match self.stores(&mut opened, &library).await {

@@ -1,7 +1,8 @@
 //! Which folders there are and who may read them: the configuration of a documents connector.
 
 use crate::Bucket;
-use bailiwick_core::{Confidentiality, Failure, FailureCode, Integrity, Label, canonical};
+use bailiwick_core::{Confidentiality, Integrity, Label, canonical};
+use bailiwick_ports::SettingsProblem;
 use bailiwick_types::{Role, TeamId, UserId};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -88,10 +89,11 @@ impl Readers {
             || reader.roles.iter().any(|role| self.roles.contains(role))
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), SettingsProblem> {
         let longest = self.teams.len().max(self.roles.len()).max(self.users.len());
         if longest > MAX_READERS {
-            return Err(format!("readers`: must have at most {MAX_READERS} names in a list"));
+            let problem = format!("must have at most {MAX_READERS} names in a list");
+            return Err(SettingsProblem::new("readers", problem));
         }
         Ok(())
     }
@@ -99,22 +101,20 @@ impl Readers {
 
 impl Library {
     /// Refuses what cannot work, by the name of the field.
-    pub fn check(&self) -> Result<(), Failure> {
-        let wrong = |text: String| Err(Failure::new(FailureCode::InvalidRequest, text));
+    pub fn check(&self) -> Result<(), SettingsProblem> {
         if self.folders.is_empty() || self.folders.len() > MAX_FOLDERS {
-            return wrong(format!("`folders`: must be 1 to {MAX_FOLDERS}"));
+            return Err(SettingsProblem::new("folders", format!("must be 1 to {MAX_FOLDERS}")));
         }
         for (at, folder) in self.folders.iter().enumerate() {
-            if let Err(problem) = folder.check() {
-                return wrong(format!("`folders[{at}].{problem}"));
-            }
+            let wrong = |problem: SettingsProblem| problem.within(&format!("folders[{at}]"));
+            folder.check().map_err(wrong)?;
             let name = canonical::folded(&folder.name);
             if folder.bucket.is_some() && folder.host() != self.host() {
                 let other = "must be on the same host as the other buckets, because one secret goes to all";
-                return wrong(format!("`folders[{at}].bucket.url`: {other}"));
+                return Err(wrong(SettingsProblem::new("bucket.url", other)));
             }
             if self.folders[..at].iter().any(|other| canonical::folded(&other.name) == name) {
-                return wrong(format!("`folders[{at}].name`: `{}` is there twice", folder.name));
+                return Err(wrong(SettingsProblem::new("name", format!("is there twice: `{}`", folder.name))));
             }
         }
         Ok(())
@@ -137,27 +137,28 @@ impl Folder {
         self.bucket.as_ref().and_then(Bucket::host)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), SettingsProblem> {
+        let wrong = |field: &str, problem: &str| Err(SettingsProblem::new(field, problem));
         if !is_name(&self.name) || self.name.chars().count() > MAX_NAME {
-            return Err(format!(
-                "name`: must have 1 to {MAX_NAME} characters, without `/`, control characters or a dot in front"
-            ));
+            let problem =
+                format!("must have 1 to {MAX_NAME} characters, without `/`, control characters or a dot in front");
+            return wrong("name", &problem);
         }
         match (&self.root, &self.bucket) {
             (Some(root), None) if root.is_absolute() => {}
-            (Some(_), None) => return Err("root`: must be an absolute path".into()),
-            (None, Some(bucket)) => bucket.check()?,
-            _ => return Err("root`: either this or `bucket` must be there".into()),
+            (Some(_), None) => return wrong("root", "must be an absolute path"),
+            (None, Some(bucket)) => bucket.check().map_err(|problem| problem.within("bucket"))?,
+            _ => return wrong("root", "or else `bucket` must be there"),
         }
         self.readers.check()?;
         if self.inside.len() > MAX_INNER {
-            return Err(format!("inside`: must be at most {MAX_INNER}"));
+            return wrong("inside", &format!("must be at most {MAX_INNER}"));
         }
         self.inside.iter().enumerate().try_for_each(|(at, inner)| {
             if inner.path.is_empty() || !inner.path.split('/').all(is_name) {
-                return Err(format!("inside[{at}].path`: must be a path below the folder, such as `payroll`"));
+                return wrong(&format!("inside[{at}].path"), "must be a path below the folder, such as `payroll`");
             }
-            inner.readers.check().map_err(|problem| format!("inside[{at}].{problem}"))
+            inner.readers.check().map_err(|problem| problem.within(&format!("inside[{at}]")))
         })
     }
 
@@ -208,7 +209,7 @@ mod tests {
 
     fn library(value: serde_json::Value) -> Result<Library, String> {
         let library: Library = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        library.check().map(|()| library).map_err(|failure| failure.message)
+        library.check().map(|()| library).map_err(|problem| problem.to_string())
     }
 
     #[test]

@@ -11,7 +11,10 @@ use crate::{
     tree::{Entry, MAX_DEPTH, Missing},
 };
 use bailiwick_core::{Content, Effect, Failure, FailureCode, Label, ToolDefinition};
-use bailiwick_gate::Live;
+use bailiwick_gate::{
+    Live,
+    calls::{arguments, invalid},
+};
 use bailiwick_ports::Clock;
 use bailiwick_types::{Millis, Timestamp};
 use serde::Deserialize;
@@ -181,14 +184,6 @@ fn first() -> usize {
 
 fn usual_lines() -> usize {
     2_000
-}
-
-fn invalid(text: String) -> Failure {
-    Failure::new(FailureCode::InvalidRequest, text)
-}
-
-fn arguments<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Failure> {
-    T::deserialize(value).map_err(|error| invalid(format!("the arguments do not fit: {error}")))
 }
 
 /// What is not there and what may not be read look the same: nobody learns of the one by the other.
@@ -388,11 +383,7 @@ impl Access {
     fn answer(&self, mut text: String, label: Label) -> Answer {
         const NOTE: &str = "\n[cut here: more than may be shown at once]";
         if text.len() > self.limits.output_bytes {
-            let mut end = self.limits.output_bytes;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            text.truncate(end);
+            text.truncate(text.floor_char_boundary(self.limits.output_bytes));
             text.push_str(NOTE);
         }
         Answer { content: vec![Content::text(text)], label }

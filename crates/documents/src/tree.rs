@@ -167,6 +167,7 @@ mod tests {
     /// Threads of a process can be opened below /proc by their ids, and are not listed there: as with the short names of
     /// some file systems.
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "it is a second thread that is looked for")]
     fn a_name_that_the_system_knows_and_the_folder_does_not_list_is_not_there() {
         let proc = Open::root(Path::new("/proc")).unwrap();
         let process = std::process::id().to_string();

@@ -6,6 +6,7 @@
 mod administration;
 mod archive;
 pub mod budgets;
+pub mod calls;
 mod connectors;
 mod credentials;
 mod door;

@@ -69,16 +69,7 @@ impl McpHand {
         let server = McpServer::read(&access.spec.settings).map_err(|problem| {
             Failure::new(FailureCode::InvalidRequest, format!("the connector `{}`: {problem}", access.name))
         })?;
-        let credential = opened.credentials().first().copied();
-        let bearer = match credential {
-            Some(credential) => Some(
-                opened
-                    .reveal(&*self.vault, credential)
-                    .await
-                    .map_err(|error| Failure::new(FailureCode::AuthenticationFailed, error.to_string()))?,
-            ),
-            None => None,
-        };
+        let (credential, bearer) = opened.reveal_first(&*self.vault).await?.unzip();
         let scope = opened.scope();
         let who = Mark(&scope.principal).to_string();
         let key = Key {

@@ -2,8 +2,8 @@
 
 use crate::{call, definitions};
 use async_trait::async_trait;
-use bailiwick_core::{Action, ActionResult, ConnectorKind, Failure, FailureCode, Outcome, ToolAnswer};
-use bailiwick_gate::{Live, Permit, Settled, Tools};
+use bailiwick_core::{Action, ActionResult, ConnectorKind, Outcome, ToolAnswer};
+use bailiwick_gate::{Live, Permit, Settled, Tools, calls::invalid};
 use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, People, SettingsProblem};
 use serde_json::Value;
 use std::sync::Arc;
@@ -46,8 +46,7 @@ impl Tools for PeopleTools {
             Action::ConnectorCall(called) => called.clone(),
             other => {
                 let text = format!("`{}` is nothing that a directory does", other.operation());
-                let failure = Failure::new(FailureCode::InvalidRequest, text);
-                return opened.settle(Outcome::Failed { failure });
+                return opened.settle(Outcome::Failed { failure: invalid(text) });
             }
         };
         match call(&*self.people, opened.scope().tenant, &called.tool, &called.arguments) {

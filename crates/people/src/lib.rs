@@ -8,7 +8,8 @@ mod hand;
 
 pub use hand::PeopleTools;
 
-use bailiwick_core::{Content, Effect, Failure, FailureCode, ToolDefinition, canonical};
+use bailiwick_core::{Content, Effect, Failure, ToolDefinition, canonical};
+use bailiwick_gate::calls::{self, invalid};
 use bailiwick_ports::{
     People,
     people::{Team, User},
@@ -72,8 +73,7 @@ pub fn call(people: &dyn People, tenant: TenantId, tool: &str, arguments: &Value
     if tool != "find_people" {
         return Err(invalid(format!("there is no tool `{tool}` here")));
     }
-    let wanted = Find::deserialize(arguments).map_err(|error| invalid(format!("the arguments do not fit: {error}")))?;
-    let wanted = wanted.checked()?;
+    let wanted = calls::arguments::<Find>(arguments)?.checked()?;
     let teams = people.teams(tenant);
     let mut found: Vec<User> = people.users(tenant).into_iter().filter(|user| wanted.fits(user, &teams)).collect();
     found.sort_by(|one, other| one.name.cmp(&other.name).then(one.id.cmp(&other.id)));
@@ -148,10 +148,6 @@ fn or_none(text: &str) -> &str {
 /// On one line and in its own field.
 fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() || char == '|' { ' ' } else { char }).collect()
-}
-
-fn invalid(text: String) -> Failure {
-    Failure::new(FailureCode::InvalidRequest, text)
 }
 
 #[cfg(test)]

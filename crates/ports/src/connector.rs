@@ -1,7 +1,8 @@
 //! What the rooms that reach systems say of a connector's settings, before anybody uses them.
 
-use bailiwick_core::{ConnectorKind, connector::Dialect};
+use bailiwick_core::{ConnectorKind, Failure, FailureCode, connector::Dialect};
 use serde_json::Value;
+use std::fmt;
 
 /// What settings say that others go by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +15,6 @@ pub struct CheckedSettings {
 
 /// What is wrong with settings. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` {problem}")]
 pub struct SettingsProblem {
     /// Its place below the settings; empty for all of them.
     pub field: String,
@@ -25,6 +25,29 @@ pub struct SettingsProblem {
 impl SettingsProblem {
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// The same, of what lies at `place`.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        let field = if self.field.is_empty() { place.to_owned() } else { format!("{place}.{}", self.field) };
+        Self { field, ..self }
+    }
+}
+
+impl fmt::Display for SettingsProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.problem),
+            field => write!(f, "`{field}` {}", self.problem),
+        }
+    }
+}
+
+/// For whoever meets them in the middle of a call.
+impl From<SettingsProblem> for Failure {
+    fn from(problem: SettingsProblem) -> Self {
+        Self::new(FailureCode::InvalidRequest, problem.to_string())
     }
 }
 

@@ -167,10 +167,7 @@ fn is_text(content_type: &str) -> bool {
 
 /// A text as long as may be shown, and how much was left out.
 pub(crate) fn cut(text: &str, limit: usize, more: bool) -> String {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = text.floor_char_boundary(limit);
     if end == text.len() && !more {
         return text.to_owned();
     }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bailiwick_core::{
     Action, ConnectorCall, ConnectorKind, ConnectorSpec, Failure, FailureCode, Outcome, ToolDefinition,
 };
-use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault};
+use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault, calls::invalid};
 use bailiwick_outbound::Outbound;
 use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, SettingsProblem};
 use bailiwick_types::Mark;
@@ -94,7 +94,7 @@ impl Hand {
         }
         let secrets = match self.secrets(opened).await {
             Ok(secrets) => secrets,
-            Err(problem) => return failed(FailureCode::AuthenticationFailed, problem),
+            Err(failure) => return Outcome::Failed { failure },
         };
         let action = opened.id().to_string();
         let access = Access { secrets: &secrets, who: &who, action: &action };
@@ -102,10 +102,9 @@ impl Hand {
         service.call(&self.outbound, &access, asked, live.cancelled()).await
     }
 
-    async fn secrets(&self, opened: &mut Opened) -> Result<Secrets, String> {
-        let Some(credential) = opened.credentials().first().copied() else { return Ok(Secrets::None) };
-        let secret = opened.reveal(&*self.vault, credential).await.map_err(|error| error.to_string())?;
-        Ok(Secrets::One(secret))
+    async fn secrets(&self, opened: &mut Opened) -> Result<Secrets, Failure> {
+        let revealed = opened.reveal_first(&*self.vault).await?;
+        Ok(revealed.map_or(Secrets::None, |(_, secret)| Secrets::One(secret)))
     }
 
     /// The service of a connector, as it is remembered or else as it is now.
@@ -127,12 +126,11 @@ impl Hand {
 
     /// The service as it is now.
     async fn fresh(&self, spec: &ConnectorSpec, who: &str) -> Result<Arc<Service>, Failure> {
-        let invalid = |problem: String| Failure::new(FailureCode::InvalidRequest, problem);
         let configuration: Configuration = settings(&spec.settings).map_err(|problem| invalid(problem.to_string()))?;
         let document = match &configuration.document {
             Some(Source::Text(text)) => Document::read(text, None).map_err(|error| invalid(error.to_string()))?,
             Some(Source::Url(url)) => Document::fetch(&self.outbound, url, configuration.plain_http, who).await?,
-            None => return Err(invalid("`document` is missing".into())),
+            None => return Err(invalid("`document` is missing")),
         };
         let service = Service::new(&document, configuration, &spec.effects)?;
         // Where secrets may be sent was decided with this host.

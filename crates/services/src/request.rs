@@ -8,6 +8,7 @@ use crate::{
     service::{Access, Service},
 };
 use bailiwick_core::{Failure, FailureCode};
+use bailiwick_gate::calls::invalid;
 use bailiwick_outbound::{Authority, Credential, Reach, Redirects, Request, Timeouts};
 use bailiwick_types::{Millis, Secret};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -24,8 +25,7 @@ pub(crate) fn request(
     arguments: &Value,
     access: &Access<'_>,
 ) -> Result<Request, Failure> {
-    let invalid = |problem: String| Failure::new(FailureCode::InvalidRequest, problem);
-    let arguments = arguments.as_object().ok_or_else(|| invalid("The arguments must be a JSON object.".into()))?;
+    let arguments = arguments.as_object().ok_or_else(|| invalid("The arguments must be a JSON object."))?;
     check(operation, arguments).map_err(invalid)?;
     let url = url(service, operation, arguments).map_err(invalid)?;
     let reach = Reach::Exact {

@@ -8,6 +8,7 @@ use crate::{
     secrets::Secrets,
 };
 use bailiwick_core::{Effect, Failure, FailureCode, Outcome, ToolDefinition};
+use bailiwick_gate::calls::invalid;
 use bailiwick_outbound::{Outbound, Reach, Redirects, Request};
 use serde_json::Value;
 use std::{collections::BTreeMap, future::Future};
@@ -53,7 +54,6 @@ impl Service {
         configuration: Configuration,
         effects: &BTreeMap<String, Effect>,
     ) -> Result<Self, Failure> {
-        let invalid = |problem: String| Failure::new(FailureCode::InvalidRequest, problem);
         if let Some(problem) = configuration.problem() {
             return Err(invalid(problem));
         }
@@ -115,7 +115,7 @@ impl Service {
     ) -> Outcome {
         let Some(operation) = self.operations.iter().find(|one| one.definition.name == call.tool) else {
             let message = format!("The service has no tool `{}`.", shown(call.tool));
-            return Outcome::Failed { failure: Failure::new(FailureCode::InvalidRequest, message) };
+            return Outcome::Failed { failure: invalid(message) };
         };
         let request = match request(self, operation, call.arguments, access) {
             Ok(request) => request,
@@ -150,7 +150,6 @@ impl Service {
 impl Document {
     /// Fetches a document from where an administrator says that it is.
     pub async fn fetch(outbound: &Outbound, url: &str, plain_http: bool, who: &str) -> Result<Self, Failure> {
-        let invalid = |problem: String| Failure::new(FailureCode::InvalidRequest, problem);
         let reach = match Reach::exact(url).map_err(|error| invalid(error.to_string()))? {
             Reach::Exact { authority, .. } => Reach::Exact { authority, plain_http },
             public => public,
