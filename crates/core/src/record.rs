@@ -138,8 +138,11 @@ pub enum Input {
     },
     /// Ends the turn that is running.
     Cancel,
-    /// A stop ends it: nothing more may be done.
+    /// A stop ends it, or whoever ordered it may order no more: nothing more may be done.
     Stop {
+        /// What it is denied by from now on; a stop where none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
         /// In plain words: by whom, and why.
         message: String,
     },
@@ -416,6 +419,18 @@ pub struct ActionSettled {
     /// What it has cost, where it has a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// Why it had been told to stop, where something else than its own end made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted_by: Option<Halt>,
+}
+
+/// Why a turn may do nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// As a denial names it: `stopped`, `key-revoked`.
+    pub rule: String,
+    /// In plain words, with the way out.
+    pub message: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

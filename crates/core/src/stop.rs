@@ -3,6 +3,8 @@
 use bailiwick_types::{AgentId, Principal, SessionId, TeamId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+/// The rule that denies what a stop covers.
+pub const STOPPED: &str = "stopped";
 /// Bytes of the reason that a person gives.
 pub const MAX_STOP_REASON: usize = 2048;
 

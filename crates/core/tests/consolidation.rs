@@ -93,7 +93,7 @@ impl Session {
     }
 
     fn settle(&mut self, ask: &Ask, outcome: Outcome) {
-        self.add(Body::ActionSettled(ActionSettled { action: ask.id, outcome, cost: None }));
+        self.add(Body::ActionSettled(ActionSettled { action: ask.id, outcome, cost: None, halted_by: None }));
     }
 
     fn answer(&mut self, ask: &Ask, text: &str) {

@@ -113,7 +113,7 @@ impl Driver<'_> {
             };
             take_inputs |= stops::obey(self.scheduler, self.lease.state().session, self.lease.state()).await?;
             let committed = self.commit(settled, take_inputs, std::mem::take(&mut resume), release).await?;
-            let wake = committed.wake;
+            let wake = [committed.wake, stops::due(self.scheduler, self.lease.state())].into_iter().flatten().min();
             if self.take(committed) {
                 return Ok(());
             }
@@ -159,12 +159,14 @@ impl Driver<'_> {
     /// Tells watchers, starts and stops hands. `true` when the lease is given back.
     fn take(&mut self, committed: Committed) -> bool {
         self.channel.publish(committed.changes);
+        let now = self.now();
         for decision in committed.decisions {
             if let Decision::Permitted(permit) = decision {
-                self.start(permit);
+                // What is taken up again only to be ended knows so before it begins.
+                let stopping = committed.stop.contains(&permit.id()).then_some(now + STOP_GRACE);
+                self.start(permit, stopping);
             }
         }
-        let now = self.now();
         for action in committed.stop {
             if let Some(hand) = self.hands.get_mut(&action)
                 && hand.stopping.is_none()
@@ -176,10 +178,13 @@ impl Driver<'_> {
         committed.released
     }
 
-    fn start(&mut self, permit: Permit) {
+    fn start(&mut self, permit: Permit, stopping: Option<Timestamp>) {
         let options = &self.scheduler.options;
         let id = permit.id();
         let (live, stopper) = self.live(&permit);
+        if stopping.is_some() {
+            stopper.stop();
+        }
         let outcomes = self.outcomes.clone();
         let span = marks::action(self.lease.state(), &permit);
         let work = match permit.action() {
@@ -217,7 +222,7 @@ impl Driver<'_> {
             }
         };
         let task = options.tasks.spawn("action", work);
-        self.hands.insert(id, Hand { task, stopper, stopping: None });
+        self.hands.insert(id, Hand { task, stopper, stopping });
     }
 
     /// The hand's line to whoever watches. Deltas are placed by what the state knows now.

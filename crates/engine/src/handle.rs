@@ -111,7 +111,8 @@ impl Handle {
         self.scheduler.options.gate.may_answer(tenant, approver, principal, by)
     }
 
-    /// To be called after a stop was set: ends what runs under it.
+    /// To be called after a stop was set, a key or a grant revoked, a person disabled, an agent put aside: ends what runs
+    /// and may not any more.
     pub fn obey_stops(&self) {
         self.scheduler.ring_all();
     }

@@ -15,7 +15,7 @@ use bailiwick_core::{
     Action, Approver, Booking, Class,
     item::Change,
     record::{
-        ActionDecided, ActionResumed, ActionSettled, Body, InputEnvelope, InputReceived, Record, Ruling,
+        ActionDecided, ActionResumed, ActionSettled, Body, Halt, InputEnvelope, InputReceived, Record, Ruling,
         SessionCreated, Spending,
     },
     session::{Ask, Plan, State, request, rows},
@@ -239,12 +239,21 @@ impl Gate {
         &self.judge.stops
     }
 
-    /// The words of a stop that covers a session.
-    pub fn stopped(&self, state: &State) -> Option<String> {
-        match self.judge.stop(state)? {
-            Ruling::Denied { rule, reason, remedy } => Some(format!("Denied by rule `{rule}`: {reason}. {remedy}")),
+    /// Why the running turn of a session may do nothing more now: a stop, the end of the key or the grant that it was
+    /// ordered with, a disabled person, an agent that is not active.
+    pub fn halt(&self, state: &State) -> Option<Halt> {
+        match self.judge.halt(state, self.clock.now())? {
+            Ruling::Denied { rule, reason, remedy } => {
+                let message = format!("Denied by rule `{rule}`: {reason}. {remedy}");
+                Some(Halt { rule, message })
+            }
             _ => None,
         }
+    }
+
+    /// When there will be such a reason, if nothing changes until then.
+    pub fn halts_at(&self, state: &State) -> Option<Timestamp> {
+        self.judge.order_ends(state)
     }
 
     /// Begins a session: its stream, its first record, its row and its first input, in one transaction.
@@ -622,7 +631,8 @@ impl<'a> Writing<'a> {
             let (action, outcome, lost) = settled.into_parts();
             if self.lease.state.open_actions().contains_key(&action) {
                 let cost = self.lease.state.cost_of(action, &outcome, lost);
-                self.add(Body::ActionSettled(ActionSettled { action, outcome, cost }));
+                let halted_by = self.lease.state.halt();
+                self.add(Body::ActionSettled(ActionSettled { action, outcome, cost, halted_by }));
             }
         }
         for entry in inputs {

@@ -5,29 +5,46 @@ use crate::judge::{Case, Judge};
 use bailiwick_core::{
     Answered, Approver, Grant, GrantReach, Standing, What, grant::is_in_scope, record::Ruling, session::State,
 };
-use bailiwick_ports::Role;
+use bailiwick_ports::{KeyEnd, Role};
 use bailiwick_types::{AgentId, KeyId, Principal, TenantId, Timestamp, UserId};
 
 impl Judge {
-    /// Whoever orders with a key does so as long as that is not revoked, and for a person under a grant that holds at this
-    /// moment. A denial where it does not, and `None` where there is none or it is good.
-    pub(crate) fn order(&self, state: &State, case: &Case<'_>) -> Option<Ruling> {
-        let Principal::Agent { id: agent, on_behalf_of: Some(orderer), .. } = case.principal else { return None };
-        if let Some(key) = orderer.key().filter(|key| self.is_revoked(state.tenant, *key)) {
-            return Some(Ruling::Denied {
-                rule: "key-revoked".into(),
-                reason: format!("{key}, with which this was ordered, was revoked"),
-                remedy: "Somebody else can go on with the session, or begin another.".into(),
-            });
+    /// Whoever orders with a key does so as long as that holds, and for a person under a grant that holds at this moment. A
+    /// denial where it does not, and `None` where there is none or it is good.
+    pub(crate) fn order_over(&self, tenant: TenantId, principal: &Principal, at: Timestamp) -> Option<Ruling> {
+        let Principal::Agent { id: agent, on_behalf_of: Some(orderer), .. } = principal else { return None };
+        if let Some(denied) = orderer.key().and_then(|key| self.key_over(tenant, key, at)) {
+            return Some(denied);
         }
         let Principal::Delegate { .. } = **orderer else { return None };
-        let Some(grant) = self.commission(state.tenant, orderer, *agent, case.at) else {
-            return Some(Ruling::Denied {
-                rule: "grant-ended".into(),
-                reason: format!("the grant under which this was ordered ({orderer}) does not hold any more"),
-                remedy: "The person or an administrator can give another: `bailiwick grant create subject`.".into(),
-            });
+        if self.commission(tenant, orderer, *agent, at).is_some() {
+            return None;
+        }
+        Some(Ruling::Denied {
+            rule: "grant-ended".into(),
+            reason: format!("the grant under which this was ordered ({orderer}) does not hold any more"),
+            remedy: "The person or an administrator can give another: `bailiwick grant create subject`.".into(),
+        })
+    }
+
+    /// When the order of the running turn ends by itself, if nobody ends it before.
+    pub(crate) fn order_ends(&self, state: &State) -> Option<Timestamp> {
+        let Principal::Agent { on_behalf_of: Some(orderer), .. } = state.acting()? else { return None };
+        let key = match orderer.key().and_then(|key| self.end_of(state.tenant, key)) {
+            Some(KeyEnd::Expires(at)) => Some(at),
+            _ => None,
         };
+        let grant = orderer.grant().and_then(|id| {
+            let known = self.grants.known(state.tenant)?;
+            known.iter().find(|one| one.id == id).map(|one| one.until)
+        });
+        key.into_iter().chain(grant).min()
+    }
+
+    /// What the grant of the order does not cover.
+    pub(crate) fn out_of_grant(&self, state: &State, case: &Case<'_>) -> Option<Ruling> {
+        let Principal::Agent { id: agent, on_behalf_of: Some(orderer), .. } = case.principal else { return None };
+        let grant = self.commission(state.tenant, orderer, *agent, case.at)?;
         let What::Subject { scopes, .. } = &grant.what else { return None };
         let operation = case.action.operation();
         if scopes.is_empty() || scopes.iter().any(|entry| is_in_scope(entry, operation)) {
@@ -40,8 +57,22 @@ impl Judge {
         })
     }
 
-    fn is_revoked(&self, tenant: TenantId, key: KeyId) -> bool {
-        self.revocations.as_ref().is_some_and(|revocations| revocations.is_revoked(tenant, key))
+    /// Why what a key has ordered goes on no more.
+    fn key_over(&self, tenant: TenantId, key: KeyId, at: Timestamp) -> Option<Ruling> {
+        let (rule, what) = match self.end_of(tenant, key)? {
+            KeyEnd::Revoked => ("key-revoked", "was revoked".to_owned()),
+            KeyEnd::Expires(end) if at >= end => ("key-expired", format!("expired at {end}")),
+            KeyEnd::Expires(_) => return None,
+        };
+        Some(Ruling::Denied {
+            rule: rule.into(),
+            reason: format!("{key}, with which this was ordered, {what}"),
+            remedy: "Somebody else can go on with the session, or begin another.".into(),
+        })
+    }
+
+    fn end_of(&self, tenant: TenantId, key: KeyId) -> Option<KeyEnd> {
+        self.revocations.as_ref()?.end_of(tenant, key)
     }
 
     /// The grant under which a program orders for a person, if it is good for this agent.
@@ -109,7 +140,7 @@ impl Judge {
     /// The person in whose name an answer counts: who answers in their own name, or for whom a program passes it on under
     /// a grant of theirs. `None` where it counts for nobody.
     pub(crate) fn voice(&self, tenant: TenantId, of: AgentId, by: &Principal, at: Timestamp) -> Option<Principal> {
-        if by.key().is_some_and(|key| self.is_revoked(tenant, key)) {
+        if by.key().is_some_and(|key| self.key_over(tenant, key, at).is_some()) {
             return None;
         }
         let Principal::Delegate { key, subject, grant } = *by else { return Some(by.clone()) };

@@ -9,6 +9,7 @@ use bailiwick_core::{
     connector::CredentialChoice,
     record::{Ruling, Through},
     session::{AskedAction, State},
+    stop::STOPPED,
 };
 use bailiwick_ports::{
     Colleague, ColleagueStatus, Directory, Meter, ModelCard, ModelCards, Person, Policy, PolicyRequest, Revocations,
@@ -16,7 +17,7 @@ use bailiwick_ports::{
     memory::{Holder, Within},
     vault::Credential,
 };
-use bailiwick_types::{ActionId, CredentialId, Principal, TenantId, Timestamp};
+use bailiwick_types::{ActionId, CredentialId, Principal, TeamId, TenantId, Timestamp};
 use std::sync::Arc;
 
 /// Teams of one person whose memory is reached.
@@ -84,8 +85,8 @@ impl Judge {
 
     pub fn judge(&self, state: &State, case: &Case<'_>) -> Judgement {
         let mut facts = self.facts(state, case);
-        let denied = before_policy(state, case, &facts).or_else(|| self.order(state, case));
-        let denied = denied.or_else(|| self.stop(state)).or_else(|| another_system(state, case, &facts));
+        let denied = before_policy(state, case, &facts).or_else(|| self.halt_of(state, case.principal, case.at));
+        let denied = denied.or_else(|| self.out_of_grant(state, case)).or_else(|| another_system(state, case, &facts));
         if let Some(denied) = denied {
             return denied.into();
         }
@@ -109,10 +110,23 @@ impl Judge {
         Judgement { version: judgement.version.or(Some(version)), credentials, access, ..judgement }
     }
 
-    /// A stop that covers the session. What runs already is ended by a cancel, and a crash does not change that: to be
-    /// ended it must be taken up again, so that [`Judge::resume`] does not ask this.
-    pub fn stop(&self, state: &State) -> Option<Ruling> {
-        let team = self.directory.colleague(state.tenant, state.agent.id).and_then(|colleague| colleague.team);
+    /// Why the running turn may do nothing more, whatever it wants to do.
+    pub fn halt(&self, state: &State, at: Timestamp) -> Option<Ruling> {
+        self.halt_of(state, &state.acting()?, at)
+    }
+
+    /// Who it is about may do nothing, whoever ordered it may order no more, or a stop covers the session. What runs
+    /// already is ended by a cancel, and a crash does not change that: to be ended it must be taken up again, so that
+    /// [`Judge::resume`] does not ask this.
+    fn halt_of(&self, state: &State, principal: &Principal, at: Timestamp) -> Option<Ruling> {
+        let colleague = self.directory.colleague(state.tenant, state.agent.id);
+        let person = principal.person().and_then(|user| self.directory.person(state.tenant, user));
+        let barred = barred(person.as_deref(), colleague.as_deref());
+        let denied = barred.or_else(|| self.order_over(state.tenant, principal, at));
+        denied.or_else(|| self.stop(state, colleague.and_then(|colleague| colleague.team)))
+    }
+
+    fn stop(&self, state: &State, team: Option<TeamId>) -> Option<Ruling> {
         let stop = self.stops.covering(state.tenant, state.session, state.agent.id, team)?;
         let what = match stop.scope {
             StopScope::Tenant => "all work",
@@ -122,14 +136,14 @@ impl Judge {
         };
         let why = stop.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let reason = format!("{what} was stopped by {}{why}", stop.by);
-        Some(deny("stopped", reason, "Nothing more can be done until an operator lifts the stop.".into()))
+        Some(deny(STOPPED, reason, "Nothing more can be done until an operator lifts the stop.".into()))
     }
 
-    /// Whether an action that was let through before a crash may go on. What a person had to say was said then, and only
-    /// a denial stops it now.
+    /// Whether an action that was let through before a crash may be taken up again, to go on or to be ended. What a person
+    /// had to say was said then, and only a denial stops it now.
     pub fn resume(&self, state: &State, case: &Case<'_>) -> Judgement {
         let mut facts = self.facts(state, case);
-        let denied = before_policy(state, case, &facts).or_else(|| self.order(state, case));
+        let denied = before_policy(state, case, &facts).or_else(|| self.out_of_grant(state, case));
         if let Some(denied) = denied.or_else(|| another_system(state, case, &facts)) {
             return denied.into();
         }
@@ -371,14 +385,19 @@ fn before_policy(state: &State, case: &Case<'_>, facts: &Facts) -> Option<Ruling
             "An administrator can apply it again.".into(),
         ));
     }
-    if facts.person.as_ref().is_some_and(|person| person.disabled) {
+    None
+}
+
+/// Whoever is disabled has nothing done for them, and an agent that is not active does nothing.
+fn barred(person: Option<&Person>, colleague: Option<&Colleague>) -> Option<Ruling> {
+    if person.is_some_and(|person| person.disabled) {
         return Some(deny(
             "person-disabled",
             "the person for whom the agent works is disabled".into(),
             "An administrator can enable the person again.".into(),
         ));
     }
-    let (rule, reason, remedy) = match facts.colleague.as_ref().map(|colleague| colleague.status)? {
+    let (rule, reason, remedy) = match colleague?.status {
         ColleagueStatus::Active => return None,
         ColleagueStatus::Suspended => {
             ("agent-suspended", "the agent is suspended", "Its owner or an administrator can let it work again.")

@@ -114,6 +114,7 @@ impl Credentials {
         let body = &document.body;
         let told = json!({"name": body.name, "scopes": body.scopes, "expires": expires, "environment": environment});
         self.documents.put(by, "key.created", told, DocumentKind::AccessKey, &document, now).await?;
+        self.revoked.made(tenant, document.id, expires);
         Ok((access_key(document), secret))
     }
 

@@ -257,6 +257,7 @@ impl Credentials {
         };
         let told = json!({"name": document.body.name, "scopes": document.body.scopes, "expires": expires});
         self.documents.put(by, "key.created", told, DocumentKind::ApiKey, &document, now).await?;
+        self.revoked.made(tenant, document.id, expires);
         Ok(api_key(document))
     }
 

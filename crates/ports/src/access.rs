@@ -406,17 +406,24 @@ pub enum KeyDeskError {
     Unavailable(String),
 }
 
-/// Makes, lists and revokes credentials.
-/// Which keys were revoked, for decisions about what they have ordered.
-#[async_trait]
-pub trait Revocations: Send + Sync {
-    /// Makes sure that [`Revocations::is_revoked`] knows all of a tenant's. The error is for the log.
-    async fn recall(&self, tenant: TenantId) -> Result<(), String>;
-
-    /// Answers from memory, because the gate asks inside a commit.
-    fn is_revoked(&self, tenant: TenantId, key: KeyId) -> bool;
+/// When the word of a key stops counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyEnd {
+    Revoked,
+    Expires(Timestamp),
 }
 
+/// Which keys have an end, for decisions about what they have ordered.
+#[async_trait]
+pub trait Revocations: Send + Sync {
+    /// Makes sure that [`Revocations::end_of`] knows all of a tenant's. The error is for the log.
+    async fn recall(&self, tenant: TenantId) -> Result<(), String>;
+
+    /// `None` for a key that holds until somebody revokes it. Answers from memory, because the gate asks inside a commit.
+    fn end_of(&self, tenant: TenantId, key: KeyId) -> Option<KeyEnd>;
+}
+
+/// Makes, lists and revokes credentials.
 #[async_trait]
 pub trait KeyDesk: Send + Sync {
     /// `by` makes it. The secret is shown this once.

@@ -27,7 +27,7 @@ pub mod toolset;
 pub mod vault;
 
 pub use access::{
-    AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyInfo, KeyKind, NewKey, Reach, RequestParts,
+    AuthError, Authenticator, Caller, KeyDesk, KeyDeskError, KeyEnd, KeyInfo, KeyKind, NewKey, Reach, RequestParts,
     Revocations, Scope,
 };
 pub use administration::{Administration, Change, DocumentWrite};

@@ -139,7 +139,11 @@ pub(crate) async fn update(mut call: Call) -> Answer {
         let written = write(&call, id, (param.clone(), name.clone(), metadata.clone()), &extras, &note, &patch).await;
         match written {
             Err(error) if error.code == "conflict" => {}
-            written => return ok(written?),
+            written => {
+                let written = written?;
+                call.app.options.handle.obey_stops();
+                return ok(written);
+            }
         }
     }
     Err(StoreError::Conflict.into())

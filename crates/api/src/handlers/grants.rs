@@ -257,6 +257,7 @@ pub(crate) async fn revoke(call: Call) -> Answer {
     let revocation = Revocation { by: caller.principal.clone(), at: app.now(), reason: call.reason()? };
     let grants = app.options.handle.gate().grants();
     let revoked = grants.revoke(&*app.options.administration, caller.tenant, grant.id, revocation).await?;
+    app.options.handle.obey_stops();
     ok(show(app, caller.tenant, &revoked))
 }
 

@@ -123,6 +123,7 @@ pub(crate) async fn revoke(call: Call) -> Answer {
     call.query()?.finish()?;
     let id: KeyId = call.id("key_id", "key")?;
     call.app.options.key_desk.revoke_key(&call.caller.principal, call.caller.tenant, id).await?;
+    call.app.options.handle.obey_stops();
     ok(Deleted { id: id.to_string(), object: "bailiwick.key.revoked", deleted: true })
 }
 

@@ -70,6 +70,7 @@ pub(crate) async fn update(mut call: Call) -> Answer {
     let author = author(&call)?;
     let patch = UserPatch { name: param.name, email: param.email, roles, teams, disabled: param.disabled };
     let user = call.app.options.people.change_user(author, user.id, patch).await?;
+    call.app.options.handle.obey_stops();
     ok(UserResource::of(user, None))
 }
 

@@ -42,7 +42,7 @@ pub struct Receipt {
     pub chain: String,
     pub action: String,
     /// What was decided (`decision`, `rule`, `reason`, `remedy`, `spending`, `arguments`, `digest`, `principal`, …) or
-    /// what became of it (`effect`, `result`, `failure`, `reason`, `cost`).
+    /// what became of it (`effect`, `result`, `failure`, `reason`, `cost`, and under `halted_by` why it had been told to stop).
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub body: Map<String, Value>,
@@ -178,6 +178,9 @@ fn settled_fields(settled: ActionSettled) -> Map<String, Value> {
     };
     if let Some(cost) = &settled.cost {
         fields.insert("cost".into(), json!(cost));
+    }
+    if let Some(halted) = &settled.halted_by {
+        fields.insert("halted_by".into(), json!(halted));
     }
     fields
 }

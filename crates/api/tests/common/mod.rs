@@ -24,7 +24,7 @@ use axum::{
 use bailiwick_api::{Api, Limits, Options};
 use bailiwick_audit::Audit;
 use bailiwick_core::{
-    Action, ActionResult, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode, FoundFile,
+    Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode, FoundFile,
     Listing, ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
 };
 use bailiwick_engine::{Eraser, EraserOptions, Handle};
@@ -228,7 +228,14 @@ impl Executor for FakeExecutor {
             Action::CommandRun(run) => {
                 live.emit(Delta::CommandOutput { text: "first ".into() });
                 if run.command.starts_with("slow") {
-                    self.release.notified().await;
+                    tokio::select! {
+                        () = self.release.notified() => {}
+                        () = live.cancelled() => {
+                            let output = CommandOutput { ended: CommandEnd::Cancelled, ..CommandOutput::default() };
+                            let result = ActionResult::Command(output);
+                            return opened.settle(Outcome::Confirmed { result });
+                        }
+                    }
                 }
                 live.emit(Delta::CommandOutput { text: "second".into() });
                 let output = "first second".to_owned();

@@ -20,6 +20,7 @@ use crate::{
         ActionDecided, ActionResumed, ActionSettled, Body, CallRefused, Input, InputReceived, Record, Resolution,
         Ruling, SessionCreated, SessionPatch, TurnEnd, TurnEnded, TurnError, TurnStarted,
     },
+    stop::STOPPED,
 };
 use bailiwick_types::{ActionId, ItemId, Millis, Money, Principal, SessionId, TenantId, Timestamp, TokenUsage, TurnId};
 use std::{
@@ -166,10 +167,10 @@ impl State {
                     turn.cancel = true;
                 }
             }
-            Input::Stop { message } => {
+            Input::Stop { rule, message } => {
                 if let Some(turn) = &mut self.turn {
                     turn.cancel = true;
-                    turn.failure = Some(denial("stopped", message.clone()));
+                    turn.failure = Some(denial(rule.as_deref().unwrap_or(STOPPED), message.clone()));
                 }
             }
             Input::ToolResult { turn, call_id, item, result } => {
@@ -559,7 +560,7 @@ impl State {
             let reason = format!("rule `{rule}` no longer allows asking what became of it");
             let outcome = Outcome::Unknown { reason };
             let last_active = self.last_active;
-            self.settled(at, &ActionSettled { action: resumed.action, outcome, cost: None }, changes);
+            self.settled(at, &ActionSettled { action: resumed.action, outcome, cost: None, halted_by: None }, changes);
             self.last_active = last_active;
         } else {
             self.attempt_again(at, resumed, changes);

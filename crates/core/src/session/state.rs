@@ -15,7 +15,7 @@ use crate::{
         Unresolved,
     },
     model::Entry,
-    record::{Through, TurnError},
+    record::{Halt, Through, TurnError},
 };
 use bailiwick_types::{
     ActionId, CredentialId, ItemId, Millis, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage,
@@ -274,6 +274,13 @@ impl State {
     /// The running turn is to end as soon as what runs has stopped.
     pub fn is_cancelling(&self) -> bool {
         self.turn.as_ref().is_some_and(|turn| turn.cancel)
+    }
+
+    /// Why the running turn is ended from outside; `None` while it is not, and where a client cancelled it.
+    pub fn halt(&self) -> Option<Halt> {
+        let turn = self.turn.as_ref().filter(|turn| turn.cancel)?;
+        let TurnError { denied_by, message, .. } = turn.failure.as_ref()?;
+        denied_by.as_ref().map(|rule| Halt { rule: rule.clone(), message: message.clone() })
     }
 
     /// Where the turn's next output item will stand; provisional deltas count from here.
