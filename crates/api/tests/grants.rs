@@ -158,7 +158,7 @@ async fn a_program_orders_for_a_person_under_a_grant_and_both_are_named_everywhe
 }
 
 #[tokio::test]
-async fn revoking_stops_the_next_action_of_work_that_runs() {
+async fn revoking_ends_work_that_runs() {
     let house = house().await;
     let (ada, signed) = house.person("ada", &["member"]).await;
     let ((bot, key), agent) = (program(&house).await, saved(&house).await);
@@ -166,7 +166,7 @@ async fn revoking_stops_the_next_action_of_work_that_runs() {
     let grant = send(&house, &signed, "POST", "/bailiwick/v1/grants", Some(wanted)).await.ok();
     let wait = Arc::new(Notify::new());
     let entries = vec![call("c1", "run_command", json!({"command": "ls"}))];
-    house.script([Say { entries, wait: Some(wait.clone()), ..Say::default() }]);
+    house.script([Say { entries, wait: Some(wait), ..Say::default() }]);
     let mut body = work(&ada, &agent);
     body["environment"] = json!({"type": "openai_hosted"});
     let session = text(&send(&house, &bot, "POST", "/v1/agents/sessions", Some(body)).await.ok()["id"]);
@@ -175,15 +175,14 @@ async fn revoking_stops_the_next_action_of_work_that_runs() {
     }
     let path = format!("/bailiwick/v1/grants/{}", text(&grant["id"]));
     send(&house, &signed, "DELETE", &path, None).await.ok();
-    wait.notify_one();
     house.until(&session, |shown| shown["status"] == "idle").await;
     let turn = &house.get(&format!("/v1/agents/sessions/{session}/turns")).await.ok()["data"][0];
     assert_eq!((&turn["status"], &turn["bailiwick"]["denied_by"]), (&json!("failed"), &json!("grant-ended")), "{turn}");
     assert_eq!(turn["error"]["code"], "misalignment_policy_violation");
     assert_eq!(house.model.seen.lock().unwrap().len(), 1, "no model was called after it");
-    let items = house.get(&format!("/v1/agents/sessions/{session}/items?order=asc")).await.ok();
-    let denied = |item: &Value| item["bailiwick"]["effect"]["rule"] == "grant-ended";
-    assert!(items["data"].as_array().unwrap().iter().any(denied), "{items}");
+    let receipts = receipts(&house, &session).await;
+    let ended = receipts.iter().find(|one| one["halted_by"].is_object()).unwrap();
+    assert_eq!((&ended["kind"], &ended["halted_by"]["rule"]), (&json!("action.settled"), &json!("grant-ended")));
 }
 
 /// A session of this person that waits for their word on writing a file.

@@ -206,7 +206,7 @@ async fn what_runs_for_a_person_ends_with_the_grant_the_person_or_the_agent() {
     let key = house.new_key(Scope::OWN_WORK.to_vec()).await;
     let program = house.send(request(&key, "GET", "/bailiwick/v1/me", None)).await.ok()["principal"].clone();
     let until = RealClock.now().as_seconds() + 3600;
-    let body = json!({"kind": "subject", "person": ada, "key": program, "expires_at": until});
+    let body = json!({"type": "subject", "key_id": program, "until": until});
     let grant = house.send(request(&token, "POST", "/bailiwick/v1/grants", Some(&body))).await.ok()["id"].clone();
     let session = ordered(&house, &key, json!({"subject": ada})).await.unwrap();
     let path = format!("/bailiwick/v1/grants/{}", grant.as_str().unwrap());
