@@ -6,9 +6,9 @@
 mod common;
 
 use bailiwick_gate::Stops;
-use bailiwick_testkit::keys::PlainKeys;
 use bailiwick_identity::NewApiKey;
 use bailiwick_ports::{Clock, Scope};
+use bailiwick_testkit::keys::PlainKeys;
 use bailiwick_types::{Millis, Principal};
 use common::{House, RealClock, call, calls, request, say};
 use serde_json::{Value, json};

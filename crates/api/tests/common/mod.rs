@@ -24,8 +24,8 @@ use axum::{
 use bailiwick_api::{Api, Limits, Options};
 use bailiwick_audit::Audit;
 use bailiwick_core::{
-    Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode, FoundFile,
-    Listing, ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
+    Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode,
+    FoundFile, Listing, ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
 };
 use bailiwick_engine::{Eraser, EraserOptions, Handle};
 use bailiwick_gate::{
