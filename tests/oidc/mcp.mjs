@@ -22,6 +22,7 @@ server.listen(0, '127.0.0.1', () => {
       scopes: ['openid', 'offline_access', 'files:read', 'files:write'],
       features: {
         registration: { enabled: true },
+        revocation: { enabled: true },
         resourceIndicators: {
           enabled: true,
           getResourceServerInfo(_ctx, indicator) {

@@ -42,6 +42,23 @@ impl Cookies {
         self.cookie(self.departure_name(), "", 0)
     }
 
+    fn journey_name(self) -> &'static str {
+        if self.secure { "__Host-bailiwick-account" } else { "bailiwick-account" }
+    }
+
+    /// Of somebody who is away to connect an account.
+    pub fn journey(self, sealed: &str, seconds: u64) -> HeaderValue {
+        self.cookie(self.journey_name(), sealed, seconds)
+    }
+
+    pub fn no_journey(self) -> HeaderValue {
+        self.cookie(self.journey_name(), "", 0)
+    }
+
+    pub fn find_journey(self, headers: &HeaderMap) -> Option<&str> {
+        find(headers, self.journey_name())
+    }
+
     pub fn find(self, headers: &HeaderMap) -> Option<&str> {
         find(headers, self.sign_in_name())
     }

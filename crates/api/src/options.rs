@@ -7,7 +7,7 @@ use bailiwick_gate::{Archive, ExecutorDoor};
 use bailiwick_ports::{
     Administration, Auditor, Authenticator, Caller, Clock, Colleagues, ConnectorRooms, Directory, KeyDesk, Keys,
     LogStore, ModelCards, People, Policy, PolicyDesk, Random, SignIn, Store, Tasks, TenantDesk, VaultDesk,
-    memory::MemoryDesk,
+    account::AccountDesk, memory::MemoryDesk,
 };
 use bailiwick_ports::{rewrap::KeyRotation, tokens::Tokens, toolset::ToolsetProtocol};
 use bailiwick_types::Millis;
@@ -41,6 +41,8 @@ pub struct Options {
     pub toolset_protocol: Option<Arc<dyn ToolsetProtocol>>,
     /// What is remembered between sessions, for the people whom it is about.
     pub memories: Arc<dyn MemoryDesk>,
+    /// Connects people's accounts; without one `/bailiwick/v1/connections` answers 501.
+    pub accounts: Option<Arc<dyn AccountDesk>>,
     /// Keeps vaults and their credentials.
     pub vaults: Arc<dyn VaultDesk>,
     /// The index of receipts.
@@ -131,6 +133,20 @@ impl Api {
     /// For a socket that only `caller` can reach (the local administration socket).
     pub fn router_for(&self, caller: Caller) -> Router {
         routes::router(Arc::clone(&self.app), Some(caller))
+    }
+
+    /// Has everything decided on again that waits for an account which came while nobody could say so. To be called at
+    /// every start.
+    pub async fn release_connected(&self) {
+        let tenants = match self.app.options.store.tenants().await {
+            Ok(tenants) => tenants,
+            Err(error) => return tracing::error!(%error, "what waits for accounts could not be looked at"),
+        };
+        for tenant in tenants {
+            if let Err(error) = crate::handlers::connections::release(&self.app, tenant.id, None).await {
+                tracing::error!(tenant = %tenant.id, error = error.message, "what waits for accounts could not be released");
+            }
+        }
     }
 
     /// Event streams that are open now.

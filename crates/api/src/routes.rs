@@ -6,7 +6,7 @@ use crate::{
     auth,
     error::ApiError,
     handlers::{
-        agents, approvals, artifacts, audit, budgets, connectors, encryption_keys, environment_files, environments,
+        agents, approvals, artifacts, audit, budgets, connections, connectors, encryption_keys, environment_files, environments,
         events, executors, files, grants, history, holds, keys, memories, models, people, policy, policy_simulation,
         receipts, sessions, sign_in, spend, stops, teams, tenants, tokens, toolsets, unbuilt, vaults,
     },
@@ -265,6 +265,12 @@ routes! {
     Bailiwick DELETE "/connectors/{connector}" Admin remove_connector connectors::remove, "Removes a connector: no agent reaches its system any more.";
     Bailiwick POST "/connectors/{connector}/accept" Admin accept_connector_tools connectors::accept, "Accepts the tools that a connector offered in a session; others are held back from then on.";
     Bailiwick POST "/connectors/{connector}/test" SessionsWrite test_connector connectors::test, "Opens a connector as the caller would, and says from where, as whom, and what came back.";
+    Bailiwick GET "/connections" VaultsRead list_connections connections::list, "Lists the systems at which the caller has, or can connect, an account of their own.";
+    Bailiwick GET "/connections/{connector}" VaultsRead get_connection connections::get, "Shows the caller's account there, with the link that connects one.";
+    Bailiwick DELETE "/connections/{connector}" VaultsWrite remove_connection connections::remove, "Forgets the caller's account there, and has its authorization server end it.";
+    Bailiwick GET "/connections/{connector}/start" Nothing begin_connection connections::depart, "Leads the signed-in person for whom the link is to the system's authorization server.";
+    Bailiwick GET "/connections/{connector}/return" Nothing end_connection connections::arrive, "Where the authorization server sends them back to.";
+    Bailiwick GET "/connections/{connector}/client" Nothing get_client_document connections::document, "Who we are to authorization servers (OAuth Client ID Metadata Document).";
     Bailiwick POST "/grants" SessionsWrite create_grant grants::create, "Lets a program order work for a person, or pass on what a person answers.";
     Bailiwick GET "/grants" SessionsRead list_grants grants::list, "Lists the grants that the caller gave, is named in, or may see.";
     Bailiwick GET "/grants/{grant_id}" SessionsRead get_grant grants::get, "Shows a grant, also one that has ended.";

@@ -67,6 +67,17 @@ pub struct Question {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<Given>,
     pub expires: Timestamp,
+    /// No word helps: the person has to connect this account first, or says no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+}
+
+/// A person's own account at a system, by the connector that leads there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The name under which the organisation keeps it.
+    pub connector: String,
+    pub host: String,
 }
 
 /// A yes that still needs somebody else's.

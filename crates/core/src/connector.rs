@@ -128,6 +128,9 @@ pub enum CredentialChoice {
     Named(String),
     /// Exactly this one.
     Fixed(CredentialId),
+    /// The acting person's own account there, which nobody else has and which that person connects by signing in
+    /// (OAuth). Whatever needs it waits until it is there.
+    Account,
 }
 
 /// What an agent was given of a connector.

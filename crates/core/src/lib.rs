@@ -33,7 +33,7 @@ pub use action::{
     ModelCall, Outcome, Published, Purpose, ToolAnswer,
 };
 pub use agent::{AgentConfig, FunctionTool, Limits, Remit};
-pub use approval::{Answer, Answered, Approver, Given, Question};
+pub use approval::{Account, Answer, Answered, Approver, Given, Question};
 pub use budget::{
     Booking, Budget, Cost, Ending, Exceeded, Lost, Meter, Payer, Prices, Quote, Reservation, Spend, TurnOutcome, Unit,
     Window,

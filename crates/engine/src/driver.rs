@@ -4,7 +4,7 @@
 //! nothing: `core` plans, `gate` lets through.
 
 use crate::{
-    away, deletion,
+    accounts, away, deletion,
     live::{Channel, place},
     marks,
     scheduler::Scheduler,
@@ -80,6 +80,7 @@ pub(crate) async fn drive(scheduler: &Arc<Scheduler>, session: SessionId, bell: 
         deletion::finish(options, lease.state()).await?;
     } else {
         away::tell(scheduler, session, lease.state()).await?;
+        accounts::tell(scheduler, session, lease.state()).await?;
     }
     let (outcomes, settled) = unbounded_channel();
     let channel = scheduler.channels.of(session);
@@ -114,6 +115,10 @@ impl Driver<'_> {
             take_inputs |= stops::obey(self.scheduler, self.lease.state().session, self.lease.state()).await?;
             let committed = self.commit(settled, take_inputs, std::mem::take(&mut resume), release).await?;
             let wake = [committed.wake, stops::due(self.scheduler, self.lease.state())].into_iter().flatten().min();
+            let asked = committed.decisions.iter().any(|decision| matches!(decision, Decision::Asked(_)));
+            if asked && accounts::tell(self.scheduler, self.lease.state().session, self.lease.state()).await? {
+                bell.notify_one();
+            }
             if self.take(committed) {
                 return Ok(());
             }

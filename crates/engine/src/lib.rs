@@ -3,6 +3,7 @@
 //! It knows no SQL, no HTTP, no provider and no sandbox by name, and it never spawns or sleeps except through
 //! `ports::Tasks` and `ports::Clock`. What comes next is decided in `core`; whether it may, in `gate`.
 
+mod accounts;
 mod away;
 mod deletion;
 mod driver;

@@ -7,18 +7,18 @@ use crate::{
     Access,
     judge::{Case, Judge},
 };
-use bailiwick_core::{Action, connector::CredentialChoice, record::Ruling, session::State};
+use bailiwick_core::{Account, Action, connector::CredentialChoice, record::Ruling, session::State};
 use bailiwick_ports::{
     CredentialNeed, Policy, PolicyRequest, Verdict,
-    vault::{Credential, VaultOwner},
+    vault::{Auth, Credential, VaultOwner},
 };
-use bailiwick_types::{CredentialId, VaultId};
+use bailiwick_types::{CredentialId, Principal, TenantId, VaultId};
 use std::sync::Arc;
 
 /// How often the policy may change between two questions about the same action.
 const MAX_CHANGES: usize = 8;
 /// The rule that receipts name where a secret that an action needs is not to be had.
-const RULE: &str = "credential";
+pub(crate) const RULE: &str = "credential";
 
 impl Judge {
     /// The secrets that an action needs, or why it cannot have them.
@@ -29,24 +29,24 @@ impl Judge {
         state: &State,
         case: &Case<'_>,
         access: Option<&Access>,
-    ) -> Result<Vec<Arc<Credential>>, Ruling> {
+    ) -> Result<Vec<Arc<Credential>>, Lacking> {
         if let Some(open) = state.open_actions().get(&case.id) {
-            return open.credentials.iter().map(|id| self.known(state, *id)).collect();
+            return open.credentials.iter().map(|id| self.known(state, *id).map_err(Lacking::Denied)).collect();
         }
         let Some(wanted) = self.wanted(state, case, access)? else { return Ok(Vec::new()) };
         let Wanted { need, found } = wanted;
         if !found.reaches(&need.host) {
-            return Err(elsewhere(&need, &found));
+            return Err(elsewhere(&need, &found).into());
         }
         let asked = state.asked_actions().find(|(id, _)| *id == case.id);
         if asked.is_some_and(|(_, asked)| asked.credentials != [found.id]) && !case.answers.is_empty() {
-            return Err(changed(&need));
+            return Err(changed(&need).into());
         }
         Ok(vec![found])
     }
 
     /// The secret that an action needs, as it is found now.
-    fn wanted(&self, state: &State, case: &Case<'_>, access: Option<&Access>) -> Result<Option<Wanted>, Ruling> {
+    fn wanted(&self, state: &State, case: &Case<'_>, access: Option<&Access>) -> Result<Option<Wanted>, Lacking> {
         if let Action::ModelCall(call) = case.action {
             let Some(need) = self.cards.as_ref().and_then(|cards| cards.credential(&call.model)) else {
                 return Ok(None);
@@ -59,7 +59,7 @@ impl Judge {
     }
 
     /// Each person's own secret before one that is shared: the connector is used in that person's name.
-    fn of_connector(&self, state: &State, case: &Case<'_>, access: &Access) -> Result<Option<Wanted>, Ruling> {
+    fn of_connector(&self, state: &State, case: &Case<'_>, access: &Access) -> Result<Option<Wanted>, Lacking> {
         let host = access.spec.host.clone().unwrap_or_default();
         let own = case.principal.person().map(|person| self.vaults.vaults_of(state.tenant, person));
         let vaults: Vec<VaultId> = own.unwrap_or_default().into_iter().chain(state.vaults.iter().copied()).collect();
@@ -71,10 +71,21 @@ impl Judge {
                 match &all[..] {
                     [] => return Ok(None),
                     [one] => (one.name.clone(), Some(Arc::clone(one))),
-                    _ => return Err(several(&access.name, &host)),
+                    _ => return Err(several(&access.name, &host).into()),
                 }
             }
             CredentialChoice::Named(name) => (name.clone(), self.vaults.find(state.tenant, name, &vaults)),
+            CredentialChoice::Account => {
+                // What somebody writes into an agent sends nobody to sign in anywhere.
+                if !access.kept || case.principal.person().is_none() {
+                    return Err(nobodys(&access.name).into());
+                }
+                let at = Account { connector: access.name.clone(), host: host.clone() };
+                match self.account(state.tenant, case.principal, &at) {
+                    Some(found) => (at.connector, Some(found)),
+                    None => return Err(Lacking::Account(at)),
+                }
+            }
             CredentialChoice::Fixed(id) => {
                 // Whoever wrote it into an agent named what they may have themselves, and nothing of others.
                 let may = |found: &Arc<Credential>| {
@@ -93,9 +104,43 @@ impl Judge {
         Ok(Some(Wanted { need, found }))
     }
 
+    /// The acting person's own account at the system of a connector that the organisation keeps, from that person's own
+    /// vaults and no other.
+    pub(crate) fn account(&self, tenant: TenantId, acting: &Principal, at: &Account) -> Option<Arc<Credential>> {
+        let own = self.vaults.vaults_of(tenant, acting.person()?);
+        let all = self.vaults.reaching(tenant, &at.host, &own);
+        all.into_iter().find(|one| one.name == at.connector && matches!(one.auth, Auth::McpOauth(_)))
+    }
+
     fn known(&self, state: &State, id: CredentialId) -> Result<Arc<Credential>, Ruling> {
         let reason = || format!("the credential {id}, with which it was begun, was deleted");
         self.vaults.credential(state.tenant, id).ok_or_else(|| denied(reason(), "Give the task again."))
+    }
+}
+
+/// Why an action cannot have a secret that it needs.
+pub(crate) enum Lacking {
+    Denied(Ruling),
+    /// The person has not connected this account yet.
+    Account(Account),
+}
+
+impl Lacking {
+    /// For an action that cannot wait.
+    pub(crate) fn denied(self) -> Ruling {
+        match self {
+            Self::Denied(ruling) => ruling,
+            Self::Account(Account { connector, host }) => denied(
+                format!("it needs the person's own account at {host}, which is not connected"),
+                format!("The person can connect it: `bailiwick connector connect {connector}`."),
+            ),
+        }
+    }
+}
+
+impl From<Ruling> for Lacking {
+    fn from(ruling: Ruling) -> Self {
+        Self::Denied(ruling)
     }
 }
 
@@ -103,6 +148,13 @@ impl Judge {
 struct Wanted {
     need: CredentialNeed,
     found: Arc<Credential>,
+}
+
+fn nobodys(connector: &str) -> Ruling {
+    denied(
+        format!("the connector `{connector}` is used with a person's own account, and this works for no person"),
+        "A person can give the task, or let the program order it in their name: `bailiwick grant create subject`.",
+    )
 }
 
 fn several(connector: &str, host: &str) -> Ruling {

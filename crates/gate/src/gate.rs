@@ -12,7 +12,7 @@ use crate::{
     subjects::Subjects,
 };
 use bailiwick_core::{
-    Action, Approver, Booking, Class,
+    Account, Action, Approver, Booking, Class,
     item::Change,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, Halt, InputEnvelope, InputReceived, Record, Ruling,
@@ -168,6 +168,11 @@ impl Gate {
     /// Whether somebody may answer a question about what `principal` wants to do.
     pub fn may_answer(&self, tenant: TenantId, approver: &Approver, principal: &Principal, by: &Principal) -> bool {
         self.judge.may_answer(tenant, approver, principal, by, self.clock.now())
+    }
+
+    /// Whether the person for whom `principal` acts has this account by now.
+    pub fn is_connected(&self, tenant: TenantId, principal: &Principal, account: &Account) -> bool {
+        self.judge.account(tenant, principal, account).is_some()
     }
 
     /// Whether somebody may let a program order work for a person.

@@ -2,9 +2,12 @@
 //!
 //! Judging writes nothing and performs nothing. Everything that is not plainly allowed is denied or asked.
 
-use crate::{Access, Connectors, Grants, Stops, credentials};
+use crate::{
+    Access, Connectors, Grants, Stops,
+    credentials::{self, Lacking},
+};
 use bailiwick_core::{
-    Action, Answer, Answered, Approver, ConnectorSource, ConnectorSpec, Given, Question, StopScope,
+    Account, Action, Answer, Answered, Approver, ConnectorSource, ConnectorSpec, Given, Question, StopScope,
     approval::QUESTION_EXPIRES,
     connector::CredentialChoice,
     record::{Ruling, Through},
@@ -36,6 +39,7 @@ pub(crate) struct Judge {
 }
 
 /// One action that wants to be done.
+#[derive(Clone, Copy)]
 pub(crate) struct Case<'a> {
     pub id: ActionId,
     pub action: &'a Action,
@@ -47,6 +51,17 @@ pub(crate) struct Case<'a> {
     /// Until when anybody waits for it; `None`: as long as people take to answer.
     pub until: Option<Timestamp>,
     pub at: Timestamp,
+}
+
+impl Case<'_> {
+    /// What was said while an account was missing says nothing about the action: nobody was asked about that.
+    fn after_connecting(&self, state: &State) -> Self {
+        let before = state.asked_actions().find(|(id, _)| *id == self.id).map(|(_, asked)| &asked.question);
+        match before.is_some_and(|question| question.account.is_some()) {
+            true => Self { answers: &[], expired: false, ..*self },
+            false => *self,
+        }
+    }
 }
 
 /// What was found, with what it counts against.
@@ -90,10 +105,13 @@ impl Judge {
         if let Some(denied) = denied {
             return denied.into();
         }
-        match self.needed(state, case, facts.access.as_deref()) {
+        let word = case.after_connecting(state);
+        match self.needed(state, &word, facts.access.as_deref()) {
             Ok(needed) => facts.credentials = needed,
-            Err(denied) => return denied.into(),
+            Err(Lacking::Denied(denied)) => return denied.into(),
+            Err(Lacking::Account(account)) => return self.without_account(state, case, &facts, account),
         }
+        let case = &word;
         let (version, verdict) = self.ask_policy(state, case, &facts, false);
         let judgement = match verdict {
             Verdict::Allow { rule, meters } => allow(rule, meters),
@@ -102,7 +120,7 @@ impl Judge {
                 state,
                 case,
                 &facts,
-                Question { rule, reason, approver, given: Vec::new(), expires: case.at },
+                Question { rule, reason, approver, given: Vec::new(), expires: case.at, account: None },
             ),
         };
         let credentials = facts.credentials.iter().map(|credential| credential.id).collect();
@@ -149,7 +167,7 @@ impl Judge {
         }
         match self.needed(state, case, facts.access.as_deref()) {
             Ok(needed) => facts.credentials = needed,
-            Err(denied) => return denied.into(),
+            Err(lacking) => return lacking.denied().into(),
         }
         let (version, verdict) = self.ask_policy(state, case, &facts, true);
         let ruling = match verdict {
@@ -158,6 +176,34 @@ impl Judge {
             Verdict::Ask { rule, reason, .. } => deny(&rule, reason, "Ask a person.".into()),
         };
         Judgement { version: Some(version), access: facts.access, ..ruling.into() }
+    }
+
+    /// The person has not connected the account that it needs. It waits for that, unless policy would let nobody do it
+    /// or the person says no; a yes changes nothing.
+    fn without_account(&self, state: &State, case: &Case<'_>, facts: &Facts, account: Account) -> Judgement {
+        if let (version, Verdict::Deny { rule, reason, remedy }) = self.ask_policy(state, case, facts, true) {
+            return Judgement { version: Some(version), ..deny(&rule, reason, remedy).into() };
+        }
+        let mine = |by: &Principal| self.may_answer(state.tenant, &Approver::Person, case.principal, by, case.at);
+        if let Some(no) = case.answers.iter().find(|answer| !answer.approve && mine(&answer.by)) {
+            let reason = format!("{} does not connect an account at {}", no.by, account.host);
+            let ruling = deny(credentials::RULE, reason, "Do not try again unless the person asks for it.".into());
+            return Judgement { answered: vec![Answered::By(no.clone())], ..ruling.into() };
+        }
+        let reason = format!("it needs the person's own account at {}, which is not connected", account.host);
+        let remedy = format!("The person can connect it: `bailiwick connector connect {}`.", account.connector);
+        if case.expired {
+            let ruling = deny(credentials::RULE, reason, remedy);
+            return Judgement { answered: vec![Answered::Expired], ..ruling.into() };
+        }
+        if state.reviews_automatically() {
+            return deny(credentials::RULE, reason, remedy).into();
+        }
+        let before = state.asked_actions().find(|(id, _)| *id == case.id).map(|(_, asked)| &asked.question);
+        let expires = case.until.unwrap_or(case.at + QUESTION_EXPIRES);
+        let expires = before.map_or(expires, |before| before.expires);
+        let (rule, approver, given) = (credentials::RULE.to_owned(), Approver::Person, Vec::new());
+        Ruling::Asked(Question { rule, reason, approver, given, expires, account: Some(account) }).into()
     }
 
     /// Policy wants the word of a person, or of several.
@@ -206,7 +252,7 @@ impl Judge {
         }
         let expires = case.until.unwrap_or(case.at + QUESTION_EXPIRES);
         let expires = before.map_or(expires, |before| before.expires);
-        Ruling::Asked(Question { rule, reason, approver, given, expires }).into()
+        Ruling::Asked(Question { rule, reason, approver, given, expires, account: None }).into()
     }
 
     /// Everybody who has to has said yes: policy is asked once more, as it is now.

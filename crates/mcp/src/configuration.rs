@@ -32,6 +32,25 @@ pub struct McpServer {
     /// The one revision to speak. Without it the newest that both sides know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
+    /// How people connect accounts there, where the server's own word is not enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<OauthSettings>,
+}
+
+/// What is known of a server's authorization server beforehand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OauthSettings {
+    /// The only one that accounts are connected at. It may be inside; what a server names itself may not.
+    /// Exactly as it writes itself.
+    pub issuer: String,
+    /// The public client that somebody registered for us there. Without it our metadata document, or one that is
+    /// registered on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The scopes to ask for, instead of those that the server names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +84,7 @@ fn default_longest() -> Millis {
 }
 
 const MAX_HEADERS: usize = 16;
+const MAX_OAUTH_WORD: usize = 2048;
 const MAX_WORDS: usize = 64;
 const MAX_WORD_BYTES: usize = 4 << 10;
 const LONGEST_TIMEOUT: Millis = Millis::from_secs(3_600);
@@ -96,6 +116,7 @@ impl McpServer {
             timeout_ms: default_timeout(),
             max_timeout_ms: default_longest(),
             revision: None,
+            oauth: None,
         }
     }
 
@@ -111,6 +132,7 @@ impl McpServer {
                 return wrong(field, format!("must be 100 to {} milliseconds", LONGEST_TIMEOUT.0));
             }
         }
+        self.oauth.as_ref().map_or(Ok(()), check_oauth)?;
         match &self.transport {
             TransportConfig::Http { url, headers } => check_http(url, headers),
             TransportConfig::Stdio { command, args, env } => check_stdio(command, args, env),
@@ -125,6 +147,26 @@ impl McpServer {
     pub(crate) fn allows(&self, name: &str) -> bool {
         self.allowed_tools.as_ref().is_none_or(|allowed| allowed.contains(name))
     }
+}
+
+fn check_oauth(oauth: &OauthSettings) -> Result<(), SettingsProblem> {
+    let plain = |issuer: &Url| {
+        let bare = issuer.query().is_none() && issuer.fragment().is_none() && issuer.username().is_empty();
+        bare && issuer.host_str().is_some() && matches!(issuer.scheme(), "https" | "http")
+    };
+    if oauth.issuer.len() > MAX_OAUTH_WORD || !Url::parse(&oauth.issuer).is_ok_and(|issuer| plain(&issuer)) {
+        return wrong("oauth.issuer", "must begin with `https://` or `http://`, name a host, and have no query");
+    }
+    let words = |text: &Option<String>| {
+        let fine = |text: &String| (1..=MAX_OAUTH_WORD).contains(&text.len()) && !text.chars().any(char::is_control);
+        text.as_ref().is_none_or(fine)
+    };
+    for (field, text) in [("oauth.client_id", &oauth.client_id), ("oauth.scope", &oauth.scope)] {
+        if !words(text) {
+            return wrong(field, format!("must have 1 to {MAX_OAUTH_WORD} bytes without control characters"));
+        }
+    }
+    Ok(())
 }
 
 fn check_http(url: &Url, headers: &BTreeMap<String, String>) -> Result<(), SettingsProblem> {

@@ -8,6 +8,7 @@
 //! Nothing here opens a socket or starts a process: requests go through [`Http`], servers on standard streams come as a
 //! pair of streams. Nothing here decides whether a call may be made.
 
+mod accounts;
 mod client;
 mod configuration;
 mod content;
@@ -28,9 +29,10 @@ mod transport;
 mod trouble;
 mod way_out;
 
+pub use accounts::{AccountParts, McpAccounts};
 pub use bailiwick_core::connector::Effect;
 pub use client::{Access, Agreed, Called, Client, LeftOut, Listed, NeedsPerson, Progress, Resume, ToolCall};
-pub use configuration::{McpServer, TransportConfig};
+pub use configuration::{McpServer, OauthSettings, TransportConfig};
 pub use definition::{Annotations, Definition, Digest};
 pub use hand::McpHand;
 pub use http::{Body, Http, HttpError, HttpRequest, HttpResponse, Method};

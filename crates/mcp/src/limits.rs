@@ -76,6 +76,8 @@ pub const FAREWELL_TIME: Millis = Millis(2_000);
 pub const MAX_METADATA_BYTES: usize = 256 << 10;
 /// How long one request of the authorization may take.
 pub const METADATA_TIME: Millis = Millis(15_000);
+/// What is kept while a person is away: it has to fit into a cookie, sealed and written as text.
+pub const MAX_PENDING_BYTES: usize = 2_600;
 /// Longest token.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
 /// Longest set of scopes.

@@ -3,6 +3,7 @@
 //! What *performs* actions (models, executors, tools) is in `gate`, because its methods take a permit.
 
 mod access;
+pub mod account;
 mod administration;
 mod around;
 pub mod connector;

@@ -268,4 +268,14 @@ pub trait VaultDesk: Send + Sync {
         patch: CredentialPatch,
     ) -> Result<Arc<Credential>, VaultError>;
     async fn delete_credential(&self, author: Author, vault: VaultId, id: CredentialId) -> Result<(), VaultError>;
+
+    /// Deletes an `mcp_oauth` credential, and tells its authorization server at `endpoint`, if there is one, that its
+    /// tokens are not wanted any more (RFC 7009). `false` where it was not told.
+    async fn revoke_credential(
+        &self,
+        author: Author,
+        vault: VaultId,
+        id: CredentialId,
+        endpoint: Option<&str>,
+    ) -> Result<bool, VaultError>;
 }

@@ -84,6 +84,9 @@ pub(crate) async fn answer(mut call: Call) -> Answer {
         return Err(may_not(&approval));
     }
     let approve = decision == DecisionParam::Approve;
+    if approve {
+        no_word_helps(&view)?;
+    }
     // What stands for more is on disk before the answer that it came with.
     let grant = match &widen {
         None => None,
@@ -141,6 +144,16 @@ async fn reconsider(call: &Call, standing: &Standing, answered: ActionId) -> Res
     Ok(())
 }
 
+/// An account is connected by signing in there, and by no word.
+pub(crate) fn no_word_helps(view: &ApprovalView) -> Result<(), ApiError> {
+    let Some(account) = &view.question.account else { return Ok(()) };
+    let message = format!(
+        "This waits for an account at {}: it goes on by itself once the person has connected it          (`bailiwick connector connect {}`). It can be denied.",
+        account.host, account.connector
+    );
+    Err(ApiError::conflict("account_missing", message))
+}
+
 /// Who may answer instead.
 pub(crate) fn may_not(approval: &Approval) -> ApiError {
     let who: Vec<String> = approval.approvers.iter().map(words).collect();
@@ -192,7 +205,7 @@ async fn show(call: &Call, row: &StoredRow) -> Result<Option<Approval>, ApiError
         false => None,
     };
     let widen = widen.unwrap_or_default();
-    Ok(Some(Approval { may_relay, widen, ..Approval::of(&view, Some(may_answer)) }))
+    Ok(Some(Approval { may_relay, widen, ..Approval::of(&view, Some(may_answer), &call.base_url) }))
 }
 
 /// The session that asks, also for who may answer and not see it: only its label goes into a wider answer.

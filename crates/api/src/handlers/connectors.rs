@@ -112,6 +112,10 @@ fn spec_of(app: &App, param: ConnectorParam) -> Result<ConnectorSpec, ApiError> 
         let message = "`credential`: a connector that reaches nothing over a network has nobody to sign in to.";
         return Err(ApiError::invalid("credential", message));
     }
+    if credential == CredentialChoice::Account && kind != ConnectorKind::Mcp {
+        let message = "`credential`: only MCP servers have accounts that people connect.";
+        return Err(ApiError::invalid("credential", message));
+    }
     if effects.len() > MAX_ALLOWED || effects.keys().any(|tool| tool.len() > MAX_TOOL_NAME) {
         let message = format!("`effects` must name at most {MAX_ALLOWED} tools of at most {MAX_TOOL_NAME} bytes.");
         return Err(ApiError::invalid("effects", message));

@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     error::ApiError,
-    handlers::approvals::may_not,
+    handlers::approvals::{may_not, no_word_helps},
     types::approval::Approval,
     types::input::{
         ContentParam, EventParam, FirstInput, McpApprovalDecision, McpApprovalInput, MessageParam, OutputParam,
@@ -142,10 +142,13 @@ fn approval(
     };
     let (approver, principal) = (&asked.question.approver, &asked.principal);
     if !app.options.handle.may_answer(tenant, approver, principal, answerer) {
-        return Err(may_not(&Approval::of(asked, None)));
+        return Err(may_not(&Approval::of(asked, None, "")));
     }
     let reason = (response.decision == McpApprovalDecision::Cancel).then(|| "the request was dismissed".to_owned());
     let approve = response.decision == McpApprovalDecision::Approve;
+    if approve {
+        no_word_helps(asked)?;
+    }
     Ok(Input::Answer { action: asked.action, approve, reason })
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod approvals;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod budgets;
+pub(crate) mod connections;
 pub(crate) mod connectors;
 pub(crate) mod encryption_keys;
 pub(crate) mod environment_config;

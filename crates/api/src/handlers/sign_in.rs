@@ -211,7 +211,7 @@ fn keep(visit: &Visit, response: &mut Response, signed: &SignedIn) {
     response.headers_mut().append(header::SET_COOKIE, cookie);
 }
 
-fn leads_to(url: &str) -> Answer {
+pub(crate) fn leads_to(url: &str) -> Answer {
     let place = HeaderValue::try_from(url).map_err(ApiError::internal)?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(header::LOCATION, place);

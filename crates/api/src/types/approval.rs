@@ -1,8 +1,11 @@
 //! Questions to people, as they are shown and answered.
 
-use super::grant::{Grant, WidenOption, WidenParam};
+use super::{
+    connection::{AccountWanted, link},
+    grant::{Grant, WidenOption, WidenParam},
+};
 use bailiwick_core::{
-    Approver as CoreApprover, Label,
+    Account as CoreAccount, Approver as CoreApprover, Label,
     item::{ApprovalView, HeldView},
     record::Through,
     visible::visible,
@@ -51,6 +54,9 @@ pub struct Approval {
     /// Seconds since 1970.
     pub asked_at: i64,
     pub expires_at: i64,
+    /// The account that has to be connected first: no yes helps, and it goes on by itself once the account is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountWanted>,
     /// Whether whoever reads this may answer; a session does not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub may_answer: Option<bool>,
@@ -180,7 +186,8 @@ pub struct Answered {
 }
 
 impl Approval {
-    pub fn of(view: &ApprovalView, may_answer: Option<bool>) -> Self {
+    /// `base_url` is where its reader reaches us.
+    pub fn of(view: &ApprovalView, may_answer: Option<bool>, base_url: &str) -> Self {
         Self {
             id: view.action.to_string(),
             object: "bailiwick.approval",
@@ -207,11 +214,20 @@ impl Approval {
                 .collect(),
             asked_at: view.asked.as_seconds(),
             expires_at: view.question.expires.as_seconds(),
+            account: account(view, base_url),
             may_answer,
             may_relay: Vec::new(),
             widen: Vec::new(),
         }
     }
+}
+
+/// The account that it waits for, with the link for whoever it has to be.
+pub fn account(view: &ApprovalView, base_url: &str) -> Option<AccountWanted> {
+    let CoreAccount { connector, host } = view.question.account.clone()?;
+    let person = view.principal.person();
+    let url = person.map(|person| link(base_url, &connector, person, view.question.expires));
+    Some(AccountWanted { connector, host, person_id: person.map(|person| person.to_string()), url })
 }
 
 /// The canonical arguments, without the operation's name.

@@ -188,6 +188,9 @@ pub enum CredentialParam {
     Id(String),
     /// `true`: the one of the session's vaults that names the host, if there is exactly one.
     Matching(bool),
+    /// `true`: the acting person's own account, which that person connects by signing in there. What needs it waits until
+    /// it is connected. Only for MCP servers.
+    Account(bool),
 }
 
 impl CredentialParam {
@@ -201,7 +204,8 @@ impl CredentialParam {
                 Ok(CredentialChoice::Fixed(id))
             }
             Self::Matching(true) => Ok(CredentialChoice::Matching),
-            Self::Matching(false) => Ok(CredentialChoice::None),
+            Self::Account(true) => Ok(CredentialChoice::Account),
+            Self::Matching(false) | Self::Account(false) => Ok(CredentialChoice::None),
         }
     }
 
@@ -211,6 +215,7 @@ impl CredentialParam {
             CredentialChoice::Matching => Some(Self::Matching(true)),
             CredentialChoice::Named(name) => Some(Self::Name(name.clone())),
             CredentialChoice::Fixed(id) => Some(Self::Id(id.to_string())),
+            CredentialChoice::Account => Some(Self::Account(true)),
         }
     }
 }

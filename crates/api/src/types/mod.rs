@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod approval;
 pub mod audit;
+pub mod connection;
 pub mod connector;
 pub mod environment;
 pub mod event;

@@ -243,7 +243,7 @@ impl Session {
             environment: Environment::of(&view.environment, base_url),
             error: view.error.clone(),
             metadata: metadata.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            required_actions: view.required_actions.iter().filter_map(required).collect(),
+            required_actions: view.required_actions.iter().filter_map(|action| required(action, base_url)).collect(),
             status: status(view.status),
             usage: Some(view.usage.into()),
             vault_ids: view.vaults.iter().map(ToString::to_string).collect(),
@@ -255,7 +255,7 @@ impl Session {
                 limit: limit.as_micros() / MICROS_PER_CENT,
                 consumed: view.spent.as_micros() / MICROS_PER_CENT,
             }),
-            bailiwick: extras(view),
+            bailiwick: extras(view, base_url),
         }
     }
 }
@@ -270,7 +270,7 @@ pub fn status(status: SessionStatus) -> &'static str {
 }
 
 /// What the API has a word for. An outcome that a person must resolve stands under `bailiwick`.
-fn required(action: &CoreRequired) -> Option<RequiredAction> {
+fn required(action: &CoreRequired, base_url: &str) -> Option<RequiredAction> {
     match action {
         CoreRequired::FunctionCall { turn, call_id, name, arguments } => Some(RequiredAction::FunctionCall {
             turn_id: turn.to_string(),
@@ -290,16 +290,20 @@ fn required(action: &CoreRequired) -> Option<RequiredAction> {
                     server_label: view.arguments.connector().unwrap_or(ENVIRONMENT_LABEL).to_owned(),
                     name: mcp_name(view),
                     arguments: approval::arguments(view),
-                    message: format!(
-                        "{} (rule `{}`): {}",
-                        view.question.reason,
-                        view.question.rule,
-                        visible(&view.what)
-                    ),
+                    message: message(view, base_url),
                 },
             })
         }
         CoreRequired::ResolveOutcome { .. } => None,
+    }
+}
+
+/// What is asked, in plain words.
+fn message(view: &bailiwick_core::item::ApprovalView, base_url: &str) -> String {
+    let what = format!("{} (rule `{}`): {}", view.question.reason, view.question.rule, visible(&view.what));
+    match approval::account(view, base_url).and_then(|account| account.url) {
+        Some(url) => format!("{what}. To connect it, open {url}"),
+        None => what,
     }
 }
 
@@ -322,7 +326,7 @@ fn shown_as_mcp_call(action: &Action) -> bool {
         && !matches!(action, Action::CommandRun(_) | Action::ArtifactPublish { .. } | Action::FileAdd { .. })
 }
 
-fn extras(view: &SessionView) -> SessionExtras {
+fn extras(view: &SessionView, base_url: &str) -> SessionExtras {
     let held = view.required_actions.iter().filter_map(|required| match required {
         CoreRequired::ResolveOutcome { action, .. } => Some(action.to_string()),
         _ => None,
@@ -342,7 +346,7 @@ fn extras(view: &SessionView) -> SessionExtras {
         unresolved: unresolved.collect(),
         label: view.label.clone(),
         held_by: held.collect(),
-        approvals: approvals(view),
+        approvals: approvals(view, base_url),
         connectors: view
             .connections
             .iter()
@@ -352,9 +356,9 @@ fn extras(view: &SessionView) -> SessionExtras {
 }
 
 /// Nobody in particular reads them here, so that nobody in particular may answer: `/bailiwick/v1/approvals` says who.
-fn approvals(view: &SessionView) -> Vec<Approval> {
+fn approvals(view: &SessionView, base_url: &str) -> Vec<Approval> {
     let asked = view.required_actions.iter().filter_map(|required| match required {
-        CoreRequired::Approval(approval) => Some(Approval::of(approval, None)),
+        CoreRequired::Approval(approval) => Some(Approval::of(approval, None, base_url)),
         _ => None,
     });
     asked.collect()

@@ -529,6 +529,7 @@ impl House {
             connector_rooms: Arc::new(systems.clone()),
             toolset_protocol: Some(Arc::new(systems::PlainToolsets)),
             memories: memories.clone(),
+            accounts: None,
             vaults: strongroom,
             directory: roster.clone(),
             people: roster.clone(),

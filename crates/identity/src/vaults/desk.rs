@@ -272,6 +272,21 @@ impl VaultDesk for Strongroom {
         self.keep(author, "credential.changed", owner, entry).await
     }
 
+    async fn revoke_credential(
+        &self,
+        author: Author,
+        vault: VaultId,
+        id: CredentialId,
+        endpoint: Option<&str>,
+    ) -> Result<bool, VaultError> {
+        // What is told first: once it is deleted, nobody knows the token any more.
+        let told = match endpoint {
+            Some(endpoint) => self.tell_revoked(author.tenant, vault, id, endpoint).await,
+            None => false,
+        };
+        self.delete_credential(author, vault, id).await.map(|()| told)
+    }
+
     async fn delete_credential(&self, author: Author, vault: VaultId, id: CredentialId) -> Result<(), VaultError> {
         let _writing = self.writing.lock().await;
         let tenant = author.tenant;

@@ -17,9 +17,9 @@ use bailiwick_gate::RevealError;
 use bailiwick_ports::{
     Tasks,
     people::Author,
-    vault::{Auth, ClientAuth, OauthRefresh, Secrets},
+    vault::{Auth, ClientAuth, McpOauth, OauthRefresh, Secrets},
 };
-use bailiwick_types::{CredentialId, Millis, Principal, Secret, TenantId, Timestamp};
+use bailiwick_types::{CredentialId, Millis, Principal, Secret, TenantId, Timestamp, VaultId};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -69,6 +69,15 @@ pub(super) fn ends(auth: &Auth) -> Option<(Timestamp, Option<&OauthRefresh>)> {
     }
 }
 
+/// Where a client's secret goes, where it has one.
+fn place(auth: ClientAuth) -> Option<SecretIn> {
+    match auth {
+        ClientAuth::None => None,
+        ClientAuth::ClientSecretBasic => Some(SecretIn::Header),
+        ClientAuth::ClientSecretPost => Some(SecretIn::Form),
+    }
+}
+
 impl Strongroom {
     /// The credential with an access token that is good for a while, or as it is where it cannot be renewed and has not
     /// ended yet.
@@ -93,6 +102,34 @@ impl Strongroom {
             Err(_) if !ended => Ok(entry),
             Err(error) => Err(error),
         }
+    }
+
+    /// Has an authorization server end what it gave out (RFC 7009). `false` where that cannot be said to have happened.
+    pub(super) async fn tell_revoked(
+        &self,
+        tenant: TenantId,
+        vault: VaultId,
+        id: CredentialId,
+        endpoint: &str,
+    ) -> bool {
+        let Some(asking) = &self.asking else { return false };
+        let Ok(Some(entry)) = self.stored(tenant, id).await else { return false };
+        let Auth::McpOauth(McpOauth { refresh, .. }) = &entry.body.auth else { return false };
+        let Ok(secrets) = self.secrets(tenant, id, &entry).await else { return false };
+        if entry.body.vault != vault {
+            return false;
+        }
+        let (token, kind) = match (&secrets.refresh_token, &secrets.value) {
+            (Some(token), _) => (token, "refresh_token"),
+            (None, Some(token)) => (token, "access_token"),
+            (None, None) => return false,
+        };
+        let Some(refresh) = refresh else { return false };
+        let us =
+            Client { id: &refresh.client_id, secret: secrets.client_secret.as_ref().zip(place(refresh.client_auth)) };
+        let request = us.request(endpoint, vec![("token", token.expose()), ("token_type_hint", kind)]);
+        let answer = asking.web.fetch(request).await;
+        matches!(answer, Ok(answer) if answer.status == 200)
     }
 
     /// Whoever waits for its turn may leave; what was begun is done to its end.
@@ -144,12 +181,8 @@ impl Strongroom {
         let unavailable = |problem: &str| RevealError::Unavailable(format!("its authorization server: {problem}"));
         let asking = self.asking.as_ref().ok_or_else(|| unavailable("nothing can be asked here"))?;
         let token = secrets.refresh_token.as_ref().ok_or_else(|| unavailable("there is no refresh token"))?;
-        let place = match refresh.client_auth {
-            ClientAuth::None => None,
-            ClientAuth::ClientSecretBasic => Some(SecretIn::Header),
-            ClientAuth::ClientSecretPost => Some(SecretIn::Form),
-        };
-        let us = Client { id: &refresh.client_id, secret: secrets.client_secret.as_ref().zip(place) };
+        let us =
+            Client { id: &refresh.client_id, secret: secrets.client_secret.as_ref().zip(place(refresh.client_auth)) };
         let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())];
         fields.extend(refresh.scope.as_deref().map(|scope| ("scope", scope)));
         fields.extend(refresh.resource.as_deref().map(|resource| ("resource", resource)));

@@ -23,6 +23,9 @@ pub struct Discovery {
     pub token_endpoint: Url,
     /// Where clients may be registered, or nothing.
     pub registration_endpoint: Option<String>,
+    /// Where a token can be given back (RFC 7009), or nothing.
+    #[serde(default)]
+    pub revocation_endpoint: Option<String>,
     /// Whether a client may be named by the address of its metadata document.
     pub takes_metadata_documents: bool,
     /// Whether it says who it is when the person comes back (RFC 9207).
@@ -125,13 +128,14 @@ fn read(
         endpoint(&text, server, field)
     };
     let flag = |field: &str| metadata.get(field).and_then(Value::as_bool) == Some(true);
-    let registration = text(metadata, "registration_endpoint");
+    let optional = |field: &str| text(metadata, field).filter(|place| endpoint(place, server, "").is_ok());
     Ok(Discovery {
         resource,
         issuer: issuer.to_owned(),
         authorization_endpoint: place("authorization_endpoint")?,
         token_endpoint: place("token_endpoint")?,
-        registration_endpoint: registration.filter(|place| endpoint(place, server, "").is_ok()),
+        registration_endpoint: optional("registration_endpoint"),
+        revocation_endpoint: optional("revocation_endpoint"),
         takes_metadata_documents: flag("client_id_metadata_document_supported"),
         names_itself: flag("authorization_response_iss_parameter_supported"),
         client_auth_methods: words(metadata, "token_endpoint_auth_methods_supported"),

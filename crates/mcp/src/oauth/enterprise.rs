@@ -44,8 +44,10 @@ impl Authorizer {
             scope: at.scope.clone(),
             resource: Some(at.resource.clone()),
         };
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", BEARER).append_pair("assertion", assertion.expose());
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", BEARER)
+            .append_pair("assertion", assertion.expose())
+            .finish();
         self.tokens(form, renewal, client.secret.as_ref()).await
     }
 
@@ -55,16 +57,15 @@ impl Authorizer {
         id_token: &Secret,
         at: &Discovery,
     ) -> Result<Secret, OauthError> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", EXCHANGE)
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", EXCHANGE)
             .append_pair("requested_token_type", ASSERTION)
             .append_pair("audience", &at.issuer)
             .append_pair("resource", &at.resource)
             .append_pair("subject_token", id_token.expose())
-            .append_pair("subject_token_type", ID_TOKEN);
-        if let Some(scope) = &at.scope {
-            form.append_pair("scope", scope);
-        }
+            .append_pair("subject_token_type", ID_TOKEN)
+            .extend_pairs(at.scope.iter().map(|scope| ("scope", scope)))
+            .finish();
         let asked = Asked {
             place: provider.token_endpoint.clone(),
             client_id: &provider.client_id,

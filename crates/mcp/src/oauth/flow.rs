@@ -39,6 +39,13 @@ pub struct Pending {
     verifier: String,
 }
 
+impl Pending {
+    /// Whether the person comes back here and nowhere else.
+    pub fn returns_to(&self, redirect_uri: &str) -> bool {
+        self.redirect_uri == redirect_uri
+    }
+}
+
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending").field("issuer", &self.issuer).field("expires", &self.expires).finish_non_exhaustive()
@@ -146,12 +153,13 @@ impl Authorizer {
         secret: Option<&Secret>,
     ) -> Result<Tokens, OauthError> {
         let code = self.check(pending, returned)?;
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code")
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "authorization_code")
             .append_pair("code", code.expose())
             .append_pair("redirect_uri", &pending.redirect_uri)
             .append_pair("code_verifier", &pending.verifier)
-            .append_pair("resource", &pending.resource);
+            .append_pair("resource", &pending.resource)
+            .finish();
         let renewal = OauthRefresh {
             client_id: pending.client_id.clone(),
             token_endpoint: pending.token_endpoint.to_string(),
@@ -170,11 +178,11 @@ impl Authorizer {
         token: &Secret,
         secret: Option<&Secret>,
     ) -> Result<Tokens, OauthError> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose());
-        if let Some(resource) = &renewal.resource {
-            form.append_pair("resource", resource);
-        }
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("refresh_token", token.expose())
+            .extend_pairs(renewal.resource.iter().map(|resource| ("resource", resource)))
+            .finish();
         let mut tokens = self.tokens(form, renewal.clone(), secret).await?;
         tokens.refresh.get_or_insert_with(|| token.clone());
         Ok(tokens)
@@ -207,7 +215,7 @@ impl Authorizer {
     /// Asks a token endpoint, and reads what it gives.
     pub(super) async fn tokens(
         &self,
-        form: form_urlencoded::Serializer<'_, String>,
+        form: String,
         renewal: OauthRefresh,
         secret: Option<&Secret>,
     ) -> Result<Tokens, OauthError> {
@@ -220,31 +228,33 @@ impl Authorizer {
     }
 
     /// Sends a form, and says who we are in the way that was agreed there.
-    pub(super) async fn form(
-        &self,
-        asked: Asked<'_>,
-        mut form: form_urlencoded::Serializer<'_, String>,
-    ) -> Result<Fetched, OauthError> {
-        let mut request =
-            HttpRequest::new(Method::Post, asked.place).header("content-type", "application/x-www-form-urlencoded");
-        match (asked.auth, asked.secret) {
-            (ClientAuth::ClientSecretBasic, Some(secret)) => {
-                let pair = format!("{}:{}", encoded(asked.client_id), encoded(secret.expose()));
-                request.authorization = Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))));
-            }
-            (ClientAuth::ClientSecretPost, Some(secret)) => {
-                form.append_pair("client_id", asked.client_id).append_pair("client_secret", secret.expose());
-            }
-            (ClientAuth::None, _) => {
-                form.append_pair("client_id", asked.client_id);
-            }
-            (ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost, None) => {
-                return Err(OauthError::Misconfigured("the secret of the client is missing: give it again".into()));
-            }
-        }
-        request.body = form.finish().into_bytes();
-        self.post(request).await
+    pub(super) async fn form(&self, asked: Asked<'_>, form: String) -> Result<Fetched, OauthError> {
+        self.post(posted(asked, form)?).await
     }
+}
+
+/// A form with who we are there.
+fn posted(asked: Asked<'_>, form: String) -> Result<HttpRequest, OauthError> {
+    let mut form = form_urlencoded::Serializer::new(form);
+    let mut request =
+        HttpRequest::new(Method::Post, asked.place).header("content-type", "application/x-www-form-urlencoded");
+    match (asked.auth, asked.secret) {
+        (ClientAuth::ClientSecretBasic, Some(secret)) => {
+            let pair = format!("{}:{}", encoded(asked.client_id), encoded(secret.expose()));
+            request.authorization = Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))));
+        }
+        (ClientAuth::ClientSecretPost, Some(secret)) => {
+            form.append_pair("client_id", asked.client_id).append_pair("client_secret", secret.expose());
+        }
+        (ClientAuth::None, _) => {
+            form.append_pair("client_id", asked.client_id);
+        }
+        (ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost, None) => {
+            return Err(OauthError::Misconfigured("the secret of the client is missing: give it again".into()));
+        }
+    }
+    request.body = form.finish().into_bytes();
+    Ok(request)
 }
 
 fn read(fetched: Fetched, mut renewal: OauthRefresh, now: Timestamp) -> Result<Tokens, OauthError> {

@@ -69,6 +69,34 @@ pub enum Connector {
         #[command(flatten)]
         target: Target,
     },
+    /// Print the link with which you connect your own account at a connector's system
+    Connect {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List your own accounts, and those that you can connect
+    Accounts {
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Forget your own account at a connector's system, and have it ended there
+    Disconnect {
+        /// Its name
+        name: String,
+        /// Why; the receipt keeps it
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Remove a connector: no agent reaches its system any more
     Remove {
         /// Its name
@@ -92,6 +120,9 @@ impl Connector {
             | Self::Show { form, .. }
             | Self::Test { form, .. }
             | Self::Accept { form, .. }
+            | Self::Connect { form, .. }
+            | Self::Accounts { form, .. }
+            | Self::Disconnect { form, .. }
             | Self::Remove { form, .. } => *form,
         }
     }

@@ -1,6 +1,6 @@
 //! `bailiwick connector …`: the ways to the company's systems, kept as files.
 
-use super::{agent, text};
+use super::{account, agent, text};
 use crate::{
     cli::Connector,
     client::{Client, encode},
@@ -49,6 +49,13 @@ pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
                 format!("Accepted {tools} tools of {}; others are held back.\n", escape::line(&name))
             });
             Ok(())
+        }
+        Connector::Connect { name, target, .. } => {
+            account::connect(&Client::of(&target)?, &name, terminal).await
+        }
+        Connector::Accounts { target, .. } => account::list(&Client::of(&target)?, terminal).await,
+        Connector::Disconnect { name, reason, target, .. } => {
+            account::disconnect(&Client::of(&target)?, (&name, &reason), terminal).await
         }
         Connector::Remove { name, reason, target, .. } => {
             let removed = Client::of(&target)?.delete_because(&path(&name), &reason).await?;

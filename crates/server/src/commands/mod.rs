@@ -1,5 +1,6 @@
 //! The client commands: each talks to a server over its API and says what came of it.
 
+mod account;
 mod agent;
 mod approval;
 mod artifacts;

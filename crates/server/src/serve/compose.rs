@@ -26,14 +26,14 @@ use bailiwick_environments::{Environments, ListeningExecutor, Patience};
 use bailiwick_gate::{Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
 use bailiwick_identity::{LogKeys, OsRandom, Roster};
 use bailiwick_mail::MailTools;
-use bailiwick_mcp::{McpHand, server as mcp_server};
+use bailiwick_mcp::{AccountParts, McpAccounts, McpHand, server as mcp_server};
 use bailiwick_memory::Book;
 use bailiwick_models::Models;
 use bailiwick_outbound::Outbound;
 use bailiwick_people::PeopleTools;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::{
-    Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, memory::MemoryDesk, tokens::Tokens,
+    Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, account::AccountDesk, memory::MemoryDesk, tokens::Tokens,
 };
 use bailiwick_store::{DataFolder, SqliteMemories, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
@@ -93,6 +93,7 @@ struct Works {
     memories: Arc<dyn MemoryDesk>,
     environments: Environments,
     systems: Arc<Systems>,
+    accounts: Arc<dyn AccountDesk>,
     audit: Audit,
     eraser: Eraser,
     engine: Engine,
@@ -168,6 +169,13 @@ impl Ground<'_> {
         let archive = Archive::new(Arc::clone(&kept.metered), Arc::clone(&kept.keys), Arc::clone(&kept.objects));
         let environments = environments(loaded, &kept.folder, &archive, world)?;
         let systems = Arc::new(systems(loaded, world, people.strongroom.clone(), people.roster.clone())?);
+        let accounts = Arc::new(McpAccounts::new(AccountParts {
+            outbound: outbound(loaded)?,
+            vaults: people.strongroom.clone(),
+            clock: Arc::clone(&world.clock),
+            random: Arc::clone(&world.random),
+            name: "Bailiwick".to_owned(),
+        }));
         let audit = self.audit();
         let holds = Arc::new(Holds::new(Arc::clone(&kept.metered), Arc::clone(&kept.keys)));
         let memory = self.memory(&holds).await?;
@@ -190,7 +198,7 @@ impl Ground<'_> {
         .build();
         let memories = memory.desk;
         let eraser = self.eraser(&engine.handle(), &audit, holds, Arc::clone(&memories));
-        Ok(Works { archive, memories, environments, systems, audit, eraser, engine })
+        Ok(Works { archive, memories, environments, systems, accounts, audit, eraser, engine })
     }
 
     /// What is remembered between sessions, for agents and for people.
@@ -266,6 +274,7 @@ impl Ground<'_> {
             connector_rooms: works.systems.clone(),
             toolset_protocol: Some(Arc::new(toolsets())),
             memories: Arc::clone(&works.memories),
+            accounts: Some(Arc::clone(&works.accounts)),
             vaults: people.strongroom.clone(),
             receipts: Arc::new(kept.store.clone()),
             policy_desk: Some(rules.desk),
@@ -296,15 +305,20 @@ struct Memory {
     desk: Arc<dyn MemoryDesk>,
 }
 
-/// The rooms that reach a company's systems.
-fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, roster: Arc<Roster>) -> Outcome<Systems> {
+/// The one way out for requests to URLs that somebody names.
+fn outbound(loaded: &Loaded) -> Outcome<Outbound> {
     let settings = &loaded.config.outbound;
     let extra_roots_pem = match &settings.extra_roots {
         None => None,
         Some(file) => Some(std::fs::read(file).doing(|| format!("read `[outbound] extra_roots`, {}", file.display()))?),
     };
     let options = bailiwick_outbound::Options { open: settings.open.clone(), extra_roots_pem, ..Default::default() };
-    let outbound = Outbound::new(options);
+    Ok(Outbound::new(options))
+}
+
+/// The rooms that reach a company's systems.
+fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, roster: Arc<Roster>) -> Outcome<Systems> {
+    let outbound = outbound(loaded)?;
     let clock = || Arc::clone(&world.clock);
     let servers = McpHand::new(outbound.clone(), Arc::clone(&vault), clock());
     let services = bailiwick_services::Hand::new(outbound.clone(), Arc::clone(&vault), clock());

@@ -75,6 +75,8 @@ async fn serve(options: Serve, loaded: Loaded, secrets: Secrets) -> Outcome {
     let engine_done = start_engine(engine, &tasks, stopping.clone());
     let eraser = house.eraser.clone();
     let erasing = tasks.spawn("eraser", Box::pin(async move { eraser.run().await }));
+    let api = house.api.clone();
+    let releasing = tasks.spawn("accounts", Box::pin(async move { api.release_connected().await }));
     let feeding = house.feeds.start(&tasks);
     let announcement = Announcement::of(&doors, SystemClock.now());
     let closed = doors.serve(&house, limits.connections, stopping);
@@ -99,6 +101,7 @@ async fn serve(options: Serve, loaded: Loaded, secrets: Secrets) -> Outcome {
     }
     // What they have not done is done at the next start.
     erasing.abort();
+    releasing.abort();
     feeding.iter().for_each(bailiwick_ports::TaskHandle::abort);
     // What was written until now is signed before the store goes.
     within(Duration::from_secs(10), receipts.stop()).await;

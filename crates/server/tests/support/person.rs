@@ -9,7 +9,7 @@ use std::{
     process::Stdio,
 };
 
-const PASSWORD: &str = "seven grey herons at dusk";
+pub const PASSWORD: &str = "seven grey herons at dusk";
 
 /// Somebody who has signed in.
 pub struct Person {
@@ -29,6 +29,14 @@ impl Person {
         let code = made["set_up"]["code"].as_str().unwrap();
         person.answering(&["login", "--set-up"], &format!("{code}\n{PASSWORD}\n{PASSWORD}\n")).good();
         person
+    }
+
+    /// The server answers elsewhere now; the sign-in is the same.
+    pub fn moved_to(&mut self, server: &Server) {
+        let file = self.home.join(".config/bailiwick/logins.json");
+        let kept = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, kept.replace(&self.url, &server.url)).unwrap();
+        self.url = server.url.clone();
     }
 
     /// A command of theirs.
