@@ -6,9 +6,10 @@ use crate::{
     auth,
     error::ApiError,
     handlers::{
-        agents, approvals, artifacts, audit, budgets, connections, connectors, encryption_keys, environment_files, environments,
-        events, executors, files, grants, history, holds, keys, memories, models, people, policy, policy_simulation,
-        receipts, sessions, sign_in, spend, stops, teams, tenants, tokens, toolsets, unbuilt, vaults,
+        agents, approvals, artifacts, audit, budgets, connections, connectors, encryption_keys, environment_files,
+        environments, events, executors, files, grants, history, holds, keys, memories, models, people, policy,
+        policy_simulation, receipts, sessions, sign_in, spend, stops, teams, tenants, tokens, toolsets, unbuilt,
+        vaults,
     },
 };
 use axum::{

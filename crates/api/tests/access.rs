@@ -124,7 +124,7 @@ const UNPRIVILEGED: usize = 1;
 const MEMBER: usize = 3;
 const AGENT: usize = 4;
 /// What only a person does, or only a program.
-const OWN_WORD: [&str; 1] = ["create_grant"];
+const OWN_WORD: [&str; 4] = ["create_grant", "list_connections", "get_connection", "remove_connection"];
 /// Their errors have the shape of RFC 6749.
 const OAUTH: [&str; 2] = ["exchange_token", "revoke_token"];
 

@@ -51,8 +51,7 @@ impl Script {
         assert!(module.exists(), "run .ci/fetch-tools.sh oidc-provider first");
         let mut command = Command::new("node");
         command.args([repository().join(script), module]).args(more);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut port = String::new();
         lines.read_line(&mut port).unwrap();
@@ -275,16 +274,17 @@ async fn what_needs_an_account_waits_for_its_person_and_goes_on_by_itself() {
     assert!(world.said(&bobs).contains("the account of bob-there"), "a link of the command line does it, too");
 
     // Every use is on a receipt, and no secret is anywhere.
-    let receipts = world.place.client(&["audit", "list", "--session", &again, "--json"]).good().stdout;
-    assert!(receipts.contains("cred_"), "{receipts}");
+    wait_for("the receipts", || {
+        let receipts = world.place.client(&["session", "show", &again, "--json"]).good().json()["receipts"].to_string();
+        receipts.contains("cred_").then_some(())
+    });
     let gone = world.ada.client(&["connector", "disconnect", "crm"]).good().stdout;
     assert!(gone.contains("ended there, too"), "{gone}");
     let waits = world.asks(&world.ada);
     let wanted = world.wants(&waits);
-    let denied = world.ada.post(
-        &format!("/bailiwick/v1/approvals/{}", wanted["id"].as_str().unwrap()),
-        &json!({"decision": "deny"}),
-    );
+    let denied = world
+        .ada
+        .post(&format!("/bailiwick/v1/approvals/{}", wanted["id"].as_str().unwrap()), &json!({"decision": "deny"}));
     assert_eq!(denied["decision"], "deny", "{denied}");
     wait_for("the turn to fail", || {
         let shown = world.session(&waits);

@@ -200,7 +200,9 @@ async fn show(call: &Call, row: &StoredRow) -> Result<Option<Approval>, ApiError
     if !visible {
         return Ok(None);
     }
-    let widen = match may_answer && grants::check_person(caller, "").is_ok() {
+    // What only an account or an answer to a system helps is no question that could be answered for good.
+    let is_plain = view.question.account.is_none();
+    let widen = match may_answer && is_plain && grants::check_person(caller, "").is_ok() {
         true => session(call, &view).await?.map(|session| grants::options(&call.app, caller.tenant, &view, &session)),
         false => None,
     };

@@ -194,12 +194,8 @@ pub(crate) async fn depart(visit: Visit) -> Answer {
     }
     let found = connector(&app, caller.tenant, &name).await?;
     let departing = desk(&app)?.begin(&author(&caller), me, &place(&app, &visit.base_url, &found)).await?;
-    let journey = Journey {
-        person: me,
-        connector: name,
-        until: app.now() + LINK,
-        kept: departing.kept.expose().to_owned(),
-    };
+    let journey =
+        Journey { person: me, connector: name, until: app.now() + LINK, kept: departing.kept.expose().to_owned() };
     let plain = serde_json::to_vec(&journey).map_err(ApiError::internal)?;
     let sealed = BASE64_URL_SAFE_NO_PAD.encode(app.tenant_keys.get(caller.tenant).await?.seal(JOURNEY, &plain));
     let mut response = leads_to(&departing.url)?;
@@ -298,11 +294,7 @@ fn said(text: &str) -> Response {
 
 /// Has every action decided on again that waits for an account which is there: of one person at one connector, or of
 /// everybody.
-pub(crate) async fn release(
-    app: &App,
-    tenant: TenantId,
-    whose: Option<(UserId, &str)>,
-) -> Result<(), ApiError> {
+pub(crate) async fn release(app: &App, tenant: TenantId, whose: Option<(UserId, &str)>) -> Result<(), ApiError> {
     let mut page = PageOf { after: None, before: None, limit: SCANNED_AT_ONCE, descending: false };
     for _ in 0..MAX_SCANNED / SCANNED_AT_ONCE {
         let rows = RowQuery {
@@ -333,9 +325,8 @@ pub(crate) async fn release(
 
 fn waits(app: &App, tenant: TenantId, view: &ApprovalView, whose: Option<(UserId, &str)>) -> bool {
     let Some(account) = &view.question.account else { return false };
-    let theirs = whose.is_none_or(|(person, connector)| {
-        view.principal.person() == Some(person) && account.connector == connector
-    });
+    let theirs = whose
+        .is_none_or(|(person, connector)| view.principal.person() == Some(person) && account.connector == connector);
     theirs && app.options.handle.gate().is_connected(tenant, &view.principal, account)
 }
 

@@ -50,9 +50,7 @@ pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
             });
             Ok(())
         }
-        Connector::Connect { name, target, .. } => {
-            account::connect(&Client::of(&target)?, &name, terminal).await
-        }
+        Connector::Connect { name, target, .. } => account::connect(&Client::of(&target)?, &name, terminal).await,
         Connector::Accounts { target, .. } => account::list(&Client::of(&target)?, terminal).await,
         Connector::Disconnect { name, reason, target, .. } => {
             account::disconnect(&Client::of(&target)?, (&name, &reason), terminal).await

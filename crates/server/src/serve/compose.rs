@@ -33,7 +33,8 @@ use bailiwick_outbound::Outbound;
 use bailiwick_people::PeopleTools;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::{
-    Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, account::AccountDesk, memory::MemoryDesk, tokens::Tokens,
+    Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, account::AccountDesk, memory::MemoryDesk,
+    tokens::Tokens,
 };
 use bailiwick_store::{DataFolder, SqliteMemories, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
