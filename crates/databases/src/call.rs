@@ -10,6 +10,7 @@ use crate::sign_in::{self, Names, Person};
 use crate::tools::{catalog, definitions};
 use bailiwick_core::{ActionResult, Content, Failure, FailureCode, Label, Outcome, ToolAnswer};
 use bailiwick_gate::Live;
+use bailiwick_outbound::Trust;
 use bailiwick_ports::Clock;
 use bailiwick_types::Secret;
 use serde::Serialize;
@@ -144,8 +145,9 @@ struct Asked {
 }
 
 impl Databases {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { pool: Pool::new(clock) }
+    /// `trust` says who servers are, where a configuration names no authorities of its own.
+    pub fn new(clock: Arc<dyn Clock>, trust: Trust) -> Self {
+        Self { pool: Pool::new(clock, trust) }
     }
 
     /// Runs `tool`. `live` stops it.

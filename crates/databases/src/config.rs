@@ -1,6 +1,7 @@
 //! What an administrator says about one database: where it is, who signs in to it, and what of it may be used.
 
 use bailiwick_core::Label;
+use bailiwick_ports::SettingsProblem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +89,8 @@ fn mysql_port() -> u16 {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Tls {
-    /// TLS; the server's certificate is checked against the certificates that the machine trusts.
+    /// TLS; the server's certificate is checked against those of the machine, and of the operator's
+    /// `[outbound] extra_roots`.
     #[default]
     Verify,
     /// TLS; it is checked against these certificates alone, in PEM.
@@ -173,46 +175,43 @@ impl Server {
 
 impl Configuration {
     /// Whether it can be kept: what does not fit together is said with the field's name.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingsProblem> {
+        let wrong = |field: &str, problem: &str| Err(SettingsProblem::new(field, problem));
         match (&self.server, &self.sign_in) {
-            (Server::Sqlite { path }, _) if !path.starts_with('/') => {
-                return Err("server.path: must be absolute".to_owned());
-            }
+            (Server::Sqlite { path }, _) if !path.starts_with('/') => return wrong("server.path", "must be absolute"),
             (Server::Sqlite { .. }, SignIn::Service { .. }) => {}
             (Server::Sqlite { .. }, _) => {
-                return Err(
-                    "sign_in: a SQLite file knows no logins; say {\"as\": \"service\", \"login\": \"file\"}".to_owned()
-                );
+                let problem = "must be {\"as\": \"service\", \"login\": \"file\"}: a SQLite file knows no logins";
+                return wrong("sign_in", problem);
             }
             (Server::Postgres { .. }, _) => {}
-            (_, SignIn::Assumed { .. }) => return Err("sign_in: `assumed` is offered for PostgreSQL only".to_owned()),
+            (_, SignIn::Assumed { .. }) => return wrong("sign_in", "can be `assumed` with PostgreSQL only"),
             _ => {}
         }
         if self.execute && !matches!(self.server, Server::Postgres { .. } | Server::Mysql { .. }) {
-            return Err("execute: this kind of database is only read".to_owned());
+            return wrong("execute", "must be false: this kind of database is only read");
         }
         if let SignIn::Assumed { role, settings, .. } = &self.sign_in {
             if self.trust_role {
-                return Err(
-                    "trust_role: a role that is only assumed is no boundary; it cannot be trusted alone".to_owned()
-                );
+                let problem = "must be false: a role that is only assumed is no boundary, and cannot be trusted alone";
+                return wrong("trust_role", problem);
             }
             if role.is_none() && settings.is_empty() {
-                return Err("sign_in: say which `role` or `settings` the person is assumed by".to_owned());
+                return wrong("sign_in", "must say which `role` or `settings` the person is assumed by");
             }
             if !settings.keys().all(|name| is_setting(name)) {
-                return Err("sign_in.settings: a name has to look like `app.user`".to_owned());
+                return wrong("sign_in.settings", "must have names that look like `app.user`");
             }
         }
         self.check_limits()
     }
 
-    fn check_limits(&self) -> Result<(), String> {
+    fn check_limits(&self) -> Result<(), SettingsProblem> {
         for (name, length) in
             [("functions", self.functions.len()), ("masked", self.masked.len()), ("labels", self.labels.len())]
         {
             if length > MAX_LISTED {
-                return Err(format!("{name}: at most {MAX_LISTED} entries"));
+                return Err(SettingsProblem::new(name, format!("must have at most {MAX_LISTED} entries")));
             }
         }
         let limits = &self.limits;
@@ -226,7 +225,7 @@ impl Configuration {
             ("row_bytes", limits.row_bytes, MAX_FILE_BYTES),
         ] {
             if value == 0 || value > most {
-                return Err(format!("limits.{name}: from 1 to {most}"));
+                return Err(SettingsProblem::new(name, format!("must be from 1 to {most}")).within("limits"));
             }
         }
         Ok(())
@@ -257,7 +256,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Configuration, String> {
         let configuration: Configuration = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        configuration.check().map(|()| configuration)
+        configuration.check().map(|()| configuration).map_err(|problem| problem.to_string())
     }
 
     #[test]

@@ -7,15 +7,17 @@ use crate::sign_in::Person;
 use crate::tools::definitions;
 use async_trait::async_trait;
 use bailiwick_core::connector::StatementReader;
-use bailiwick_core::{Action, ConnectorKind, Failure, FailureCode, Outcome};
-use bailiwick_gate::{Live, Opened, Permit, Settled, Tools, Vault};
+use bailiwick_core::{Action, ConnectorKind, Failure, Outcome};
+use bailiwick_gate::{Live, Opened, Permit, Settled, Tools, Vault, calls::invalid};
+use bailiwick_outbound::Trust;
 use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, Directory, SettingsProblem};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What the settings say that others go by.
 fn check_settings(settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
-    let configuration = configuration(settings).map_err(|why| SettingsProblem::new("", why))?;
+    let configuration = configuration(settings)?;
     let host = match &configuration.server {
         Server::Postgres { host, .. } | Server::Mysql { host, .. } if host.starts_with('/') => {
             Some("localhost".to_owned())
@@ -26,9 +28,9 @@ fn check_settings(settings: &Value) -> Result<CheckedSettings, SettingsProblem> 
     Ok(CheckedSettings { host, dialect: Some(configuration.server.dialect()) })
 }
 
-fn configuration(settings: &Value) -> Result<Configuration, String> {
-    let configuration: Configuration =
-        serde_json::from_value(settings.clone()).map_err(|error| format!("cannot be used: {error}"))?;
+fn configuration(settings: &Value) -> Result<Configuration, SettingsProblem> {
+    let configuration = Configuration::deserialize(settings);
+    let configuration = configuration.map_err(|error| SettingsProblem::new("", format!("cannot be used: {error}")))?;
     configuration.check().map(|()| configuration)
 }
 
@@ -41,20 +43,13 @@ pub struct Hand {
 }
 
 impl Hand {
-    pub fn new(clock: Arc<dyn Clock>, vault: Arc<dyn Vault>, directory: Arc<dyn Directory>) -> Self {
-        Self { databases: Databases::new(Arc::clone(&clock)), clock, vault, directory }
+    pub fn new(clock: Arc<dyn Clock>, vault: Arc<dyn Vault>, directory: Arc<dyn Directory>, trust: Trust) -> Self {
+        Self { databases: Databases::new(Arc::clone(&clock), trust), clock, vault, directory }
     }
 
     async fn access(&self, opened: &mut Opened, configuration: Configuration) -> Result<Access, Failure> {
-        let credential = match opened.credentials().first().copied() {
-            None => None,
-            Some(id) => {
-                let revealed = opened.reveal(&*self.vault, id).await;
-                let secret =
-                    revealed.map_err(|error| Failure::new(FailureCode::AuthenticationFailed, error.to_string()))?;
-                Some(Credential { id: id.to_string(), secret })
-            }
-        };
+        let revealed = opened.reveal_first(&*self.vault).await?;
+        let credential = revealed.map(|(id, secret)| Credential { id: id.to_string(), secret });
         let scope = opened.scope();
         let known = scope.principal.person().and_then(|id| self.directory.person(scope.tenant, id));
         let person = known.map(|known| Person { id: known.id.to_string(), mail: known.email.clone() });
@@ -70,7 +65,7 @@ impl Hand {
                 arguments["statement"] = json!(query.statement);
                 (query.tool.clone(), arguments)
             }
-            _ => return opened.settle(failed(FailureCode::InvalidRequest, "this is nothing that a database does")),
+            _ => return opened.settle(failed("this is nothing that a database does")),
         };
         let access = match self.access(&mut opened, configuration).await {
             Ok(access) => access,
@@ -91,12 +86,11 @@ impl Tools for Hand {
         // Settings name files and hosts inside: only an administrator's are followed.
         let kept = opened.access().filter(|access| access.kept);
         let Some(settings) = kept.map(|access| access.spec.settings.clone()) else {
-            return opened
-                .settle(failed(FailureCode::InvalidRequest, "databases are connectors that the organisation keeps"));
+            return opened.settle(failed("databases are connectors that the organisation keeps"));
         };
         match configuration(&settings) {
             Ok(configuration) => self.call(opened, configuration, &live).await,
-            Err(why) => opened.settle(failed(FailureCode::InvalidRequest, format!("the connector's settings: {why}"))),
+            Err(why) => opened.settle(failed(format!("the connector's settings: {why}"))),
         }
     }
 
@@ -111,6 +105,6 @@ impl ConnectorRooms for Hand {
     }
 }
 
-fn failed(code: FailureCode, message: impl Into<String>) -> Outcome {
-    Outcome::Failed { failure: Failure::new(code, message) }
+fn failed(message: impl Into<String>) -> Outcome {
+    Outcome::Failed { failure: invalid(message) }
 }

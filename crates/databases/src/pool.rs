@@ -2,6 +2,7 @@
 
 use crate::config::Configuration;
 use crate::driver::{Connection, Login, Trouble};
+use bailiwick_outbound::Trust;
 use bailiwick_ports::Clock;
 use bailiwick_types::Timestamp;
 use sha2::{Digest, Sha256};
@@ -36,12 +37,13 @@ impl Owner {
 
 pub struct Pool {
     clock: Arc<dyn Clock>,
+    trust: Trust,
     waiting: Mutex<HashMap<Owner, Vec<(Connection, Timestamp)>>>,
 }
 
 impl Pool {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, waiting: Mutex::default() }
+    pub fn new(clock: Arc<dyn Clock>, trust: Trust) -> Self {
+        Self { clock, trust, waiting: Mutex::default() }
     }
 
     /// One that waits, or a new one. Whether it waited.
@@ -54,7 +56,7 @@ impl Pool {
         if let Some(connection) = self.waiting_of(owner) {
             return Ok((connection, true));
         }
-        Connection::open(configuration, login).await.map(|connection| (connection, false))
+        Connection::open(configuration, login, &self.trust).await.map(|connection| (connection, false))
     }
 
     fn waiting_of(&self, owner: Owner) -> Option<Connection> {

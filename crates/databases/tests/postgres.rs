@@ -11,6 +11,7 @@ mod house;
 use bailiwick_core::{Confidentiality, FailureCode, Outcome};
 use bailiwick_databases::{Access, Rights};
 use bailiwick_gate::Live;
+use bailiwick_outbound::Trust;
 use house::postgres::{configuration, start};
 use house::{access, databases, execute, failure, query, text};
 use serde_json::json;
@@ -272,6 +273,53 @@ async fn limits_are_kept_and_what_is_left_out_is_said() {
     assert!(shown.starts_with(expected), "{shown}");
     let plan = text(&query(&databases, &ann, "explain select amount from invoices").await);
     assert!(plan.contains("Seq Scan on invoices"), "{plan}");
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_where_a_cloud_tells_its_secrets() {
+    let databases = databases();
+    for kind in ["postgres", "mysql"] {
+        for host in ["169.254.169.254", "::ffff:169.254.169.254", "0.0.0.0"] {
+            let server = json!({"kind": kind, "host": host, "database": "x", "tls": "off"});
+            let configuration = configuration(1, json!({"server": server}));
+            let (code, why) = failure(&query(&databases, &access(&configuration, "ann"), "select 1").await);
+            assert_eq!(code, FailureCode::ConnectionFailed);
+            assert!(why.contains("nobody may be sent to"), "{kind} {host}: {why}");
+        }
+    }
+}
+
+/// A company's own authority, named once for everything, is trusted by this room too.
+#[tokio::test]
+async fn a_server_is_known_by_the_authorities_that_the_operator_named() {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    let file = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../mail/tests/servers/tls");
+        std::fs::read(format!("{folder}/{name}")).unwrap()
+    };
+    let chain = CertificateDer::pem_slice_iter(&file("server.pem")).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(&file("server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let acceptor =
+        tokio_rustls::TlsAcceptor::from(Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // It offers TLS, and has nothing to say in private.
+            let _ = stream.read_exact(&mut [0; 8]).await;
+            let _ = stream.write_all(b"S").await;
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let server = json!({"kind": "postgres", "host": "localhost", "port": port, "database": "x"});
+    let ann = access(&configuration(port, json!({"server": server})), "ann");
+    for (authority, known) in [("ca.pem", true), ("other.pem", false)] {
+        let databases = house::trusting(Trust::new(Some(file(authority))));
+        let (_, why) = failure(&query(&databases, &ann, "select 1").await);
+        assert_eq!(!why.contains("no TLS with localhost"), known, "{authority}: {why}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::Address;
 use bailiwick_core::{Failure, FailureCode};
+use bailiwick_ports::SettingsProblem;
 use bailiwick_types::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +49,8 @@ pub struct Server {
     pub port: Option<u16>,
     #[serde(default)]
     pub security: Security,
-    /// Certificates (PEM) of authorities that this server's is checked against, instead of those that the machine trusts.
+    /// Certificates (PEM) of authorities that this server's is checked against, instead of those that are trusted here: the
+    /// machine's, and the operator's `[outbound] extra_roots`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
 }
@@ -104,40 +106,37 @@ pub struct Login {
 
 impl Account {
     /// Refuses what cannot work, by the name of the field.
-    pub fn check(&self) -> Result<(), Failure> {
-        let wrong = |text: String| Err(Failure::new(FailureCode::InvalidRequest, text));
+    pub fn check(&self) -> Result<(), SettingsProblem> {
+        let wrong = |field: &str, problem: String| Err(SettingsProblem::new(field, problem));
         if self.smtp.is_none() && self.imap.is_none() {
-            return wrong("`smtp` and `imap`: at least one of them is needed".into());
+            return wrong("smtp", "or `imap` must be there".into());
         }
         for (field, server) in [("smtp", &self.smtp), ("imap", &self.imap)] {
-            if let Some(server) = server
-                && let Err(problem) = server.check()
-            {
-                return wrong(format!("`{field}.{problem}"));
+            if let Some(server) = server {
+                server.check().map_err(|problem| problem.within(field))?;
             }
         }
         if let (Some(smtp), Some(imap)) = (&self.smtp, &self.imap)
             && !are_siblings(&smtp.host, &imap.host)
         {
-            let text = "`imap.host`: must be `smtp.host` or beside it in its domain, because one secret goes to both";
-            return wrong(text.into());
+            let text = "must be `smtp.host` or beside it in its domain, because one secret goes to both";
+            return wrong("imap.host", text.into());
         }
         if let Some(from) = &self.from
             && let Err(problem) = Address::parse(from)
         {
-            return wrong(format!("`from`: {problem}"));
+            return wrong("from", problem);
         }
         if let Some(name) = &self.from_name
             && let Err(problem) = crate::address::check_name(name)
         {
-            return wrong(format!("`from_name`: {problem}"));
+            return wrong("from_name", problem);
         }
         let plain = |text: &String| text.len() <= 512 && !text.chars().any(char::is_control) && !text.is_empty();
-        if self.username.as_ref().is_some_and(|name| !plain(name)) {
-            return wrong("`username`: must have 1 to 512 bytes without control characters".into());
-        }
-        if self.sent.folder.as_ref().is_some_and(|name| !plain(name)) {
-            return wrong("`sent.folder`: must have 1 to 512 bytes without control characters".into());
+        for (field, text) in [("username", &self.username), ("sent.folder", &self.sent.folder)] {
+            if text.as_ref().is_some_and(|text| !plain(text)) {
+                return wrong(field, "must have 1 to 512 bytes without control characters".into());
+            }
         }
         Ok(())
     }
@@ -187,21 +186,20 @@ fn are_siblings(one: &str, other: &str) -> bool {
 }
 
 impl Server {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), SettingsProblem> {
+        let wrong = |field: &str, problem: &str| Err(SettingsProblem::new(field, problem));
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || b".-:_".contains(&byte);
         if self.host.is_empty() || self.host.len() > MAX_HOST || !self.host.bytes().all(fine) {
-            return Err("host`: must be the name or the address of a server, without a port".into());
+            return wrong("host", "must be the name or the address of a server, without a port");
         }
         if self.port == Some(0) {
-            return Err("port`: must be 1 to 65535".into());
+            return wrong("port", "must be 1 to 65535");
         }
         match &self.ca_pem {
             Some(pem) if pem.len() > MAX_CERTIFICATES => {
-                Err(format!("ca_pem`: must have at most {MAX_CERTIFICATES} bytes"))
+                wrong("ca_pem", &format!("must have at most {MAX_CERTIFICATES} bytes"))
             }
-            Some(_) if self.security == Security::None => {
-                Err("ca_pem`: means nothing with `security = \"none\"`".into())
-            }
+            Some(_) if self.security == Security::None => wrong("ca_pem", "means nothing with `security = \"none\"`"),
             _ => Ok(()),
         }
     }
@@ -228,7 +226,7 @@ mod tests {
 
     fn account(value: serde_json::Value) -> Result<(), String> {
         let account: Account = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        account.check().map_err(|failure| failure.message)
+        account.check().map_err(|problem| problem.to_string())
     }
 
     #[test]

@@ -8,20 +8,20 @@ mod events;
 mod times;
 mod writing;
 
-use crate::{
-    Author,
-    reading::cut,
-    sending::confirmed,
-    tools::{Limits, arguments, invalid},
-};
+use crate::{Author, reading::cut, sending::confirmed, tools::Limits};
 use bailiwick_core::{Effect, Failure, FailureCode, Outcome, ToolDefinition};
-use bailiwick_gate::Live;
+use bailiwick_gate::{
+    Live,
+    calls::{arguments, invalid},
+};
 use bailiwick_outbound::{Outbound, Reach};
-use bailiwick_types::{ActionId, Secret};
+use bailiwick_ports::{Clock, SettingsProblem};
+use bailiwick_types::{ActionId, Millis, Secret};
 use dav::{Collection, Put, Server};
-use events::Event;
+use events::{Event, List};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use times::{Moment, zone};
 use writing::Draft;
 
@@ -32,6 +32,8 @@ const MAX_DAYS: i64 = 366;
 /// Calendars of one account that are looked at.
 const MAX_CALENDARS: usize = 20;
 const MAX_ATTENDEES: usize = 100;
+/// How long what came from the calendars is gone through.
+const READING: Millis = Millis::from_secs(10);
 
 /// The configuration of a calendar connector. Secrets are not in it: they come from a vault, with each call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,25 +73,28 @@ pub struct CalendarAccess<'a> {
     pub action: ActionId,
     pub limits: Limits,
     pub outbound: &'a Outbound,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl CalendarAccount {
     /// Refuses what cannot work, by the name of the field.
-    pub fn check(&self) -> Result<(), Failure> {
-        let reach = Reach::exact(&self.url).map_err(|error| invalid(format!("`url`: {error}")))?;
-        drop(reach);
-        if !self.url.ends_with('/') || self.url.contains(['?', '#']) {
-            return Err(invalid("`url`: must end with `/`, without a query".into()));
+    pub fn check(&self) -> Result<(), SettingsProblem> {
+        let wrong = |field: &str, problem: String| Err(SettingsProblem::new(field, problem));
+        if let Err(error) = Reach::exact(&self.url) {
+            return wrong("url", format!("cannot be used: {error}"));
         }
-        if let Some(name) = &self.time_zone {
-            zone(name).map_err(|problem| invalid(format!("`time_zone`: {problem}")))?;
+        if !self.url.ends_with('/') || self.url.contains(['?', '#']) {
+            return wrong("url", "must end with `/`, without a query".into());
+        }
+        if let Some(Err(problem)) = self.time_zone.as_deref().map(zone) {
+            return wrong("time_zone", problem);
         }
         if self
             .username
             .as_ref()
             .is_some_and(|name| name.is_empty() || name.contains(':') || name.chars().any(char::is_control))
         {
-            return Err(invalid("`username`: must be a name without `:` or control characters".into()));
+            return wrong("username", "must be a name without `:` or control characters".into());
         }
         Ok(())
     }
@@ -191,13 +196,13 @@ struct NewEvent {
 
 /// Performs one call.
 pub async fn call_calendar(access: &CalendarAccess<'_>, tool: &str, value: &Value, live: Live) -> Outcome {
-    let server = match access.account.check().and_then(|()| Server::new(access)) {
+    let server = match access.account.check().map_err(Failure::from).and_then(|()| Server::new(access)) {
         Ok(server) => server,
         Err(failure) => return Outcome::Failed { failure },
     };
     let work = async {
         match tool {
-            "list_events" => match list(access, &server, value).await {
+            "list_events" => match list(access, &server, value, &live).await {
                 Ok(text) => confirmed(text),
                 Err(failure) => Outcome::Failed { failure },
             },
@@ -220,7 +225,7 @@ pub async fn call_calendar(access: &CalendarAccess<'_>, tool: &str, value: &Valu
     }
 }
 
-async fn list(access: &CalendarAccess<'_>, server: &Server<'_>, value: &Value) -> Result<String, Failure> {
+async fn list(access: &CalendarAccess<'_>, server: &Server<'_>, value: &Value, live: &Live) -> Result<String, Failure> {
     let wanted: ListEvents = arguments(value)?;
     let zone = zone_of(access, wanted.time_zone.as_deref())?;
     let moment =
@@ -230,13 +235,30 @@ async fn list(access: &CalendarAccess<'_>, server: &Server<'_>, value: &Value) -
         return Err(invalid(format!("`to`: must be after `from`, by at most {MAX_DAYS} days")));
     }
     let calendars = chosen(server.calendars().await?, wanted.calendar.as_deref())?;
-    let mut events: Vec<Event> = Vec::new();
+    let mut found = List::default();
     let mut whole = calendars.len() <= MAX_CALENDARS;
-    for calendar in calendars.iter().take(MAX_CALENDARS) {
-        for text in server.between(calendar, from, to).await? {
-            whole &= events::read(&text, &calendar.name, (from, to), zone, &mut events);
-        }
+    let until = access.clock.now() + READING;
+    for calendar in calendars.into_iter().take(MAX_CALENDARS) {
+        let texts = server.between(&calendar, from, to).await?;
+        let (clock, live) = (access.clock.clone(), live.clone());
+        // Rules are worked out one time after the other: not for a thread that others wait for.
+        #[allow(clippy::disallowed_methods, reason = "it has a budget, and ends with the call")]
+        let work = tokio::task::spawn_blocking(move || {
+            let mut all = true;
+            for text in &texts {
+                if live.is_cancelled() || clock.now() >= until {
+                    return (found, false);
+                }
+                all &= events::read(text, &calendar.name, (from, to), zone, &mut found);
+            }
+            (found, all)
+        });
+        let fault = |_| Failure::new(FailureCode::Internal, "reading a calendar ended by a fault of this program");
+        let all;
+        (found, all) = work.await.map_err(fault)?;
+        whole &= all;
     }
+    let mut events: Vec<Event> = found.events;
     if let Some(text) = &wanted.text {
         events.retain(|event| event.holds(text));
     }
@@ -295,7 +317,7 @@ fn draft(access: &CalendarAccess<'_>, wanted: &NewEvent, tentative: bool) -> Res
     let attendees = wanted.attendees.iter().enumerate().map(attendee).collect::<Result<Vec<_>, _>>()?;
     if !attendees.is_empty() && organizer.is_none() {
         return Err(invalid(
-            "`attendees`: the person has no mail address in the directory, so nobody would invite them".into(),
+            "`attendees`: the person has no mail address in the directory, so nobody would invite them",
         ));
     }
     let draft = Draft {

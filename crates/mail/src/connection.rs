@@ -6,12 +6,10 @@
 use crate::{Security, Server};
 use bailiwick_core::{Failure, FailureCode};
 use bailiwick_gate::Live;
+use bailiwick_outbound::Trust;
 use bailiwick_ports::Clock;
 use bailiwick_types::{Millis, Timestamp};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::{ClientConfig, pki_types::ServerName};
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -113,11 +111,12 @@ pub(crate) struct Connection {
     held: Vec<u8>,
     taken: usize,
     loopback: bool,
+    trust: Trust,
 }
 
 impl Connection {
     /// Finds the server and connects; with `Security::Tls` the connection is private already.
-    pub(crate) async fn open(server: &Server, port: u16, patience: &Patience) -> Result<Self, Break> {
+    pub(crate) async fn open(server: &Server, port: u16, trust: &Trust, patience: &Patience) -> Result<Self, Break> {
         let addresses = resolve(server, port, patience).await?;
         let mut last = Break::Broken("it has no address".into());
         for address in addresses {
@@ -133,6 +132,7 @@ impl Connection {
                         held: Vec::new(),
                         taken: 0,
                         loopback: address.ip().is_loopback(),
+                        trust: trust.clone(),
                     };
                     if server.security == Security::Tls {
                         made.secure(server, patience).await?;
@@ -162,7 +162,7 @@ impl Connection {
         };
         let name = ServerName::try_from(server.host.clone())
             .map_err(|_| Break::Unsafe("its name cannot stand in a certificate".into()))?;
-        let connector = TlsConnector::from(tls_config(server)?);
+        let connector = TlsConnector::from(tls_config(server, &self.trust)?);
         let stream = patience.wait(connector.connect(name, stream)).await?;
         self.stream = Stream::Tls(Box::new(stream));
         Ok(())
@@ -263,26 +263,14 @@ async fn resolve(server: &Server, port: u16, patience: &Patience) -> Result<Vec<
     Ok(found)
 }
 
-fn tls_config(server: &Server) -> Result<Arc<ClientConfig>, Break> {
-    let mut roots = RootCertStore::empty();
-    match &server.ca_pem {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let added = certificate
-                    .map_err(|error| error.to_string())
-                    .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-                added.map_err(|problem| Break::Unsafe(format!("`ca_pem` holds no certificates: {problem}")))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Break::Unsafe(format!("TLS is not to be had: {error}")))?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+/// TLS against the authorities of this server alone, or else those that are trusted for all.
+fn tls_config(server: &Server, trust: &Trust) -> Result<Arc<ClientConfig>, Break> {
+    let roots = match &server.ca_pem {
+        Some(pem) => Trust::only(pem.as_bytes()).map_err(|problem| format!("`ca_pem`: {problem}")),
+        None => trust.roots(),
+    };
+    let client = roots.and_then(Trust::client).map_err(Break::Unsafe)?;
+    Ok(Arc::new(client.with_no_client_auth()))
 }
 
 /// What a server said, fit to be shown: no control characters, not long.

@@ -8,10 +8,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use bailiwick_core::{Action, ConnectorCall, ConnectorKind, Failure, FailureCode, Outcome, ToolDefinition};
-use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault};
+use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault, calls::invalid};
 use bailiwick_outbound::{Authority, Outbound};
 use bailiwick_ports::{CheckedSettings, Clock, ConnectorRooms, People, SettingsProblem};
-use bailiwick_types::{Mark, Secret};
+use bailiwick_types::Mark;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -31,17 +31,8 @@ enum Settings {
     Calendar(Box<CalendarAccount>),
 }
 
-/// A failure that names its field as `` `field`: problem ``, taken apart.
-fn problem(failure: Failure) -> SettingsProblem {
-    let named = failure.message.strip_prefix('`').and_then(|rest| rest.split_once("`: "));
-    match named {
-        Some((field, problem)) => SettingsProblem::new(field, problem),
-        None => SettingsProblem::new("", failure.message),
-    }
-}
-
 impl Settings {
-    fn read(kind: ConnectorKind, settings: &Value) -> Result<Self, Failure> {
+    fn read(kind: ConnectorKind, settings: &Value) -> Result<Self, SettingsProblem> {
         match kind {
             ConnectorKind::Mail => {
                 let account: Account = parsed(settings)?;
@@ -51,7 +42,9 @@ impl Settings {
                 let account: CalendarAccount = parsed(settings)?;
                 account.check().map(|()| Self::Calendar(Box::new(account)))
             }
-            other => Err(invalid(format!("a connector of kind `{}` is neither mail nor a calendar", other.name()))),
+            other => {
+                Err(SettingsProblem::new("", format!("are neither mail's nor a calendar's but `{}`", other.name())))
+            }
         }
     }
 
@@ -63,12 +56,8 @@ impl Settings {
     }
 }
 
-fn parsed<T: DeserializeOwned>(settings: &Value) -> Result<T, Failure> {
-    T::deserialize(settings).map_err(|error| invalid(format!("the settings do not fit: {error}")))
-}
-
-fn invalid(text: String) -> Failure {
-    Failure::new(FailureCode::InvalidRequest, text)
+fn parsed<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsProblem> {
+    T::deserialize(settings).map_err(|error| SettingsProblem::new("", format!("do not fit: {error}")))
 }
 
 impl MailTools {
@@ -77,8 +66,8 @@ impl MailTools {
     }
 
     async fn call(&self, opened: &mut Opened, call: &ConnectorCall, settings: &Settings, live: Live) -> Outcome {
-        let secret = match self.secret(opened).await {
-            Ok(secret) => secret,
+        let secret = match opened.reveal_first(&*self.vault).await {
+            Ok(revealed) => revealed.map(|(_, secret)| secret),
             Err(failure) => return Outcome::Failed { failure },
         };
         let author = self.author(opened);
@@ -87,8 +76,8 @@ impl MailTools {
         let lost = call.tool == SEND && opened.mode() != Mode::First;
         match settings {
             Settings::Mail(account) => {
-                let (secret, clock) = (secret.as_ref(), self.clock.clone());
-                let access = Access { account, secret, author: &author, action, limits, clock };
+                let (secret, trust, clock) = (secret.as_ref(), self.outbound.trust(), self.clock.clone());
+                let access = Access { account, secret, author: &author, action, limits, trust, clock };
                 if lost {
                     return settle_lost(&access, live).await;
                 }
@@ -96,16 +85,11 @@ impl MailTools {
             }
             Settings::Calendar(account) => {
                 let (secret, outbound) = (secret.as_ref(), &self.outbound);
-                let access = CalendarAccess { account, secret, author: &author, action, limits, outbound };
+                let clock = self.clock.clone();
+                let access = CalendarAccess { account, secret, author: &author, action, limits, outbound, clock };
                 call_calendar(&access, &call.tool, &call.arguments, live).await
             }
         }
-    }
-
-    async fn secret(&self, opened: &mut Opened) -> Result<Option<Secret>, Failure> {
-        let Some(credential) = opened.credentials().first().copied() else { return Ok(None) };
-        let revealed = opened.reveal(&*self.vault, credential).await;
-        revealed.map(Some).map_err(|error| Failure::new(FailureCode::AuthenticationFailed, error.to_string()))
     }
 
     /// Who writes, and for whom, by the directory as it is now.
@@ -125,7 +109,7 @@ impl ConnectorRooms for MailTools {
 
 /// What settings of these kinds say that others go by, or what is wrong with them.
 fn checked(kind: ConnectorKind, settings: &Value) -> Result<CheckedSettings, SettingsProblem> {
-    let host = match Settings::read(kind, settings).map_err(problem)? {
+    let host = match Settings::read(kind, settings)? {
         Settings::Mail(account) => account.host(),
         Settings::Calendar(account) => Authority::of(&account.url).ok().map(|authority| authority.host().to_owned()),
     };
@@ -145,11 +129,14 @@ impl Tools for MailTools {
         };
         if !access.kept {
             let text = "a mailbox or a calendar must be a connector that the organisation keeps, not one written into an agent";
-            return opened.settle(Outcome::Failed { failure: invalid(text.into()) });
+            return opened.settle(Outcome::Failed { failure: invalid(text) });
         }
         let settings = match Settings::read(access.spec.kind, &access.spec.settings) {
             Ok(settings) => settings,
-            Err(failure) => return opened.settle(Outcome::Failed { failure }),
+            Err(problem) => {
+                let failure = invalid(format!("the connector's settings: {problem}"));
+                return opened.settle(Outcome::Failed { failure });
+            }
         };
         match opened.action().clone() {
             Action::ConnectorOpen { .. } => opened.settle_tools(settings.tools()),

@@ -12,6 +12,7 @@ use crate::{
     connection::{Break, Connection, Patience, said},
 };
 use bailiwick_core::{Failure, FailureCode};
+use bailiwick_outbound::Trust;
 use bailiwick_types::Millis;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use response::{Piece, Value};
@@ -109,10 +110,15 @@ enum End {
 
 impl Mailroom {
     /// Connects and signs in.
-    pub async fn open(server: &Server, login: Option<&Login>, patience: &Patience) -> Result<Self, Failure> {
+    pub async fn open(
+        server: &Server,
+        login: Option<&Login>,
+        trust: &Trust,
+        patience: &Patience,
+    ) -> Result<Self, Failure> {
         let who = format!("the mail server {}", server.host);
         let fail = |stop: Break| stop.failure(&who);
-        let connection = Connection::open(server, server.imap_port(), patience).await.map_err(fail)?;
+        let connection = Connection::open(server, server.imap_port(), trust, patience).await.map_err(fail)?;
         let mut room = Self { connection, who: who.clone(), patience: patience.clone(), tag: 0, can: Vec::new() };
         let greeting = room.connection.line(MAX_LINE, patience).await.map_err(fail)?;
         let known = greeting.starts_with(b"* PREAUTH");
@@ -275,10 +281,7 @@ impl Mailroom {
         }
         let mut numbers = Vec::new();
         for pieces in &answer.untagged {
-            let values = self.values(pieces)?;
-            if values.first().is_some_and(|first| first.is("SEARCH")) {
-                numbers.extend(values.iter().skip(1).filter_map(Value::number));
-            }
+            numbers.extend(response::searched(pieces));
         }
         Ok(numbers)
     }
@@ -441,7 +444,11 @@ impl Mailroom {
     async fn pieces(&mut self, budget: &mut usize) -> Result<Vec<Piece>, Break> {
         let mut pieces = Vec::new();
         loop {
-            let line = self.connection.line(MAX_LINE, &self.patience).await?;
+            // Numbers that were found are one line, however many there are; no other may be that long.
+            let line = self.connection.line((*budget).max(MAX_LINE), &self.patience).await?;
+            if line.len() > MAX_LINE && !(pieces.is_empty() && response::is_search(&line)) {
+                return Err(Break::Babble(format!("sent a line of more than {MAX_LINE} bytes")));
+            }
             let literal = response::announced(&line);
             let bytes = literal.unwrap_or(0).saturating_add(line.len() + 2);
             let left = budget.checked_sub(bytes).filter(|_| literal.is_none_or(|length| length <= MAX_LITERAL));
@@ -492,9 +499,9 @@ impl Query {
         let ascii = texts.iter().all(|(_, _, text)| text.as_ref().is_none_or(|text| text.is_ascii()));
         let mut parts = vec![Part::Text(format!("UID SEARCH{}", if ascii { "" } else { " CHARSET UTF-8" }))];
         let mut plain = String::from(if self.unread { " UNSEEN" } else { " ALL" });
-        for (key, day) in [("SINCE", &self.since), ("BEFORE", &self.before)] {
+        for (key, field, day) in [("SINCE", "since", &self.since), ("BEFORE", "before", &self.before)] {
             if let Some(day) = day {
-                check_text("since", day)?;
+                check_text(field, day)?;
                 plain.push_str(&format!(" {key} {day}"));
             }
         }
@@ -549,6 +556,8 @@ mod tests {
             let query = Query { from: Some(text.into()), ..Query::default() };
             assert!(query.parts().is_err(), "{text:?}");
         }
+        let before = Query { before: Some("1-Nov-2026\r\n".into()), ..Query::default() };
+        assert!(before.parts().err().unwrap().message.contains("`before`"));
         assert_eq!(quoted("a\" \\b"), "\"a\\\" \\\\b\"");
     }
 }

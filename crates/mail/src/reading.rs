@@ -2,7 +2,6 @@
 //!
 //! Everything in it is somebody else's words. It is shown as text and nothing in it is followed, loaded or run.
 
-use bailiwick_types::Millis;
 use mail_parser::{Address, Message, MessageParser, MimeHeaders, PartType};
 
 /// Longest value of a header that is shown, in characters.
@@ -143,16 +142,9 @@ pub(crate) fn cut(text: &mut String, max: usize) -> bool {
     if text.len() <= max {
         return false;
     }
-    let mut end = max;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
+    text.truncate(text.floor_char_boundary(max));
     true
 }
-
-/// How long a copy or a look into the mailbox may take beside the sending itself.
-pub(crate) const BESIDE: Millis = Millis(15_000);
 
 #[cfg(test)]
 mod tests {

@@ -7,15 +7,18 @@
 use crate::{
     Account, Address, Login, Patience, Written,
     imap::{Folder, Mailroom},
-    reading::BESIDE,
     smtp::{self, Delivery},
 };
 use bailiwick_core::{ActionResult, Content, Failure, FailureCode, Outcome, ToolAnswer};
+use bailiwick_outbound::Trust;
 use bailiwick_types::Millis;
 
 /// How long a server may take to answer the final dot. RFC 5321 (section 4.5.3.2.6) asks for ten minutes; who waits here
 /// is a turn, and *unknown* is a fair answer after two.
 pub const ANSWER: Millis = Millis(120_000);
+
+/// How long a copy or a look into the mailbox may take beside the sending itself.
+const BESIDE: Millis = Millis(15_000);
 
 /// What the mailbox knows about a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,22 +35,23 @@ pub async fn send(
     login: Option<&Login>,
     from: &Address,
     written: &Written,
+    trust: &Trust,
     patience: &Patience,
     answer: Millis,
 ) -> Outcome {
     let Some(server) = &account.smtp else {
         return failed(FailureCode::InvalidRequest, "the connector has no `smtp`, so it cannot send");
     };
-    let delivery = smtp::deliver(server, login, from, &written.recipients, &written.bytes, patience, answer).await;
+    let delivery = smtp::deliver(server, login, from, written, trust, patience, answer).await;
     let id = &written.message_id;
     match delivery {
         Delivery::NotAccepted(failure) => Outcome::Failed { failure },
         Delivery::Accepted { .. } => {
             let to: Vec<&str> = written.recipients.iter().map(Address::as_str).collect();
-            let copy = keep_copy(account, login, written, patience).await;
+            let copy = keep_copy(account, login, written, trust, patience).await;
             confirmed(format!("Sent to {}. Message-ID: {id}.{copy}", to.join(", ")))
         }
-        Delivery::Unknown(reason) => match look_up(account, login, id, &patience.firm(BESIDE)).await {
+        Delivery::Unknown(reason) => match look_up(account, login, id, trust, &patience.firm(BESIDE)).await {
             Ok(LookedUp::Found { folder }) => confirmed(format!(
                 "Sent: the answer of the mail server was lost, and the mail was found in `{folder}`. Message-ID: {id}."
             )),
@@ -64,6 +68,7 @@ pub async fn look_up(
     account: &Account,
     login: Option<&Login>,
     message_id: &str,
+    trust: &Trust,
     patience: &Patience,
 ) -> Result<LookedUp, Failure> {
     let Some(server) = &account.imap else {
@@ -72,7 +77,7 @@ pub async fn look_up(
             "the connector has no `imap`, so nothing can be looked up",
         ));
     };
-    let mut room = Mailroom::open(server, login, patience).await?;
+    let mut room = Mailroom::open(server, login, trust, patience).await?;
     let folder = sent_folder(account, &mut room).await?;
     let found = room.holds(&folder, message_id).await?;
     room.close().await;
@@ -81,11 +86,17 @@ pub async fn look_up(
 
 /// Puts a copy into the folder of sent mail, unless the server did. What comes of it is said, and changes nothing about
 /// the mail: that was sent.
-async fn keep_copy(account: &Account, login: Option<&Login>, written: &Written, patience: &Patience) -> String {
+async fn keep_copy(
+    account: &Account,
+    login: Option<&Login>,
+    written: &Written,
+    trust: &Trust,
+    patience: &Patience,
+) -> String {
     let (true, Some(server)) = (account.sent.copy, &account.imap) else { return String::new() };
     let patience = patience.firm(BESIDE);
     let kept = async {
-        let mut room = Mailroom::open(server, login, &patience).await?;
+        let mut room = Mailroom::open(server, login, trust, &patience).await?;
         let folder = sent_folder(account, &mut room).await?;
         if !room.holds(&folder, &written.message_id).await? {
             room.append(&folder, &written.bytes).await?;

@@ -7,10 +7,11 @@
 //! recipients all or none.
 
 use crate::{
-    Address, Login, Security, Server, SignIn,
+    Address, Login, Security, Server, SignIn, Written,
     connection::{Break, Connection, Patience, said},
 };
 use bailiwick_core::{Failure, FailureCode};
+use bailiwick_outbound::Trust;
 use bailiwick_types::Millis;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -34,24 +35,24 @@ pub enum Delivery {
     Unknown(String),
 }
 
-/// Hands `message` in for `to`. `patience` is for all that comes before the final dot, and ends there; `answer` is how
+/// Hands `written` in for its recipients. `patience` is for all that comes before the final dot, and ends there; `answer` is how
 /// long the server has to answer that, which nobody can cut short.
 ///
-/// `message` has CRLF at the end of every line and no other CR or LF; anything else is refused, because servers do not
+/// A message has CRLF at the end of every line and no other CR or LF; anything else is refused, because servers do not
 /// agree on where such a message ends.
 pub async fn deliver(
     server: &Server,
     login: Option<&Login>,
     from: &Address,
-    to: &[Address],
-    message: &[u8],
+    written: &Written,
+    trust: &Trust,
     patience: &Patience,
     answer: Millis,
 ) -> Delivery {
-    if let Err(problem) = check_lines(message) {
+    if let Err(problem) = check_lines(&written.bytes) {
         return Delivery::NotAccepted(Failure::new(FailureCode::Internal, problem));
     }
-    let mut talk = match before_the_dot(server, login, from, to, message, patience).await {
+    let mut talk = match before_the_dot(server, login, from, written, trust, patience).await {
         Ok(talk) => talk,
         Err(failure) => return Delivery::NotAccepted(failure),
     };
@@ -68,13 +69,14 @@ async fn before_the_dot(
     server: &Server,
     login: Option<&Login>,
     from: &Address,
-    to: &[Address],
-    message: &[u8],
+    written: &Written,
+    trust: &Trust,
     patience: &Patience,
 ) -> Result<Talk, Failure> {
+    let (to, message) = (&written.recipients, &written.bytes);
     let who = format!("the mail server {}", server.host);
     let fail = |stop: Break| stop.failure(&who);
-    let connection = Connection::open(server, server.smtp_port(), patience).await.map_err(fail)?;
+    let connection = Connection::open(server, server.smtp_port(), trust, patience).await.map_err(fail)?;
     let mut talk = Talk { connection, who: who.clone() };
     talk.reply(patience).await?.must_be(220, &who, "the connection")?;
     let mut offers = talk.hello(from, patience).await?;

@@ -9,7 +9,11 @@ use crate::{
     sending::{self, confirmed},
 };
 use bailiwick_core::{Effect, Failure, FailureCode, Outcome, ToolDefinition};
-use bailiwick_gate::Live;
+use bailiwick_gate::{
+    Live,
+    calls::{arguments, invalid},
+};
+use bailiwick_outbound::Trust;
 use bailiwick_ports::Clock;
 use bailiwick_types::{ActionId, Millis, Secret};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -60,6 +64,8 @@ pub struct Access<'a> {
     pub author: &'a Author,
     pub action: ActionId,
     pub limits: Limits,
+    /// By whom servers without authorities of their own are known.
+    pub trust: &'a Trust,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -179,7 +185,8 @@ fn reading_definitions() -> Vec<ToolDefinition> {
 
 /// Performs one call.
 pub async fn call(access: &Access<'_>, tool: &str, arguments: &Value, live: Live) -> Outcome {
-    let login = match access.account.check().and_then(|()| access.account.login(access.secret)) {
+    let account = access.account;
+    let login = match account.check().map_err(Failure::from).and_then(|()| account.login(access.secret)) {
         Ok(login) => login,
         Err(failure) => return Outcome::Failed { failure },
     };
@@ -211,7 +218,7 @@ pub async fn settle_lost(access: &Access<'_>, live: Live) -> Outcome {
         let login = access.account.login(access.secret)?;
         let id = message_id(access.action, &sender(access)?.address);
         let patience = Patience::new(access.clock.clone(), access.limits.time, live);
-        Ok::<_, Failure>((sending::look_up(access.account, login.as_ref(), &id, &patience).await?, id))
+        Ok::<_, Failure>((sending::look_up(access.account, login.as_ref(), &id, access.trust, &patience).await?, id))
     };
     match found.await {
         Ok((LookedUp::Found { folder }, id)) => {
@@ -288,14 +295,6 @@ fn usual_limit() -> usize {
     20
 }
 
-pub(crate) fn arguments<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Failure> {
-    T::deserialize(value).map_err(|error| invalid(format!("the arguments do not fit: {error}")))
-}
-
-pub(crate) fn invalid(text: String) -> Failure {
-    Failure::new(FailureCode::InvalidRequest, text)
-}
-
 async fn send_mail(access: &Access<'_>, login: Option<&Login>, value: &Value, patience: &Patience) -> Outcome {
     let written = letter(access, value).and_then(|letter| {
         let written = letter.write(access.action, &access.author.mark, &byline(access.author)).map_err(invalid)?;
@@ -303,7 +302,7 @@ async fn send_mail(access: &Access<'_>, login: Option<&Login>, value: &Value, pa
     });
     match written {
         Ok((from, written)) => {
-            sending::send(access.account, login, &from, &written, patience, access.limits.answer).await
+            sending::send(access.account, login, &from, &written, access.trust, patience, access.limits.answer).await
         }
         Err(failure) => Outcome::Failed { failure },
     }
@@ -347,8 +346,7 @@ fn sender(access: &Access<'_>) -> Result<Mailbox, Failure> {
         (None, Some(email)) => (email, account.from_name.as_deref().or(author.person_name.as_deref())),
         (None, None) => {
             return Err(invalid(
-                "nobody is named as sender: set `from` of the connector, or the person's mail address in the directory"
-                    .into(),
+                "nobody is named as sender: set `from` of the connector, or the person's mail address in the directory",
             ));
         }
     };
@@ -372,9 +370,9 @@ fn byline(author: &Author) -> String {
 
 async fn open(access: &Access<'_>, login: Option<&Login>, patience: &Patience) -> Result<Mailroom, Failure> {
     let Some(server) = &access.account.imap else {
-        return Err(invalid("the connector has no `imap`, so it cannot read".into()));
+        return Err(invalid("the connector has no `imap`, so it cannot read"));
     };
-    Mailroom::open(server, login, patience).await
+    Mailroom::open(server, login, access.trust, patience).await
 }
 
 async fn list_folders(access: &Access<'_>, login: Option<&Login>, patience: &Patience) -> Result<String, Failure> {

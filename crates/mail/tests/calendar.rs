@@ -8,7 +8,8 @@ use bailiwick_core::{ActionResult, FailureCode, Outcome, joined_text};
 use bailiwick_gate::Live;
 use bailiwick_mail::{CalendarAccess, CalendarAccount, CalendarSignIn, call_calendar};
 use bailiwick_outbound::{Options, Outbound};
-use bailiwick_types::{ActionId, Secret};
+use bailiwick_testkit::clock::ManualClock;
+use bailiwick_types::{ActionId, Secret, Timestamp};
 use serde_json::{Value, json};
 use servers::{PASSWORD, Radicale, action, author, limits};
 use std::sync::{
@@ -39,6 +40,7 @@ async fn run_as(account: &CalendarAccount, secret: &str, id: ActionId, tool: &st
         action: id,
         limits: limits(),
         outbound: &outbound,
+        clock: Arc::new(ManualClock::new(Timestamp::from_millis(1_795_260_645_000))),
     };
     call_calendar(&access, tool, &value, Live::unwatched()).await
 }
@@ -278,4 +280,19 @@ async fn a_server_that_floods_or_babbles_is_left() {
         fake(move |method, _| Some(if method == "report" { objects.clone() } else { one_calendar("/") })).await;
     let listed = text(run(&account(url), "list_events", span).await);
     assert!(listed.contains("Good") && listed.contains("[not everything could be read"), "{listed}");
+}
+
+/// Rules without an end, more than anybody can work out: what fits is shown, and the rest is said to be missing.
+#[tokio::test]
+async fn a_calendar_full_of_endless_rules_is_read_within_a_budget() {
+    let data = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nDTSTART:20261123T100000Z\nRRULE:FREQ=SECONDLY\nSUMMARY:Tick\n\
+        END:VEVENT\nEND:VCALENDAR";
+    let one = format!(
+        "<response><href>/1</href><propstat><prop><c:calendar-data>{data}</c:calendar-data></prop></propstat></response>"
+    );
+    let objects = http(207, &format!("<m xmlns:c='x'>{}</m>", one.repeat(2_000)));
+    let (url, _) =
+        fake(move |method, _| Some(if method == "report" { objects.clone() } else { one_calendar("/") })).await;
+    let listed = text(run(&account(url), "list_events", json!({"from": "2026-11-23", "to": "2026-11-23"})).await);
+    assert!(listed.contains("Tick") && listed.contains("[not everything could be read"), "{listed}");
 }

@@ -5,6 +5,7 @@
 use bailiwick_core::{FailureCode, Outcome};
 use bailiwick_gate::Live;
 use bailiwick_mail::{Access, Account, Author, Limits, Security, Server, call};
+use bailiwick_outbound::Trust;
 use bailiwick_testkit::clock::ManualClock;
 use bailiwick_types::{ActionId, Millis, Secret, Timestamp};
 use serde_json::{Value, json};
@@ -99,6 +100,7 @@ async fn run(account: &Account, clock: &ManualClock, tool: &str, arguments: &Val
         author: &author,
         action: ActionId::new(NOW, [1; 10]),
         limits: Limits { output_bytes: 10_000, time: Millis(30_000), answer: Millis(60_000) },
+        trust: &Trust::default(),
         clock: Arc::new(clock.clone()),
     };
     call(&access, tool, arguments, live).await
@@ -333,4 +335,33 @@ async fn a_mailbox_that_tells_of_other_mails_is_not_believed() {
     let script = imap([say(folder), Act::Hear]);
     let why = failed(read(&play(script).await, "read_mail", json!({"id": "6.1"})).await, FailureCode::ToolError);
     assert!(why.contains("search for it again"), "{why}");
+}
+
+#[tokio::test]
+async fn a_folder_with_very_many_mails_is_searched() {
+    let numbers: Vec<String> = (1..=20_000).map(|number| (1_000_000 + number).to_string()).collect();
+    let search = |line: String| {
+        imap([say("* OK [UIDVALIDITY 7] x\r\nb4 OK\r\n"), Act::Hear, say(line), Act::Hear, say("b6 OK\r\n"), Act::Hear])
+    };
+    let script = search(format!("* SEARCH {}\r\nb5 OK\r\n", numbers.join(" ")));
+    let mut played = play(script).await;
+    read(&played, "search_mail", json!({})).await;
+    let mut asked = String::new();
+    while let Ok(line) = played.heard.try_recv() {
+        asked = if line.contains("UID FETCH") { line } else { asked };
+    }
+    assert!(asked.contains(" 1020000,1019999,") && asked.matches(',').count() == 19, "{asked}");
+    let fetched: String = (0..20)
+        .map(|at| format!("* 1 FETCH (UID {} FLAGS () RFC822.SIZE 1 BODY[] \"Subject: x\")\r\n", 1_020_000 - at))
+        .collect();
+    let mut script = search(format!("* SEARCH {}\r\nb5 OK\r\n", numbers.join(" ")));
+    script.truncate(script.len() - 2);
+    script.push(say(format!("{fetched}b6 OK\r\n")));
+    let shown = format!("{:?}", read(&play(script).await, "search_mail", json!({})).await);
+    assert!(shown.contains("20000 mails match; the newest 20"), "{shown}");
+    // No other answer may be as long, and not even this one without an end.
+    let long = format!("* LIST () \"/\" {}\r\nb4 OK\r\n", "x".repeat(100_000));
+    failed(read(&play(imap([say(long)])).await, "list_mail_folders", json!({})).await, FailureCode::MalformedAnswer);
+    let endless = with(search("* SEARCH".into())[..13].to_vec(), [Act::Flood(b" 1".repeat(10_000))]);
+    failed(read(&play(endless).await, "search_mail", json!({})).await, FailureCode::MalformedAnswer);
 }

@@ -14,6 +14,7 @@ mod servers;
 use bailiwick_core::Outcome;
 use bailiwick_gate::Live;
 use bailiwick_mail::{Access, Account, Address, LookedUp, call, look_up, message_id};
+use bailiwick_outbound::Trust;
 use bailiwick_types::{ActionId, Secret};
 use line::Line;
 use serde_json::json;
@@ -101,6 +102,7 @@ async fn sends_one_mail() {
         author: &author,
         action: serde_json::from_value(task["action"].clone()).unwrap(),
         limits: limits(),
+        trust: &Trust::default(),
         clock: Arc::new(WallClock),
     };
     let mail = json!({"to": ["ben@firma.example", "cleo@firma.example"], "subject": "Once", "text": "and never twice"});
@@ -133,7 +135,8 @@ async fn every_step(blow: Blow) -> Vec<(String, usize, Option<Outcome>)> {
                 }
                 // Unknown, or nothing said because the sender is dead: the mailbox settles it.
                 Some(Outcome::Unknown { .. }) | None => {
-                    let found = look_up(&account, login.as_ref(), &message_id, &patience()).await.unwrap();
+                    let found =
+                        look_up(&account, login.as_ref(), &message_id, &Trust::default(), &patience()).await.unwrap();
                     let found = matches!(found, LookedUp::Found { .. });
                     assert_eq!(found, count == 1, "looked up: {story}");
                 }

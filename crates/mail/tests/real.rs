@@ -7,12 +7,17 @@ mod servers;
 use bailiwick_core::{ActionResult, FailureCode, Outcome, joined_text};
 use bailiwick_gate::Live;
 use bailiwick_mail::{Access, Account, Address, LookedUp, Security, SignIn, call, look_up, message_id};
+use bailiwick_outbound::Trust;
 use bailiwick_types::{ActionId, Secret};
 use serde_json::{Value, json};
 use servers::{Dovecot, PASSWORD, SmtpServer, WallClock, account, action, author, limits, patience, plain, private};
 use std::{fs, sync::Arc};
 
 async fn run_as(account: &Account, secret: &str, id: ActionId, tool: &str, arguments: Value) -> Outcome {
+    run_by(account, &Trust::default(), secret, id, tool, arguments).await
+}
+
+async fn run_by(account: &Account, trust: &Trust, secret: &str, id: ActionId, tool: &str, arguments: Value) -> Outcome {
     let (secret, author) = (Secret::new(secret), author());
     let access = Access {
         account,
@@ -20,6 +25,7 @@ async fn run_as(account: &Account, secret: &str, id: ActionId, tool: &str, argum
         author: &author,
         action: id,
         limits: limits(),
+        trust,
         clock: Arc::new(WallClock),
     };
     call(&access, tool, &arguments, Live::unwatched()).await
@@ -74,9 +80,9 @@ async fn a_mail_is_sent_marked_and_filed_once() {
 
     // The copy is there, is found by its id, and a look changes nothing.
     let login = account.login(Some(&Secret::new(PASSWORD))).unwrap();
-    let found = look_up(&account, login.as_ref(), &message_id, &patience()).await;
+    let found = look_up(&account, login.as_ref(), &message_id, &Trust::default(), &patience()).await;
     assert_eq!(found, Ok(LookedUp::Found { folder: "Sent".into() }));
-    let other = look_up(&account, login.as_ref(), "<never@firma.example>", &patience()).await;
+    let other = look_up(&account, login.as_ref(), "<never@firma.example>", &Trust::default(), &patience()).await;
     assert_eq!(other, Ok(LookedUp::NotFound));
 }
 
@@ -119,6 +125,15 @@ async fn a_connection_is_private_before_anything_is_said() {
         let (code, why) = failure(run(&account, "send_mail", mail(&["ben@firma.example"])).await);
         assert_eq!(code, FailureCode::ConnectionFailed, "{why}");
         assert_eq!(smtp.accepted().len(), 1, "{mode}");
+        // Without one of its own it is known by those that the operator named for everything, and by nobody else.
+        account.smtp.as_mut().unwrap().ca_pem = None;
+        let trust = Trust::new(Some(fs::read(servers::tls("ca.pem")).unwrap()));
+        let sent = mail(&["ben@firma.example"]);
+        text(run_by(&account, &trust, PASSWORD, action(), "send_mail", sent.clone()).await);
+        assert_eq!(smtp.accepted().len(), 2, "{mode}");
+        let other = Trust::new(Some(fs::read(servers::tls("other.pem")).unwrap()));
+        failure(run_by(&account, &other, PASSWORD, action(), "send_mail", sent).await);
+        assert_eq!(smtp.accepted().len(), 2, "{mode}");
     }
     // Not offered: not used, and not gone around.
     let smtp = SmtpServer::start("open", None);

@@ -9,17 +9,14 @@ use crate::{
     limits::{IDLE, IDLE_CONNECTIONS, MAX_CLIENTS, MAX_HEADER_BYTES, MAX_HEADERS},
     resolver::{Checked, Resolver},
     target::Walls,
+    trust::Trust,
 };
 use bailiwick_types::Millis;
 use reqwest::{Client, redirect::Policy};
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::Resumption,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::client::Resumption;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,8 +30,7 @@ pub(crate) struct Way {
 
 pub(crate) struct Clients {
     resolver: Arc<dyn Resolver>,
-    extra_roots_pem: Option<Vec<u8>>,
-    tls: OnceLock<Result<ClientConfig, String>>,
+    pub trust: Trust,
     made: Mutex<Made>,
 }
 
@@ -46,8 +42,8 @@ struct Made {
 }
 
 impl Clients {
-    pub fn new(resolver: Arc<dyn Resolver>, extra_roots_pem: Option<Vec<u8>>) -> Self {
-        Self { resolver, extra_roots_pem, tls: OnceLock::new(), made: Mutex::default() }
+    pub fn new(resolver: Arc<dyn Resolver>, trust: Trust) -> Self {
+        Self { resolver, trust, made: Mutex::default() }
     }
 
     pub fn client(&self, way: Way, walls: Walls) -> Result<Client, OutboundError> {
@@ -88,7 +84,8 @@ impl Clients {
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(Checked { inner: self.resolver.clone(), walls }));
         builder = if way.https {
-            let mut tls = self.tls.get_or_init(|| self.tls()).clone()?;
+            let mut tls = self.trust.roots().and_then(Trust::client)?.with_no_client_auth();
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             // Tickets of one set of credentials are of no use to another.
             tls.resumption = Resumption::in_memory_sessions(16);
             builder.tls_backend_preconfigured(tls)
@@ -97,28 +94,6 @@ impl Clients {
             builder.tls_certs_only([])
         };
         builder.build().map_err(|error| format!("no HTTP client can be made: {}", innermost(&error)))
-    }
-
-    /// TLS against the certificates that this machine trusts, and those that the operator named beside them.
-    fn tls(&self) -> Result<ClientConfig, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(pem) = &self.extra_roots_pem {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| format!("the extra root certificates: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("the extra root certificates: {error}"))?;
-            }
-        }
-        if roots.is_empty() {
-            return Err("https cannot be used: this machine has no CA certificates; install them".into());
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("https cannot be used: {error}"))?;
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(config)
     }
 }
 

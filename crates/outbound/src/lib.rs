@@ -17,6 +17,7 @@ mod resolver;
 mod response;
 mod send;
 mod target;
+mod trust;
 
 pub use address::{Network, is_forbidden, is_public};
 pub use error::{Arrival, OutboundError, Phase};
@@ -27,3 +28,4 @@ pub use resolver::{Resolver, SystemResolver};
 pub use response::Response;
 pub use send::{Options, Outbound};
 pub use target::{Authority, host_sent};
+pub use trust::Trust;

@@ -9,6 +9,7 @@ use crate::{
     resolver::{Resolver, SystemResolver},
     response::Response,
     target::{Walls, check, parse},
+    trust::Trust,
 };
 use bailiwick_types::{Millis, Secret};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -53,11 +54,16 @@ impl Outbound {
     pub fn new(options: Options) -> Self {
         let inner = Inner {
             open: options.open.into(),
-            clients: Clients::new(options.resolver, options.extra_roots_pem),
+            clients: Clients::new(options.resolver, Trust::new(options.extra_roots_pem)),
             slots: Arc::new(Semaphore::new(options.max_requests)),
             max_requests: options.max_requests,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Whose word is taken for who a server is, also by those who speak something else than HTTP.
+    pub fn trust(&self) -> &Trust {
+        &self.inner.clients.trust
     }
 
     /// Whether a request to this URL could be let out, as far as that is known before its name is resolved. For whoever

@@ -11,6 +11,7 @@ mod tls;
 use crate::config::{Configuration, Server};
 use crate::reading::Qualified;
 use crate::rows::Rows;
+use bailiwick_outbound::Trust;
 use bailiwick_types::Secret;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -75,16 +76,17 @@ pub enum Connection {
 }
 
 impl Connection {
-    pub async fn open(configuration: &Configuration, login: &Login) -> Result<Self, Trouble> {
+    pub async fn open(configuration: &Configuration, login: &Login, trust: &Trust) -> Result<Self, Trouble> {
         match &configuration.server {
             Server::Postgres { host, port, database, tls } => {
                 let row_bytes = configuration.limits.row_bytes;
-                let opened = postgres::Connection::open((host, *port), database, tls, login, row_bytes).await?;
+                let opened =
+                    postgres::Connection::open((host, *port), database, (tls, trust), login, row_bytes).await?;
                 Ok(Self::Postgres(Box::new(opened)))
             }
             Server::Mysql { host, port, database, tls } => {
                 let row_bytes = configuration.limits.row_bytes;
-                let opened = mysql::Connection::open((host, *port), database, tls, login, row_bytes).await?;
+                let opened = mysql::Connection::open((host, *port), database, (tls, trust), login, row_bytes).await?;
                 Ok(Self::Mysql(Box::new(opened)))
             }
             Server::Sqlite { path } => Ok(Self::Sqlite(sqlite::Connection::new(path, configuration.limits.row_bytes))),

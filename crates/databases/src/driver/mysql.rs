@@ -1,15 +1,17 @@
 //! MySQL and MariaDB. Every statement is prepared, which the server does for one at a time; a read runs in a read-only
 //! transaction that is rolled back.
 
-use super::line::within;
+use super::line::{resolve, within};
 use super::{CONNECT, GRACE, Login, Trouble, Work, tls};
 use crate::config::Tls;
 use crate::rows::{Rows, Value, short};
+use bailiwick_outbound::Trust;
 use futures_util::future;
 use mysql_async::consts::ColumnType;
 use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Column, Conn, DriverError, Error, Opts, OptsBuilder, Params, Row, SslOpts};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 
 /// What every session begins with: the signs of a statement mean what the reading takes them for.
@@ -33,11 +35,11 @@ impl Connection {
     pub async fn open(
         (host, port): (&str, u16),
         database: &str,
-        tls: &Tls,
+        (tls, trust): (&Tls, &Trust),
         login: &Login,
         row_bytes: usize,
     ) -> Result<Self, Trouble> {
-        let opts = opts((host, port), database, tls, login, row_bytes)?;
+        let opts = opts((host, port), database, (tls, trust), login, row_bytes).await?;
         let mut conn = connect(&opts).await?;
         let facts = async {
             conn.query_drop(SESSION).await?;
@@ -196,10 +198,10 @@ impl Connection {
     }
 }
 
-fn opts(
+async fn opts(
     (host, port): (&str, u16),
     database: &str,
-    tls: &Tls,
+    (tls, trust): (&Tls, &Trust),
     login: &Login,
     row_bytes: usize,
 ) -> Result<Opts, Trouble> {
@@ -212,7 +214,10 @@ fn opts(
         .enable_cleartext_plugin(false);
     builder = match host.starts_with('/') {
         true => builder.socket(Some(host)),
-        false => builder.ip_or_hostname(host).tcp_port(port),
+        false => {
+            let addresses: Vec<IpAddr> = resolve(host, port).await?.iter().map(|address| address.ip()).collect();
+            builder.ip_or_hostname(host).tcp_port(port).resolved_ips(Some(addresses))
+        }
     };
     let certificate = tls::is_certificate(login);
     if let Some(secret) = login.secret.as_ref().filter(|_| !certificate) {
@@ -223,8 +228,8 @@ fn opts(
         match tls {
             Tls::VerifyAgainst { certificates } => roots.push(certificates.clone().into_bytes().into()),
             _ => {
-                let machine = rustls_native_certs::load_native_certs().certs;
-                roots.extend(machine.into_iter().map(|certificate| certificate.to_vec().into()));
+                let trusted = trust.certificates().map_err(Trouble::Unreachable)?;
+                roots.extend(trusted.iter().map(|certificate| certificate.to_vec().into()));
             }
         }
         let mut ssl = SslOpts::default().with_root_certs(roots).with_disable_built_in_roots(true);

@@ -10,6 +10,7 @@ use super::{CONNECT, GRACE, Login, Trouble, Work, tls};
 use crate::config::Tls;
 use crate::reading::Qualified;
 use crate::rows::{Rows, Value};
+use bailiwick_outbound::Trust;
 use futures_util::{StreamExt, future};
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -55,6 +56,7 @@ struct Place {
     host: String,
     port: u16,
     tls: Tls,
+    trust: Trust,
     login: Login,
 }
 
@@ -62,16 +64,17 @@ impl Connection {
     pub async fn open(
         (host, port): (&str, u16),
         database: &str,
-        tls: &Tls,
+        (tls, trust): (&Tls, &Trust),
         login: &Login,
         row_bytes: usize,
     ) -> Result<Self, Trouble> {
-        let place = Place { host: host.to_owned(), port, tls: tls.clone(), login: login.clone() };
+        let (tls, trust, login) = (tls.clone(), trust.clone(), login.clone());
+        let place = Place { host: host.to_owned(), port, tls, trust, login: login.clone() };
         let exceeded = Arc::new(AtomicBool::new(false));
         let wire = Guarded::new(place.connect().await?, row_bytes, Arc::clone(&exceeded));
         let mut config = tokio_postgres::Config::new();
         config.user(&login.name).dbname(database).application_name("bailiwick").ssl_mode(SslMode::Disable);
-        if let Some(secret) = login.secret.as_ref().filter(|_| !tls::is_certificate(login)) {
+        if let Some(secret) = login.secret.as_ref().filter(|_| !tls::is_certificate(&login)) {
             config.password(secret.expose());
         }
         let connecting = within(CONNECT, config.connect_raw(wire, NoTls)).await;
@@ -253,7 +256,7 @@ impl Place {
             line.read_u8().await
         };
         match within(CONNECT, asked).await {
-            Some(Ok(b'S')) => Ok(Box::pin(tls::wrap(&self.tls, &self.host, &self.login, line).await?)),
+            Some(Ok(b'S')) => Ok(Box::pin(tls::wrap((&self.tls, &self.trust), &self.host, &self.login, line).await?)),
             Some(Ok(_)) => Err(Trouble::Unreachable("the server offers no TLS, and server.tls asks for it".to_owned())),
             _ => Err(Trouble::Unreachable("the server does not answer".to_owned())),
         }

@@ -1,19 +1,25 @@
-//! TLS to a database server: always verified, against the machine's certificates or those of the configuration.
+//! TLS to a database server: always verified, by the authorities that are trusted here or those of the configuration.
 
 use super::{CONNECT, Login, Trouble, line};
 use crate::config::Tls;
+use bailiwick_outbound::Trust;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 
 /// Wraps `stream`. A login whose secret is a certificate shows it.
-pub async fn wrap<S>(tls: &Tls, host: &str, login: &Login, stream: S) -> Result<TlsStream<S>, Trouble>
+pub async fn wrap<S>(
+    (tls, trust): (&Tls, &Trust),
+    host: &str,
+    login: &Login,
+    stream: S,
+) -> Result<TlsStream<S>, Trouble>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let client = client(tls, login).map_err(Trouble::Unreachable)?;
+    let client = client(tls, trust, login).map_err(Trouble::Unreachable)?;
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Trouble::Unreachable(format!("`{host}` is no name that a certificate can be for")))?;
     let connected = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream);
@@ -29,23 +35,14 @@ pub fn is_certificate(login: &Login) -> bool {
     login.secret.as_ref().is_some_and(|secret| secret.expose().trim_start().starts_with("-----BEGIN"))
 }
 
-fn client(tls: &Tls, login: &Login) -> Result<rustls::ClientConfig, String> {
+fn client(tls: &Tls, trust: &Trust, login: &Login) -> Result<rustls::ClientConfig, String> {
     let roots = match tls {
         Tls::VerifyAgainst { certificates } => {
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(certificates.as_bytes()) {
-                let certificate = certificate.map_err(|_| "server.tls: the certificates are not PEM".to_owned())?;
-                roots.add(certificate).map_err(|error| format!("server.tls: a certificate cannot be used: {error}"))?;
-            }
-            Arc::new(roots)
+            Trust::only(certificates.as_bytes()).map_err(|error| format!("server.tls: {error}"))?
         }
-        _ => machine_roots(),
+        _ => trust.roots()?,
     };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
+    let builder = Trust::client(roots)?;
     let Some(secret) = login.secret.as_ref().filter(|_| is_certificate(login)) else {
         return Ok(builder.with_no_client_auth());
     };
@@ -54,16 +51,4 @@ fn client(tls: &Tls, login: &Login) -> Result<rustls::ClientConfig, String> {
     let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|_| unusable())?;
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| unusable())?;
     builder.with_client_auth_cert(chain, key).map_err(|_| unusable())
-}
-
-/// Read once: there are hundreds, in files.
-fn machine_roots() -> Arc<rustls::RootCertStore> {
-    static ROOTS: OnceLock<Arc<rustls::RootCertStore>> = OnceLock::new();
-    let roots = ROOTS.get_or_init(|| {
-        let mut roots = rustls::RootCertStore::empty();
-        let (added, ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        tracing::debug!(added, ignored, "certificates that database servers are checked against");
-        Arc::new(roots)
-    });
-    Arc::clone(roots)
 }

@@ -6,6 +6,7 @@ use bailiwick_core::{ActionResult, FailureCode, Outcome, joined_text};
 use bailiwick_databases::config::Configuration;
 use bailiwick_databases::{Access, Called, Credential, Databases, Person};
 use bailiwick_gate::Live;
+use bailiwick_outbound::Trust;
 use bailiwick_ports::{BoxFuture, Clock};
 use bailiwick_types::{Secret, Timestamp};
 use serde_json::{Value, json};
@@ -33,8 +34,12 @@ impl Clock for RealClock {
     }
 }
 
+pub fn trusting(trust: Trust) -> Databases {
+    Databases::new(Arc::new(RealClock), trust)
+}
+
 pub fn databases() -> Databases {
-    Databases::new(Arc::new(RealClock))
+    trusting(Trust::default())
 }
 
 /// A running server; it ends with this.

@@ -1,14 +1,26 @@
 //! What calendars hold, as events in a span of time: what repeats is there each time, in its own zone.
 
 use crate::reading::cut;
-use calcard::icalendar::{
-    ICalendar, ICalendarComponent, ICalendarParameterName, ICalendarProperty, ICalendarValue, dates::TimeOrDelta,
+use calcard::{
+    common::PartialDateTime,
+    icalendar::{
+        ICalendar, ICalendarComponent, ICalendarParameter, ICalendarParameterName, ICalendarProperty, ICalendarValue,
+        dates::TimeOrDelta,
+    },
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 /// Times that one calendar object is counted forward from its beginning: daily for more than a century.
 const MAX_TIMES: usize = 40_000;
+/// Times that are counted for one list: all its calendar objects together.
+const MAX_LISTED_TIMES: usize = 200_000;
+/// What a rule counts for beside its times: one that never comes true is looked through for long.
+const RULE: usize = 100;
+/// How much longer than the span a rule is followed: times of it may have been moved to an earlier day.
+const BEYOND: TimeDelta = TimeDelta::days(32);
+/// Rules of one object.
+const MAX_RULES: usize = 200;
 /// Events of one list, before those that are not shown are left out.
 const MAX_EVENTS: usize = 2_000;
 /// Components of one object.
@@ -37,24 +49,51 @@ pub(super) struct Event {
     uid: String,
 }
 
+/// One list under way: what was found, and what it may still cost.
+pub(super) struct List {
+    pub(super) events: Vec<Event>,
+    /// Times that may still be counted.
+    left: usize,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { events: Vec::new(), left: MAX_LISTED_TIMES }
+    }
+}
+
 /// Reads one calendar object and adds what of it is between. `false` when not all of it could be read.
 pub(super) fn read(
     text: &str,
     calendar: &str,
     span: (DateTime<Utc>, DateTime<Utc>),
     zone: Tz,
-    events: &mut Vec<Event>,
+    list: &mut List,
 ) -> bool {
+    if list.left == 0 {
+        return false;
+    }
     let Ok(mut object) = ICalendar::parse(text) else { return false };
     if object.components.len() > MAX_COMPONENTS {
         return false;
     }
+    let is_rule = |component: &&ICalendarComponent| component.property(&ICalendarProperty::Rrule).is_some();
+    let rules = object.components.iter().filter(is_rule).count();
+    if rules > MAX_RULES || rules * RULE > list.left {
+        return false;
+    }
     // A change of one time of a series is found by its number of changes too; not everybody counts those alike.
+    let last = (span.1 + BEYOND).date_naive();
     for component in &mut object.components {
         component.entries.retain(|entry| entry.name != ICalendarProperty::Sequence);
+        say_utc(component);
+        end_rules(component, last);
     }
-    let times = object.expand_dates(zone, MAX_TIMES);
-    let mut whole = times.errors.is_empty() && times.events.len() < MAX_TIMES;
+    list.left -= rules * RULE;
+    let most = MAX_TIMES.min(list.left);
+    let times = object.expand_dates(zone, most);
+    let mut whole = times.errors.is_empty() && times.events.len() < most;
+    list.left = list.left.saturating_sub(times.events.len());
     for time in times.events {
         let Some(component) = object.component_by_id(time.comp_id).filter(|one| one.component_type.is_event()) else {
             continue;
@@ -69,19 +108,55 @@ pub(super) fn read(
         if !inside {
             continue;
         }
-        if events.len() >= MAX_EVENTS {
+        if list.events.len() >= MAX_EVENTS {
             whole = false;
             break;
         }
         let days = is_whole_days(component).then(|| {
-            let last = (time.start.naive_local()
-                + (end - start - chrono::TimeDelta::seconds(1)).max(chrono::TimeDelta::zero()))
-            .date();
+            let last = (time.start.naive_local() + (end - start - TimeDelta::seconds(1)).max(TimeDelta::zero())).date();
             (time.start.naive_local().date().to_string(), last.to_string())
         });
-        events.push(event(component, calendar, (start, end), days));
+        list.events.push(event(component, calendar, (start, end), days));
     }
     whole
+}
+
+/// A beginning in UTC names its zone, or its rule would be followed in the zone of the list.
+fn say_utc(component: &mut ICalendarComponent) {
+    for entry in component.entries.iter_mut().filter(|entry| entry.name == ICalendarProperty::Dtstart) {
+        if let Some(ICalendarValue::PartialDateTime(at)) = entry.values.first()
+            && at.tz_hour.is_some()
+        {
+            entry.params.push(ICalendarParameter::tzid("UTC".to_owned()));
+        }
+    }
+}
+
+/// Lets rules end with `last`: most have no end of their own. One that begins later is none.
+fn end_rules(component: &mut ICalendarComponent, last: NaiveDate) {
+    let day = |at: &PartialDateTime| Some((i32::from(at.year?), u32::from(at.month?), u32::from(at.day?)));
+    let end = Some((last.year(), last.month(), last.day()));
+    let start = component.property(&ICalendarProperty::Dtstart).and_then(|entry| match entry.values.first() {
+        Some(ICalendarValue::PartialDateTime(at)) => day(at),
+        _ => None,
+    });
+    if start >= end {
+        component.entries.retain(|entry| entry.name != ICalendarProperty::Rrule);
+    }
+    for value in component.entries.iter_mut().flat_map(|entry| &mut entry.values) {
+        let ICalendarValue::RecurrenceRule(rule) = value else { continue };
+        if rule.until.as_ref().is_none_or(|until| day(until) > end) {
+            rule.until = Some(PartialDateTime {
+                year: u16::try_from(last.year()).ok(),
+                month: u8::try_from(last.month()).ok(),
+                day: u8::try_from(last.day()).ok(),
+                hour: Some(0),
+                minute: Some(0),
+                second: Some(0),
+                ..PartialDateTime::default()
+            });
+        }
+    }
 }
 
 fn event(
@@ -205,11 +280,11 @@ mod tests {
     fn between(body: &str, from: &str, to: &str) -> (Vec<String>, bool) {
         let text =
             format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}\r\nEND:VCALENDAR\r\n", body.trim().replace('\n', "\r\n"));
-        let mut events = Vec::new();
+        let mut list = List::default();
         let zone = chrono_tz::Europe::Berlin;
-        let whole = read(&text, "home", (at(from), at(to)), zone, &mut events);
-        events.sort_by_key(|event| event.start);
-        (events.iter().map(|event| event.shown(zone).lines().next().unwrap().to_owned()).collect(), whole)
+        let whole = read(&text, "home", (at(from), at(to)), zone, &mut list);
+        list.events.sort_by_key(|event| event.start);
+        (list.events.iter().map(|event| event.shown(zone).lines().next().unwrap().to_owned()).collect(), whole)
     }
 
     #[test]
@@ -244,14 +319,10 @@ mod tests {
         let text = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:20261121T140000Z\r\nDURATION:PT1H\r\nSUMMARY:Three o'clock\r\n\
             ORGANIZER;CN=Anna:mailto:anna@a.example\r\nATTENDEE;CN=\"Ben B\";PARTSTAT=ACCEPTED:mailto:ben@a.example\r\n\
             ATTENDEE:mailto:cleo@b.example\r\nDESCRIPTION:one\\nuid: fake\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
-        let mut events = Vec::new();
-        assert!(read(
-            text,
-            "home",
-            (at("2026-11-21T00:00:00Z"), at("2026-11-22T00:00:00Z")),
-            chrono_tz::UTC,
-            &mut events
-        ));
+        let mut list = List::default();
+        let day = (at("2026-11-21T00:00:00Z"), at("2026-11-22T00:00:00Z"));
+        assert!(read(text, "home", day, chrono_tz::UTC, &mut list));
+        let events = list.events;
         let shown = events[0].shown(chrono_tz::UTC);
         assert!(shown.contains("organizer: Anna <anna@a.example>"), "{shown}");
         assert!(shown.contains("attendees: Ben B <ben@a.example> (accepted), cleo@b.example\n"), "{shown}");
@@ -272,8 +343,50 @@ mod tests {
         ] {
             let body = format!("BEGIN:VEVENT\nUID:1\nDTSTART:19700101T000000Z\nRRULE:{rule}\nSUMMARY:x\nEND:VEVENT");
             let (events, whole) = between(&body, "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z");
-            assert!(events.len() <= 1 || !whole, "{rule}: {}", events.len());
+            assert!(events.len() <= 1 || !whole, "{rule}: {events:?}");
         }
+    }
+
+    #[test]
+    fn a_series_without_an_end_is_followed_to_the_end_of_the_list_and_is_whole() {
+        let weekly = "BEGIN:VEVENT\nUID:1\nDTSTART;TZID=Europe/Berlin:20000104T090000\nDURATION:PT30M\nRRULE:FREQ=WEEKLY\nSUMMARY:x\nEND:VEVENT\n";
+        // Moved from December into the list.
+        let moved = "BEGIN:VEVENT\nUID:1\nRECURRENCE-ID;TZID=Europe/Berlin:20261215T090000\nDTSTART:20261117T120000Z\nDURATION:PT30M\nSUMMARY:moved\nEND:VEVENT\n";
+        let later = "BEGIN:VEVENT\nUID:2\nDTSTART;VALUE=DATE:20300101\nRRULE:FREQ=DAILY\nSUMMARY:y\nEND:VEVENT\n";
+        for body in [
+            format!("{weekly}{moved}{later}"),
+            format!("{weekly}{moved}{later}").replace("WEEKLY", "WEEKLY;UNTIL=20991231T000000Z"),
+        ] {
+            let (events, whole) = between(&body, "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z");
+            let lines = [
+                "- 2026-11-17 09:00 to 09:30 (Europe/Berlin): x",
+                "- 2026-11-17 13:00 to 13:30 (Europe/Berlin): moved",
+            ];
+            assert_eq!((events.iter().map(String::as_str).collect::<Vec<_>>(), whole), (lines.to_vec(), true));
+        }
+        let utc = weekly.replace(";TZID=Europe/Berlin:20000104T090000", ":20000104T090000Z");
+        let (events, _) = between(&utc, "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z");
+        assert_eq!(events, ["- 2026-11-17 10:00 to 10:30 (Europe/Berlin): x"]);
+        let (mut list, span) = (List::default(), (at("2026-11-16T00:00:00Z"), at("2026-11-23T00:00:00Z")));
+        let one = format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", weekly.replace('\n', "\r\n"));
+        assert!((0..100).all(|_| read(&one, "home", span, chrono_tz::UTC, &mut list)));
+    }
+
+    /// Each of them alone would be counted forty thousand times.
+    #[test]
+    fn all_rules_of_a_list_together_have_one_budget() {
+        let object = |rules: usize| {
+            let event = "BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20261101T000000Z\r\nRRULE:FREQ=SECONDLY\r\nSUMMARY:x\r\nEND:VEVENT\r\n";
+            format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", event.repeat(rules))
+        };
+        let (one, span) = (object(1), (at("2026-11-01T00:00:00Z"), at("2026-11-02T00:00:00Z")));
+        let mut list = List::default();
+        let read = |text: &str, list: &mut List| super::read(text, "home", span, chrono_tz::UTC, list);
+        for _ in 0..2_000 {
+            assert!(!read(&one, &mut list));
+        }
+        assert!(list.left < RULE && list.events.len() == MAX_EVENTS);
+        assert!(!read(&object(MAX_RULES + 1), &mut List::default()));
     }
 
     proptest! {
@@ -285,9 +398,9 @@ mod tests {
             let mut all = vec!["BEGIN:VCALENDAR".to_owned(), "BEGIN:VEVENT".to_owned()];
             all.extend(lines);
             all.extend(["END:VEVENT".to_owned(), "END:VCALENDAR".to_owned()]);
-            let mut events = Vec::new();
-            read(&all.join("\r\n"), "c", (at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")), chrono_tz::UTC, &mut events);
-            events.iter().for_each(|event| drop(event.shown(chrono_tz::Europe::Berlin)));
+            let mut list = List::default();
+            read(&all.join("\r\n"), "c", (at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")), chrono_tz::UTC, &mut list);
+            list.events.iter().for_each(|event| drop(event.shown(chrono_tz::Europe::Berlin)));
         }
     }
 }

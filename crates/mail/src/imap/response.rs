@@ -154,6 +154,22 @@ fn atom_end(line: &[u8], start: usize) -> usize {
     line.len()
 }
 
+pub(super) fn is_search(line: &[u8]) -> bool {
+    const START: &[u8] = b"* SEARCH";
+    line.get(..START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START))
+        && line.get(START.len()).is_none_or(|next| *next == b' ')
+}
+
+/// The numbers of `* SEARCH 2 5 …`; none of another answer. There may be a million of them.
+pub(super) fn searched(pieces: &[Piece]) -> Vec<u32> {
+    let Some(Piece::Line(line)) = pieces.first().filter(|first| matches!(first, Piece::Line(line) if is_search(line)))
+    else {
+        return Vec::new();
+    };
+    let words = line.split(|byte| *byte == b' ').skip(2);
+    words.filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok()).collect()
+}
+
 /// What `* 12 FETCH (UID 5 …)` tells; `None` for another answer, or when it does not say whom it is about.
 pub(super) fn fetched(values: &[Value]) -> Option<Fetched> {
     let [_, word, Value::List(facts), ..] = values else { return None };
@@ -214,6 +230,9 @@ mod tests {
         assert!(values(&[line(&format!("* {}", "(".repeat(10_000)))]).is_err());
         assert_eq!(announced(b"x {12}"), Some(12));
         assert_eq!(announced(b"x {99999999999999999999}"), Some(usize::MAX));
+        assert_eq!(searched(&[line("* search 3 12  x 4294967296 7")]), [3, 12, 7]);
+        assert!(searched(&[line("* SEARCH")]).is_empty());
+        assert!(searched(&[line("* SEARCHED 3")]).is_empty());
         for text in [&b"x {}"[..], b"x {-1}", b"{1} x", b"}"] {
             assert_eq!(announced(text), None);
         }
@@ -227,6 +246,7 @@ mod tests {
                 fetched(&values);
             }
             validity(&pieces);
+            searched(&pieces);
         }
     }
 }
