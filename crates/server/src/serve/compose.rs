@@ -323,7 +323,8 @@ fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, roster: Arc<Ro
     let clock = || Arc::clone(&world.clock);
     let servers = McpHand::new(outbound.clone(), Arc::clone(&vault), clock());
     let services = bailiwick_services::Hand::new(outbound.clone(), Arc::clone(&vault), clock());
-    let databases = bailiwick_databases::Hand::new(clock(), Arc::clone(&vault), roster.clone(), outbound.trust().clone());
+    let databases =
+        bailiwick_databases::Hand::new(clock(), Arc::clone(&vault), roster.clone(), outbound.trust().clone());
     let mail = MailTools::new(clock(), Arc::clone(&vault), roster.clone(), outbound.clone());
     let documents = DocumentTools::new(clock(), vault, roster.clone(), outbound);
     Ok(Systems::new(clock())
