@@ -3,7 +3,7 @@
 use crate::{app::App, body, body::ClaimedDigest, cookies::Cookies, error::ApiError};
 use axum::{
     body::Body,
-    http::{Method, header::AUTHORIZATION, request::Parts},
+    http::{HeaderValue, Method, header::AUTHORIZATION, request::Parts},
 };
 use bailiwick_ports::{
     AuthError, Caller, RequestParts,
@@ -82,6 +82,7 @@ async fn by_cookie(app: &App, parts: &Parts, base_url: &str) -> Result<Caller, A
     if matches!(parts.method, Method::GET | Method::HEAD) {
         return Ok(caller);
     }
+    refuse_other_pages(parts)?;
     let wanted = app.options.sign_in.page_token(cookie);
     let given = parts.headers.get(PAGE_TOKEN).map(|value| value.as_bytes()).unwrap_or_default();
     // Digests are compared, so that time tells nothing of where they differ.
@@ -92,6 +93,15 @@ async fn by_cookie(app: &App, parts: &Parts, base_url: &str) -> Result<Caller, A
         "A request with a cookie that changes something needs `{PAGE_TOKEN}`; `GET /bailiwick/v1/me` tells it."
     );
     Err(ApiError::forbidden(message).with_param(PAGE_TOKEN))
+}
+
+/// A browser says by itself whose page sends a request; programs say nothing. Of another's page it is refused, whatever
+/// that page has got to know.
+fn refuse_other_pages(parts: &Parts) -> Result<(), ApiError> {
+    match parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) => Err(ApiError::forbidden("A page of another site sent this, and it is not done.")),
+    }
 }
 
 pub(crate) fn has_authorization(parts: &Parts) -> bool {

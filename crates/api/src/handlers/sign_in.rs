@@ -181,6 +181,7 @@ pub(crate) async fn me(call: Call) -> Answer {
         organisation: caller.tenant.to_string(),
         principal: caller.principal.to_string(),
         scopes: Scope::ALL.into_iter().filter(|scope| caller.may(*scope)).map(Scope::name).collect(),
+        currency: app.options.handle.gate().money().currency.clone(),
         user: user.map(|user| UserResource::of(user, None)),
         page_token: cookie.map(|cookie| app.options.sign_in.page_token(cookie)),
     };

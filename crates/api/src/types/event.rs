@@ -22,7 +22,7 @@ pub struct Event {
 }
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $variant:ident($inner:ty) = $name:literal,)*) => {
+    ($($(#[$doc:meta])* $variant:ident($inner:ty) = $name:tt,)*) => {
         #[derive(Debug, Clone, Serialize, ToSchema)]
         #[serde(tag = "type")]
         #[schema(as = AgentSessionEventBody)]

@@ -234,6 +234,8 @@ pub struct Me {
     /// Who it is, in words.
     pub principal: String,
     pub scopes: Vec<&'static str>,
+    /// In which every amount is (ISO 4217).
+    pub currency: String,
     /// The person, or the person for whom an agent asks.
     pub user: Option<UserResource>,
     /// As at the sign-in; only for a cookie.
