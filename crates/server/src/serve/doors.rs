@@ -4,6 +4,7 @@ use super::{
     compose::House,
     health,
     listener::{Door, Hall},
+    pages,
 };
 use crate::{
     client::{SOCKET_NAME, SocketPath},
@@ -66,6 +67,7 @@ impl Doors {
             Arc::new(Hall { tasks, metrics, room: Arc::new(Semaphore::new(connections)), stop: stop.clone() })
         };
         let public = health::routes(house).merge(health::counted(house.api.router(), &house.metrics));
+        let public = pages::before(public);
         let operator = Caller::operator(house.tenant);
         let private = health::routes(house).merge(health::counted(house.api.router_for(operator), &house.metrics));
         // Through the socket nobody says under which address others reach this server; sessions show it to executors.

@@ -15,6 +15,7 @@ mod listener;
 mod metered;
 mod metrics;
 mod node;
+mod pages;
 mod rotate;
 mod secrets;
 mod systems;
