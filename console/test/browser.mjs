@@ -9,13 +9,13 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 export const DESK = { width: 1280, height: 860 };
 export const PHONE = { width: 390, height: 844 };
 
-export function launch() {
-  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: FLAGS });
+export function launch(flags = []) {
+  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: [...FLAGS, ...flags] });
 }
 
 /** A window that remembers every request and every complaint of the page. */
 export async function open(browser, world, options = {}) {
-  const context = await browser.newContext({ baseURL: world.url, viewport: DESK, locale: 'en', acceptDownloads: true, ...options });
+  const context = await browser.newContext({ baseURL: world.pages, viewport: DESK, locale: 'en', acceptDownloads: true, ...options });
   const page = await context.newPage();
   const seen = { requests: [], complaints: [], script: 0 };
   context.on('request', (request) => seen.requests.push(request.url()));
@@ -39,7 +39,7 @@ export async function signIn(page, login, password) {
 
 /** Every request that left for another host than the world's. `data:` and `blob:` go nowhere. */
 export function elsewhere(seen, world) {
-  return seen.requests.filter((url) => !url.startsWith(`${world.url}/`) && !/^(data|blob):/.test(url));
+  return seen.requests.filter((url) => !url.startsWith(`${world.pages}/`) && !/^(data|blob):/.test(url));
 }
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

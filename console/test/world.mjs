@@ -76,6 +76,8 @@ export class World {
     const announced = JSON.parse(await readFile(join(data, 'server.json'), 'utf8'));
     this.url = announced.url;
     this.port = Number(new URL(this.url).port);
+    // While pages are written, another server may hand them out and pass the rest on.
+    this.pages = process.env.PAGES ?? this.url;
   }
 
   /** Ends the server as a crash would. */

@@ -32,6 +32,7 @@ fn main() {
     list.push_str("];\n");
     #[allow(clippy::disallowed_methods, reason = "what a build script makes goes into cargo's own folder")]
     let written = fs::write(out.join("assets.rs"), list);
+    // INVARIANT: cargo made the folder for this script alone.
     written.expect("cargo's own folder can be written");
 }
 
@@ -49,10 +50,12 @@ fn is_copy(file: &Path, files: &[PathBuf]) -> bool {
 }
 
 fn entry(built: &Path, file: &Path, files: &[PathBuf]) -> String {
+    // INVARIANT: nobody takes away what is built while cargo builds.
     let bytes = fs::read(file).expect("what was just listed can be read");
     // It is compared only with what the same binary said.
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
+    // INVARIANT: `collect` began there.
     let path = file.strip_prefix(built).expect("it was found below").to_string_lossy().replace('\\', "/");
     let mut text = format!("    Asset {{ path: {:?}, tag: \"\\\"{:016x}\\\"\"", format!("/{path}"), hasher.finish());
     let _ = write!(text, ", plain: include_bytes!({file:?})");

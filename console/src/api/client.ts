@@ -4,7 +4,7 @@
 // tells at the sign-in and with `GET /bailiwick/v1/me`: another site's page cannot know it.
 
 import createClient from 'openapi-fetch';
-import type { components, paths } from './schema';
+import type { components, paths } from '../../dist/api/schema';
 
 export type Schemas = components['schemas'];
 

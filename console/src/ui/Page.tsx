@@ -1,5 +1,7 @@
 import { useEffect, useRef, type ReactNode } from 'react';
 
+let arrived = false;
+
 /** A page with its one heading, which gets the focus when somebody comes from another page. */
 export function Page(given: { title: string; lead?: ReactNode; beside?: ReactNode; wide?: boolean; children: ReactNode }) {
   const heading = useRef<HTMLHeadingElement>(null);
@@ -7,8 +9,9 @@ export function Page(given: { title: string; lead?: ReactNode; beside?: ReactNod
     document.title = `${given.title} · Bailiwick`;
   }, [given.title]);
   useEffect(() => {
-    // The first page leaves the focus where the browser put it.
-    if (window.history.state && document.activeElement === document.body) heading.current?.focus();
+    // The first page leaves the focus where the browser put it; whoever comes from a link goes on at the heading.
+    if (arrived && !document.activeElement?.closest('main')) heading.current?.focus();
+    arrived = true;
   }, []);
   return (
     <div className={given.wide ? 'page wide' : 'page'}>

@@ -62,7 +62,7 @@ export function About({ session }: { session: Session }) {
 
 /** A label in plain words. */
 export function labelWords(label: unknown): string {
-  const { integrity, confidentiality } = label as { integrity?: string; confidentiality?: unknown };
+  const { integrity, confidentiality } = (label ?? {}) as { integrity?: string; confidentiality?: unknown };
   const from = integrity === 'untrusted' ? 'what strangers may have written' : 'only what you and the company gave it';
   if (confidentiality === 'public') return `${from}; everybody may see it`;
   if (typeof confidentiality === 'object' && confidentiality !== null && 'groups' in confidentiality) {

@@ -13,7 +13,7 @@ import { Icon } from '../ui/Icon';
 import { Page } from '../ui/Page';
 import { Composer } from './Composer';
 import { say as tell, stop } from './orders';
-import { nameOf, StatusBadge, standing, titleOf } from './parts';
+import { nameOf, runs, StatusBadge, standing, titleOf } from './parts';
 import { Results } from './Results';
 import { Loose } from './Loose';
 import type { Session, Story } from './story';
@@ -80,8 +80,7 @@ function Controls({ session }: { session: Session }) {
   const [problem, setProblem] = useState<unknown>();
   const say = useSay();
   const may = useMay();
-  const runs = session.bailiwick.turn_id != null;
-  if (!runs || !(may('sessions:write') || may('sessions:stop'))) return null;
+  if (!runs(session) || !(may('sessions:write') || may('sessions:stop'))) return null;
   const end = () => {
     setProblem(undefined);
     stop(session.id)
@@ -124,14 +123,14 @@ function Next({ session }: { session: Session }) {
   const may = useMay();
   const end = useRef<HTMLDivElement>(null);
   if (!may('sessions:write')) return null;
-  const runs = session.bailiwick.turn_id != null;
+  const busy = runs(session);
   return (
     <div className="next" ref={end}>
       <Composer
         draft={session.id}
-        label={runs ? `Tell ${nameOf(session)} something while it works` : `Go on with ${nameOf(session)}`}
-        placeholder={runs ? 'Say something while it works…' : 'What next?'}
-        send={runs ? 'Tell' : 'Send'}
+        label={busy ? `Tell ${nameOf(session)} something while it works` : `Go on with ${nameOf(session)}`}
+        placeholder={busy ? 'Say something while it works…' : 'What next?'}
+        send={busy ? 'Tell' : 'Send'}
         takesFiles={session.bailiwick.environment != null}
         order={async (order) => {
           await tell(session, order, key.current);
@@ -154,4 +153,3 @@ function useAnnounced(story: Story): void {
     if (line === 'lost') say('Connection lost. Trying again.');
   }, [line, say]);
 }
-

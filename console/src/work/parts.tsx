@@ -9,6 +9,11 @@ export function nameOf(session: Session): string {
   return session.agent.name ? oneLine(session.agent.name, 60) : 'a colleague';
 }
 
+/** Whether a turn of it is under way, be it only to wait. */
+export function runs(session: Session): boolean {
+  return session.status === 'in_progress' || session.status === 'requires_action';
+}
+
 export interface Standing {
   words: string;
   tone: '' | 'busy' | 'warn' | 'bad';
