@@ -254,7 +254,7 @@ test('text that means harm does none', async () => {
   const inside = page.locator('.transcript');
   assert.equal(await inside.locator('script, iframe, style, form, img, object, embed, svg:not(.icon)').count(), 0);
   const links = await inside.getByRole('link').evaluateAll((all) => all.map((one) => one.getAttribute('href')));
-  assert.deepEqual(links.filter((href) => !/^(\/receipts\/|https:\/\/)/.test(href)), []);
+  assert.deepEqual(links.filter((href) => !/^(\/receipts\/|https?:\/\/)/.test(href)), []);
   const text = await inside.innerText();
   // What turns text around or hides in it is written out, and orders to a terminal are gone.
   assert.ok(!/[\u202a-\u202e\u2066-\u2069\u001b]/u.test(text), 'bidi or escape characters');
@@ -318,4 +318,47 @@ test('everything goes by keyboard alone', async () => {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 1, name }).waitFor();
   }
+});
+
+test('those in charge see everybody’s work, stop it, and find what it cost and left', async () => {
+  const { page, seen } = await window();
+  await page.goto('/console');
+  await signIn(page, 'omar', PASSWORD);
+  await page.getByRole('heading', { level: 1, name: 'Work' }).waitFor();
+  await page.getByRole('cell', { name: 'Sofia Brandt' }).first().waitFor();
+  await noBarriers(page, 'console: work');
+  await picture(page, 'console-work');
+
+  await begin(page, 'One more slow thing');
+  await page.getByText('part 1 of 12').first().waitFor();
+  await page.getByRole('link', { name: 'Console' }).click();
+  await page.getByRole('button', { name: 'Stop One more slow thing' }).click();
+  await page.getByLabel(/Why/).fill('the auditors are here');
+  await page.getByRole('dialog').getByRole('button', { name: 'Stop' }).click();
+  const stopped = page.getByRole('region', { name: 'Stopped' });
+  await stopped.getByText('the auditors are here').waitFor();
+  await page.getByRole('link', { name: 'One more slow thing' }).first().click();
+  await page.getByText('Somebody stopped this.').waitFor();
+  await page.goto('/console/sessions');
+  await stopped.getByRole('button', { name: 'Let it work again' }).click();
+  await stopped.waitFor({ state: 'detached' });
+
+  for (const [path, text] of [
+    ['agents', 'Noah Lind'],
+    ['spend', 'Ledger examiner'],
+    ['receipts', 'model.call'],
+  ]) {
+    await page.goto(`/console/${path}`);
+    await page.getByRole('cell', { name: text }).first().waitFor();
+    await noBarriers(page, `console: ${path}`);
+    await picture(page, `console-${path}`);
+  }
+  await page.getByRole('button', { name: 'What was denied' }).click();
+  await page.getByRole('cell', { name: 'denied' }).first().waitFor();
+  await page.getByRole('link', { name: 'file.write' }).first().click();
+  await page.getByRole('heading', { name: 'Its place in the log' }).waitFor();
+  await page.getByText(/hashes up to the checkpoint/).first().waitFor();
+  await noBarriers(page, 'receipt with its proof');
+  await picture(page, 'receipt-proof');
+  assert.deepEqual(elsewhere(seen, world), []);
 });

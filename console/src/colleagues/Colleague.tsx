@@ -4,7 +4,7 @@ import { api, told, type Schemas } from '../api/client';
 import { me, receipts, sessions } from '../api/questions';
 import { useNames } from '../app/who';
 import { costOf } from '../receipts/cost';
-import { at, count, money } from '../text/formats';
+import { at, money } from '../text/formats';
 import { oneLine, prose } from '../text/visible';
 import { Page } from '../ui/Page';
 import { Pending } from '../ui/Pending';
@@ -57,7 +57,7 @@ function Shown({ one }: { one: Agent }) {
           </p>
         </section>
         <Cost agent={one} />
-        <section className="card" aria-label="Who answers for it">
+        <section className="card stack-small" aria-label="Who answers for it">
           <dl className="facts">
             <div>
               <dt>Answers for it</dt>
@@ -110,7 +110,7 @@ function Cost({ agent }: { agent: Agent }) {
         <p className="soft">One moment…</p>
       ) : (
         <p>
-          Your last {count(sums.length, 'piece of work', 'pieces of work')} cost {money(mean, known?.currency)}
+          {sums.length === 1 ? 'Your last piece of work' : `Your last ${sums.length} pieces of work`} cost {money(mean, known?.currency)}
           {sums.length > 1 ? ` on average, between ${money(Math.min(...sums))} and ${money(Math.max(...sums), known?.currency)}` : ''}.
         </p>
       )}

@@ -74,7 +74,7 @@ export default function Receipts() {
 function Filter({ name, value, set }: { name: string; value: string; set: (value: string) => void }) {
   const field = useId();
   return (
-    <>
+    <span className="filter">
       <label htmlFor={field}>{name}</label>
       <input
         id={field}
@@ -87,7 +87,7 @@ function Filter({ name, value, set }: { name: string; value: string; set: (value
           if (event.key === 'Enter') set(event.currentTarget.value.trim());
         }}
       />
-    </>
+    </span>
   );
 }
 
@@ -113,7 +113,7 @@ function Table({ receipts }: { receipts: Receipt[] }) {
         <tbody>
           {receipts.map((one) => (
             <tr key={one.id}>
-              <td>{at(one.time)}</td>
+              <td className="moment">{at(one.time)}</td>
               <td>
                 {one.action && one.session_id ? <Link to={`/receipts/${one.session_id}/${one.action}`}>{one.operation}</Link> : one.operation}
                 {one.outside ? <span className="badge warn">left the company</span> : null}

@@ -33,7 +33,19 @@ interface Said {
   policy_version: number;
   effect: string;
   failure: unknown;
-  answered: { by?: unknown };
+  answered: Answered | string;
+}
+
+/** Somebody's word on this action, or one that they gave before for the like. */
+interface Answered {
+  by?: Word;
+  under?: Word & { grant: string };
+}
+
+interface Word {
+  by: { id?: string };
+  approve?: boolean;
+  reason?: string;
 }
 
 export default function ReceiptPage() {
@@ -137,7 +149,7 @@ function Step({ one }: { one: Record_ }) {
           {names(one.actor)}
         </Fact>
         <Fact name="Answered by" shown={one.answered}>
-          {names(answerer(one.answered))}
+          <Answer answered={one.answered} />
         </Fact>
         <Fact name="Work had read" shown={one.label}>
           {labelWords(one.label)}
@@ -157,11 +169,17 @@ function Step({ one }: { one: Record_ }) {
   );
 }
 
-function answerer(answered: Said['answered'] | undefined): string | undefined {
-  const by = answered?.by;
-  if (typeof by === 'string') return by;
-  if (typeof by === 'object' && by !== null && 'id' in by && typeof by.id === 'string') return by.id;
-  return undefined;
+function Answer({ answered }: { answered: Said['answered'] | undefined }) {
+  const names = useNames();
+  if (typeof answered !== 'object') return <>{answered === 'expired' ? 'nobody, in time' : answered}</>;
+  const word = answered.by ?? answered.under;
+  return (
+    <>
+      {names(word?.by.id)}
+      {answered.under ? ', who had said yes to the like before' : word?.approve === false ? ': no' : ': yes'}
+      {word?.reason ? <span className="soft"> ({prose(word.reason)})</span> : null}
+    </>
+  );
 }
 
 function Fact({ name, shown, children }: { name: string; shown: unknown; children: ReactNode }) {

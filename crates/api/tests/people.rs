@@ -314,6 +314,14 @@ async fn a_browser_signs_in_with_a_cookie_that_other_pages_cannot_use() {
         assert_eq!(refused["param"], "x-bailiwick-page");
     }
     send("POST", "/v1/agents/sessions", Some(&page_token), begin.clone()).await.ok();
+    // What a browser says of another site's page is refused, whatever that page has got to know.
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200)] {
+        let builder = Request::builder().method("POST").uri("/v1/agents/sessions").header("host", "house.test");
+        let builder = builder.header("cookie", &cookie).header("x-bailiwick-page", &page_token);
+        let builder = builder.header("sec-fetch-site", site).header("content-type", "application/json");
+        let answer = house.send(builder.body(Body::from(begin.to_string())).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{site}");
+    }
     // A cookie's word is no bearer token, and the other way round.
     let word = cookie.split_once('=').unwrap().1;
     ask(&house, word, "GET", "/bailiwick/v1/me", Value::Null).await.error(401);
