@@ -3,10 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, open as openFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { barriers, elsewhere, launch, open, PHONE, signIn } from './browser.mjs';
+import { Provider } from './provider.mjs';
 import { PASSWORD, repository, World } from './world.mjs';
 
 const PICTURES = join(repository, 'target/pages');
@@ -181,6 +182,22 @@ test('a denial reaches the colleague with its reason, and two tabs cannot answer
   await page.getByRole('article', { name: 'Said by the colleague' }).getByText('Not before Monday.').waitFor();
   await other.getByRole('button', { name: 'Approve' }).click();
   await other.getByText('This was answered already').waitFor();
+});
+
+test('a wider answer is read before it is given, stands, and is ended', async () => {
+  const { page } = await asSofia();
+  await begin(page, 'The ledger once more', LEDGER);
+  await asked(page).waitFor();
+  await page.getByText('Answer for more than this once').click();
+  await page.getByLabel(/^every `file.write` of \/workspace\/outputs\/letter.md.* in the session sess_/).check();
+  await page.getByRole('button', { name: 'Approve this and the like' }).click();
+  await page.getByRole('heading', { name: 'Results' }).waitFor();
+  await page.goto('/inbox');
+  const standing = page.getByRole('region', { name: 'Your answers that stand' });
+  await standing.getByText(/letter.md/).waitFor();
+  await noBarriers(page, 'answers that stand');
+  await standing.getByRole('button', { name: 'End it' }).click();
+  await standing.waitFor({ state: 'detached' });
 });
 
 test('work goes on through a killed server, and the page with it', async () => {
@@ -361,4 +378,107 @@ test('those in charge see everybody’s work, stop it, and find what it cost and
   await noBarriers(page, 'receipt with its proof');
   await picture(page, 'receipt-proof');
   assert.deepEqual(elsewhere(seen, world), []);
+});
+
+test('whoever signs in with the company’s account comes back to the same place', async () => {
+  const provider = await Provider.start();
+  const place = await World.make(0, provider.configuration, provider.variables);
+  try {
+    await provider.knows(place.url);
+    const { page, context } = await open(browser, place);
+    // The provider's own pages ask for fonts elsewhere; here nobody does.
+    await context.route((url) => url.hostname !== '127.0.0.1', (route) => route.abort());
+    await page.goto('/memory');
+    await page.getByRole('link', { name: 'Sign in with your company’s account' }).click();
+    await page.waitForURL(`${provider.issuer}/**`);
+    await page.locator('input[name=login]').fill('kim');
+    await page.locator('input[name=password]').fill('whatever');
+    await page.locator('button[type=submit]').click();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.waitForURL(`${place.url}/memory`);
+    await page.getByRole('heading', { level: 1, name: 'Memory' }).waitFor();
+    await page.getByRole('button', { name: /^kim/ }).waitFor();
+    await context.close();
+  } finally {
+    await place.remove();
+    provider.stop();
+  }
+});
+
+test('a hundred megabytes and a name with every kind of character are taken', async () => {
+  const { page } = await asSofia();
+  const path = join(world.folder, 'Größe "1" <b>&amp; \u202Efdp.exe 🧾 ’.bin');
+  const file = await openFile(path, 'w');
+  await file.truncate(100 * 1024 * 1024);
+  await file.close();
+  await page.getByRole('radio', { name: /Ledger examiner/ }).check();
+  await page.locator('input[type=file]').setInputFiles(path);
+  await page.getByRole('button', { name: /^Take .* away$/ }).waitFor();
+  await page.locator('.given progress').waitFor({ state: 'detached' });
+  assert.ok((await page.locator('.given').innerText()).includes('⟨U+202E⟩'));
+  await page.getByRole('textbox', { name: /shall Ledger examiner do/ }).fill('Good day');
+  await page.getByRole('button', { name: 'Begin' }).click();
+  await page.getByText('/workspace/inputs/Größe "1" <b>&amp; _fdp.exe 🧾 ’.bin').waitFor();
+  await page.getByText('Give me a ledger').waitFor();
+});
+
+test('a story of ten thousand entries is whole, and only what is near is in the page', async () => {
+  const { page } = await asSofia();
+  await begin(page, 'Good evening');
+  await page.getByText('Give me a ledger').waitFor();
+  const id = page.url().split('/').at(-1);
+  const { body, turn } = await page.evaluate(async (session) => {
+    const path = `/v1/agents/sessions/${session}`;
+    const stop = new AbortController();
+    const stream = await fetch(`${path}/events?include_obfuscation=false`, { headers: { 'last-event-id': '0.0' }, signal: stop.signal });
+    const reader = stream.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    while (!text.includes('agent.session.idle')) text += (await reader.read()).value;
+    stop.abort();
+    return { body: text.split('\n\n')[0], turn: /"turn_id":"(turn_[0-9a-f]+)"/.exec(text)[1] };
+  }, id);
+  const entries = Array.from({ length: 10_000 }, (_, index) => {
+    const content = [{ type: 'output_text', text: `Entry number ${index + 1}.` }];
+    const item = { type: 'message', id: `item_${index}`, turn_id: turn, role: 'assistant', status: 'completed', content, phase: null };
+    const event = { event_id: `evt_${index}`, type: 'agent.session.turn.item.done', session_id: id, turn_id: turn, item, output_index: index };
+    return `id: ${index + 3}.0\ndata: ${JSON.stringify(event)}`;
+  });
+  await page.route('**/events?*', (route) => {
+    const again = route.request().headers()['last-event-id'] !== '0.0';
+    if (again) return route.abort();
+    return route.fulfill({ contentType: 'text/event-stream', body: `${[body, ...entries].join('\n\n')}\n\n` });
+  });
+  await page.reload();
+  await page.getByText('Entry number 10000.').waitFor();
+  assert.ok((await page.locator('.transcript article').count()) < 200);
+  await page.evaluate(() => window.scrollTo(0, 0));
+  await page.getByText('Entry number 1.', { exact: true }).waitFor();
+  assert.ok((await page.locator('.transcript article').count()) < 200);
+});
+
+test('an auditor sees everything and is offered nothing that would be refused', async () => {
+  const { page } = await window();
+  await page.goto('/');
+  await signIn(page, 'ines', PASSWORD);
+  await page.getByRole('heading', { level: 1, name: 'Work' }).waitFor();
+  assert.equal(await page.getByRole('link', { name: 'New work' }).count(), 0);
+  await page.getByRole('main').getByRole('link', { name: 'Good evening' }).click();
+  await page.getByText('Give me a ledger').waitFor();
+  assert.equal(await page.getByRole('textbox').count(), 0);
+  await page.goto('/console');
+  await page.getByRole('cell', { name: 'Sofia Brandt' }).first().waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Stop/ }).count(), 0);
+});
+
+test('work that is deleted under an open page is said to be', async () => {
+  const { page, context } = await asSofia();
+  await begin(page, 'Short-lived');
+  await page.getByText('Give me a ledger').waitFor();
+  const other = await context.newPage();
+  await other.goto(page.url());
+  await other.getByText('About this work').click();
+  await other.getByRole('button', { name: 'Delete this work' }).click();
+  await other.getByRole('button', { name: 'Delete it' }).click();
+  await other.getByRole('heading', { level: 1, name: 'Work' }).waitFor();
+  await page.getByText('This work was deleted').waitFor();
 });

@@ -50,11 +50,13 @@ export class World {
     this.port = port;
   }
 
-  static async make(port = 0) {
+  /** `more` is added to the configuration, and `variables` to the environment. */
+  static async make(port = 0, more = '', variables = {}) {
     const folder = await mkdtemp(join(tmpdir(), 'bailiwick-pages-'));
     const world = new World(folder, port);
+    world.variables = variables;
     const scenario = join(here, 'scenario.toml');
-    await writeFile(join(folder, 'bailiwick.toml'), CONFIGURATION.replace('SCENARIO', scenario) + (world.more ?? ''));
+    await writeFile(join(folder, 'bailiwick.toml'), CONFIGURATION.replace('SCENARIO', scenario) + more);
     await world.start();
     await world.settle();
     return world;
@@ -65,7 +67,7 @@ export class World {
     const data = join(this.folder, 'data');
     const given = ['serve', '--data', data, '--config', join(this.folder, 'bailiwick.toml'), '--listen', listen];
     this.child = spawn(binary, given, {
-      env: { PATH: process.env.PATH, HOME: this.folder, BAILIWICK_BOOTSTRAP_KEY: ADMIN_KEY },
+      env: { PATH: process.env.PATH, HOME: this.folder, BAILIWICK_BOOTSTRAP_KEY: ADMIN_KEY, ...this.variables },
       stdio: ['ignore', 'pipe', process.env.BAILIWICK_LOG ? 'inherit' : 'ignore'],
     });
     await new Promise((done, failed) => {

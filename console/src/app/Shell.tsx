@@ -14,6 +14,7 @@ import { choose, chosen, type Theme } from './theme';
 export function Shell({ children }: { children: ReactNode }) {
   const [out, setOut] = useState(false);
   const { pathname } = useLocation();
+  const may = useMay();
   useEffect(() => {
     const ended = () => setOut(true);
     window.addEventListener(SIGNED_OUT, ended);
@@ -32,9 +33,11 @@ export function Shell({ children }: { children: ReactNode }) {
           <Link to="/" className="brand" aria-label="Bailiwick, to the beginning">
             <img src="/icon.svg" alt="" /> Bailiwick
           </Link>
-          <Link to="/" className="button primary">
-            <Icon name="plus" /> New work
-          </Link>
+          {may('sessions:write') ? (
+            <Link to="/" className="button primary">
+              <Icon name="plus" /> New work
+            </Link>
+          ) : null}
           <Places />
           <Recent />
           <Person />

@@ -110,6 +110,7 @@ function Answer({ approval }: { approval: Approval }) {
       const params = { path: { approval_id: approval.id } };
       const body = decision === 'approve' ? { decision, widen: wider } : { decision, reason: reason.trim() || null };
       await told(api.POST('/bailiwick/v1/approvals/{approval_id}', { params, body }));
+      if (wider) void client.invalidateQueries({ queryKey: ['grants'] });
       say(decision === 'approve' ? 'Approved.' : 'Denied.');
     } catch (error) {
       setSaid(undefined);

@@ -9,6 +9,7 @@ import { Pending } from '../ui/Pending';
 import { Unknown } from '../work/Loose';
 import { titleOf } from '../work/parts';
 import { ApprovalCard } from './ApprovalCard';
+import { Standing } from './Standing';
 
 export default function Inbox() {
   const asked = useQuery(approvals);
@@ -51,6 +52,7 @@ export default function Inbox() {
                   Something wants to be remembered about you that nobody has vouched for. <Link to="/memory">Look at it</Link>
                 </p>
               ) : null}
+              <Standing />
               {others.length > 0 ? (
                 <section className="stack">
                   <h2>Waits for somebody else</h2>

@@ -6,6 +6,7 @@ import { me, receipts } from '../api/questions';
 import { useNames } from '../app/who';
 import { costOf } from '../receipts/cost';
 import { at, money } from '../text/formats';
+import { Remove } from './Remove';
 import type { Session } from './story';
 
 export function About({ session }: { session: Session }) {
@@ -56,6 +57,9 @@ export function About({ session }: { session: Session }) {
           </dd>
         </div>
       </dl>
+      <p>
+        <Remove session={session.id} />
+      </p>
     </details>
   );
 }

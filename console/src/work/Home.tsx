@@ -2,9 +2,10 @@
 
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
-import { Link, useNavigate, useSearchParams } from 'react-router';
+import { Link, Navigate, useNavigate, useSearchParams } from 'react-router';
 import type { Schemas } from '../api/client';
 import { agents, approvals, me } from '../api/questions';
+import { useMay } from '../app/rights';
 import { count } from '../text/formats';
 import { oneLine } from '../text/visible';
 import { Pending } from '../ui/Pending';
@@ -25,16 +26,20 @@ function usable(all: Agent[]): Agent[] {
 export function Home() {
   const known = useQuery(me).data;
   const first = known?.user?.name.split(' ')[0];
+  const colleagues = useQuery(agents);
+  const may = useMay();
   useEffect(() => {
     document.title = 'Bailiwick';
   }, []);
+  // Whoever only looks begins where there is something to see.
+  if (!may('sessions:write')) return <Navigate to="/work" replace />;
   return (
     <div className="page home">
       <header>
         <h1>{first ? `What shall be done, ${oneLine(first, 30)}?` : 'What shall be done?'}</h1>
       </header>
       <WaitingNote />
-      <Pending of={useQuery(agents)}>{(all) => <Begin colleagues={usable(all.data)} />}</Pending>
+      <Pending of={colleagues}>{(all) => <Begin colleagues={usable(all.data)} />}</Pending>
     </div>
   );
 }
