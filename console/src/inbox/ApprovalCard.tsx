@@ -11,6 +11,7 @@ import { useSay } from '../ui/Announcer';
 import { Icon } from '../ui/Icon';
 import { When } from '../ui/When';
 import { Long } from '../work/Long';
+import { Connect } from './Accounts';
 import { subjectOf } from './words';
 import { Wider, type Choice } from './Wider';
 
@@ -41,6 +42,7 @@ export function ApprovalCard({ approval, inWork = false }: { approval: Approval;
         <strong>Why you are asked:</strong> {prose(approval.reason)} <span className="faint small">(rule {approval.rule})</span>
       </p>
       <Exactly approval={approval} />
+      <NeedsAccount approval={approval} />
       <Waiting approval={approval} />
       {approval.may_answer ? <Answer approval={approval} /> : null}
     </article>
@@ -72,6 +74,20 @@ function Exactly({ approval }: { approval: Approval }) {
           {approval.operation} · digest <code>{approval.digest}</code>
         </p>
       </details>
+    </div>
+  );
+}
+
+/** No yes helps where an account is missing: whoever it has to be of signs in there, and the work goes on by itself. */
+function NeedsAccount({ approval }: { approval: Approval }) {
+  const { account } = approval;
+  if (!account) return null;
+  return (
+    <div className="note warn row apart">
+      <span>
+        It needs an account at <strong>{exact(account.connector)}</strong> ({exact(account.host)}), and goes on by itself once it is there.
+      </span>
+      {account.url ? <Connect url={account.url} connector={account.connector} /> : null}
     </div>
   );
 }
@@ -130,7 +146,7 @@ function Answer({ approval }: { approval: Approval }) {
           <textarea id={field} className="input" maxLength={2000} value={reason} onChange={(event) => setReason(event.target.value)} autoFocus />
         </div>
       ) : (
-        <Wider options={approval.widen ?? []} chosen={wider} choose={widen} />
+        <Wider options={approval.account ? [] : (approval.widen ?? [])} chosen={wider} choose={widen} />
       )}
       {problem ? (
         <p className="note bad" role="alert">
@@ -138,7 +154,7 @@ function Answer({ approval }: { approval: Approval }) {
         </p>
       ) : null}
       <div className="row">
-        {denying ? null : (
+        {denying || approval.account ? null : (
           <button type="button" className="button primary" onClick={() => void answer('approve')}>
             <Icon name="check" /> {wider ? 'Approve this and the like' : 'Approve'}
           </button>

@@ -8,6 +8,7 @@ import { Page } from '../ui/Page';
 import { Pending } from '../ui/Pending';
 import { Unknown } from '../work/Loose';
 import { titleOf } from '../work/parts';
+import { Accounts } from './Accounts';
 import { ApprovalCard } from './ApprovalCard';
 import { Standing } from './Standing';
 
@@ -53,6 +54,7 @@ export default function Inbox() {
                 </p>
               ) : null}
               <Standing />
+              <Accounts />
               {others.length > 0 ? (
                 <section className="stack">
                   <h2>Waits for somebody else</h2>
