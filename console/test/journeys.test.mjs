@@ -482,3 +482,25 @@ test('work that is deleted under an open page is said to be', async () => {
   await other.getByRole('heading', { level: 1, name: 'Work' }).waitFor();
   await page.getByText('This work was deleted').waitFor();
 });
+
+test('work that waits for an account leads its person there, and offers no yes that would not help', async () => {
+  const { page } = await asSofia();
+  const account = { connector: 'crm', host: 'crm.example', person_id: world.people.sofia, url: `${world.pages}/bailiwick/v1/connections/crm/start?link=x` };
+  const waiting = {
+    id: 'act_1', object: 'bailiwick.approval', session_id: 'sess_1', turn_id: 'turn_1', agent_id: world.examiner.id,
+    agent_name: 'Ledger examiner', actor: `${world.people.sofia} through ${world.examiner.id}`, operation: 'connector.open',
+    what: 'opening crm', arguments: { connector: 'crm' }, digest: '00', rule: 'account', reason: 'your own account is needed',
+    approver: { type: 'person' }, approvers: [{ type: 'person' }], asked_at: 1, expires_at: 4_000_000_000, may_answer: true, account,
+  };
+  const connection = { object: 'bailiwick.connection', connector: 'crm', description: 'Customers', connected: false, url: account.url, url_expires_at: 4_000_000_000 };
+  const list = (data) => ({ json: { object: 'list', data, has_more: false, first_id: null, last_id: null } });
+  await page.route('**/bailiwick/v1/approvals?*', (route) => route.fulfill(list([waiting])));
+  await page.route('**/bailiwick/v1/connections', (route) => route.fulfill(list([connection])));
+  await page.goto('/inbox');
+  const question = page.getByRole('article', { name: /connect to a system/ });
+  assert.equal(await question.getByRole('link', { name: /Connect your account/ }).getAttribute('href'), account.url);
+  assert.equal(await question.getByRole('button', { name: 'Approve' }).count(), 0);
+  await question.getByRole('button', { name: 'Deny' }).waitFor();
+  await page.getByRole('region', { name: /Your accounts/ }).getByRole('link', { name: /Connect your account/ }).waitFor();
+  await noBarriers(page, 'an account to connect');
+});
