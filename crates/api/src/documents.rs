@@ -2,45 +2,27 @@
 
 use crate::error::ApiError;
 use bailiwick_ports::{
-    Keys, Store, StreamKey,
+    Keys, Store, StreamKey, TenantKeyError,
     store::{Document, DocumentKind},
 };
 use bailiwick_types::{TenantId, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-/// Opened tenant keys that are kept.
-const MAX_KEYS: usize = 1024;
+use std::sync::Arc;
 
 /// The keys that seal tenants' documents.
-pub(crate) struct TenantKeys {
-    store: Arc<dyn Store>,
-    keys: Arc<dyn Keys>,
-    known: Mutex<HashMap<TenantId, Arc<dyn StreamKey>>>,
-}
+pub(crate) struct TenantKeys(bailiwick_ports::TenantKeys);
 
 impl TenantKeys {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>) -> Self {
-        Self { store, keys, known: Mutex::default() }
+        Self(bailiwick_ports::TenantKeys::new(store, keys))
     }
 
     pub async fn get(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, ApiError> {
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = known().get(&tenant) {
-            return Ok(Arc::clone(key));
-        }
-        let found = self.store.tenants().await?.into_iter().find(|one| one.id == tenant);
-        let found = found.ok_or_else(|| ApiError::internal(format!("there is no tenant {tenant}")))?;
-        let key = found.open_key(&*self.keys)?;
-        let mut known = known();
-        if known.len() >= MAX_KEYS {
-            known.clear();
-        }
-        known.insert(tenant, Arc::clone(&key));
-        Ok(key)
+        self.0.get(tenant).await.map_err(|error| match error {
+            TenantKeyError::Store(error) => error.into(),
+            TenantKeyError::Keys(error) => error.into(),
+            TenantKeyError::UnknownTenant(_) => ApiError::internal(error),
+        })
     }
 
     pub async fn seal<B: Serialize>(

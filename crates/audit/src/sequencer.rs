@@ -9,9 +9,10 @@ use bailiwick_core::tree::{
     note::{Checkpoint, Note, VerifierKey, origin},
 };
 use bailiwick_ports::{
-    AuditError, Signer, StoreError,
+    AuditError, Signer, StoreError, TenantKeyError,
     log::{Advance, Behind, LoggedCheckpoint, MAX_ADVANCE, Run, TileWrite},
     store::SealedRecord,
+    tenant_key,
 };
 use bailiwick_types::{Millis, TenantId, Timestamp};
 use bytes::Bytes;
@@ -149,9 +150,11 @@ impl Parts {
 
     async fn load(&self, tenant: TenantId) -> Result<Log, AuditError> {
         let damaged = |error: String| AuditError::Damaged(error);
-        let known = self.options.store.tenants().await?.into_iter().find(|one| one.id == tenant);
-        let known = known.ok_or_else(|| damaged(format!("there is no tenant {tenant}")))?;
-        let key = known.open_key(&*self.options.keys).map_err(|error| damaged(error.to_string()))?;
+        let key = tenant_key(&*self.options.store, &*self.options.keys, tenant).await;
+        let key = key.map_err(|error| match error {
+            TenantKeyError::Store(error) => error.into(),
+            other => damaged(other.to_string()),
+        })?;
         let log = &self.options.log;
         let head = match log.log(tenant).await? {
             Some(head) => head,

@@ -11,6 +11,7 @@ use bailiwick_ports::{
     AuditError, Change, DocumentWrite, ErasedPerson, StoreError, StreamKey,
     people::Author,
     store::{Document, DocumentKind, Page, ReadableQuery, ReadableStream, RowKind, Subjects},
+    tenant_key,
     vault::VaultOwner,
 };
 use bailiwick_types::{FileId, Millis, Principal, SessionId, StreamId, TenantId, Timestamp, UserId};
@@ -174,9 +175,7 @@ impl Eraser {
     }
 
     pub(crate) async fn key(&self, tenant: TenantId) -> Result<std::sync::Arc<dyn StreamKey>, GateError> {
-        let known = self.engine().store.tenants().await?.into_iter().find(|known| known.id == tenant);
-        let known = known.ok_or_else(|| GateError::Unreadable("documents of a tenant that is not there".into()))?;
-        Ok(known.open_key(&*self.engine().keys)?)
+        Ok(tenant_key(&*self.engine().store, &*self.engine().keys, tenant).await?)
     }
 
     /// The next version of an erasure's document with its receipt, and what is destroyed in the same transaction.

@@ -1,7 +1,7 @@
 //! What can go wrong at the door.
 
 use bailiwick_core::record::DecodeError;
-use bailiwick_ports::{KeysError, ObjectError, StoreError};
+use bailiwick_ports::{KeysError, ObjectError, StoreError, TenantKeyError};
 use bailiwick_types::{ActionId, StreamId};
 
 #[derive(Debug, thiserror::Error)]
@@ -30,4 +30,14 @@ pub enum GateError {
     /// The engine asked for something that the state does not allow. A fault in the engine.
     #[error("{action} {reason}")]
     Refused { action: ActionId, reason: &'static str },
+}
+
+impl From<TenantKeyError> for GateError {
+    fn from(error: TenantKeyError) -> Self {
+        match error {
+            TenantKeyError::Store(error) => Self::Store(error),
+            TenantKeyError::Keys(error) => Self::Keys(error),
+            TenantKeyError::UnknownTenant(_) => Self::Unreadable(error.to_string()),
+        }
+    }
 }

@@ -7,6 +7,7 @@ use crate::GateError;
 use bailiwick_ports::{
     Keys, Store, StreamKey,
     store::{Document, DocumentKind, Page},
+    tenant_key,
 };
 use bailiwick_types::TenantId;
 use std::{
@@ -68,9 +69,6 @@ impl<T> Shelf<T> {
 
     /// What a tenant's documents are sealed with.
     pub async fn key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, GateError> {
-        let tenants = self.store.tenants().await?;
-        let tenant = tenants.into_iter().find(|known| known.id == tenant);
-        let tenant = tenant.ok_or_else(|| GateError::Unreadable("documents of a tenant that is not there".into()))?;
-        Ok(tenant.open_key(&*self.keys)?)
+        Ok(tenant_key(&*self.store, &*self.keys, tenant).await?)
     }
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
     Administration, AuthError, Authenticator, Caller, Change, Clock, Keys, KeysError, Random, RequestParts, Scope,
-    Store, StoreError,
+    Store, StoreError, TenantKeyError,
     store::{DocumentKind, Tenant},
 };
 use bailiwick_types::{KeyId, Principal, Secret, TenantId, Timestamp};
@@ -59,6 +59,16 @@ pub enum CredentialError {
     Keys(#[from] KeysError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<TenantKeyError> for CredentialError {
+    fn from(error: TenantKeyError) -> Self {
+        match error {
+            TenantKeyError::UnknownTenant(tenant) => Self::UnknownTenant(tenant),
+            TenantKeyError::Store(error) => Self::Store(error),
+            TenantKeyError::Keys(error) => Self::Keys(error),
+        }
+    }
 }
 
 /// What became of the key that the environment supplies at the first start.

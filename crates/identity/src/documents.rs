@@ -2,29 +2,24 @@
 
 use crate::credentials::CredentialError;
 use bailiwick_ports::{
-    Administration, Change, DocumentWrite, Keys, Store, StreamKey,
+    Administration, Change, DocumentWrite, Keys, Store, StreamKey, TenantKeys,
     store::{Document, DocumentKind, Page},
 };
 use bailiwick_types::{KeyId, Principal, TenantId, Timestamp};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Documents of one page of a list.
 const PAGE: u32 = 200;
-/// Opened tenant keys that are kept; one machine serves far fewer.
-const MAX_TENANT_KEYS: usize = 1024;
 
 /// Reads and writes sealed documents under their tenants' keys.
 pub(crate) struct Documents {
     pub store: Arc<dyn Store>,
     pub keys: Arc<dyn Keys>,
     pub administration: Arc<dyn Administration>,
-    tenant_keys: Mutex<HashMap<TenantId, Arc<dyn StreamKey>>>,
+    tenant_keys: TenantKeys,
 }
 
 /// A document with its body in the clear.
@@ -68,7 +63,8 @@ impl<B> Entry<B> {
 
 impl Documents {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, administration: Arc<dyn Administration>) -> Self {
-        Self { store, keys, administration, tenant_keys: Mutex::new(HashMap::new()) }
+        let tenant_keys = TenantKeys::new(Arc::clone(&store), Arc::clone(&keys));
+        Self { store, keys, administration, tenant_keys }
     }
 
     /// A stored document in the clear.
@@ -205,18 +201,6 @@ impl Documents {
     }
 
     pub async fn tenant_key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, CredentialError> {
-        let known = || self.tenant_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = known().get(&tenant) {
-            return Ok(key.clone());
-        }
-        let tenants = self.store.tenants().await?;
-        let found = tenants.into_iter().find(|one| one.id == tenant).ok_or(CredentialError::UnknownTenant(tenant))?;
-        let key = found.open_key(&*self.keys)?;
-        let mut known = known();
-        if known.len() >= MAX_TENANT_KEYS {
-            known.clear();
-        }
-        known.insert(tenant, key.clone());
-        Ok(key)
+        Ok(self.tenant_keys.get(tenant).await?)
     }
 }

@@ -13,7 +13,7 @@ use bailiwick_core::{
 };
 use bailiwick_gate::{Deleting, Holds, subject_key};
 use bailiwick_ports::{
-    Keys, KeysError, Store, StreamKey,
+    Keys, KeysError, Store, StreamKey, TenantKeyError, TenantKeys,
     memory::{
         Changed, Forgotten, Holder, MemoryBody, MemoryCount, MemoryError, MemoryQuery, MemoryStore, NewMemory,
         Precondition, SealedMemory, Within, Written,
@@ -23,11 +23,9 @@ use bailiwick_types::{MemoryId, Principal, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
-/// Tenants' keys that are remembered.
-const MAX_KEYS: usize = 1024;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// What is remembered, opened. Clones share it.
@@ -41,7 +39,7 @@ struct Parts {
     keys: Arc<dyn Keys>,
     /// What must not be written over.
     holds: Arc<Holds>,
-    tenants: Mutex<HashMap<TenantId, Arc<dyn StreamKey>>>,
+    tenant_keys: TenantKeys,
 }
 
 /// What is sealed.
@@ -81,7 +79,8 @@ impl Remembered {
 
 impl Book {
     pub fn new(entries: Arc<dyn MemoryStore>, store: Arc<dyn Store>, keys: Arc<dyn Keys>, holds: Arc<Holds>) -> Self {
-        Self(Arc::new(Parts { entries, store, keys, holds, tenants: Mutex::default() }))
+        let tenant_keys = TenantKeys::new(Arc::clone(&store), Arc::clone(&keys));
+        Self(Arc::new(Parts { entries, store, keys, holds, tenant_keys }))
     }
 
     /// Whether a legal hold covers what this holder has. An error is no leave to change it.
@@ -114,19 +113,11 @@ impl Book {
     }
 
     async fn tenant_key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, MemoryError> {
-        let known = || self.0.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = known().get(&tenant) {
-            return Ok(Arc::clone(key));
-        }
-        let all = self.0.store.tenants().await?;
-        let found = all.into_iter().find(|one| one.id == tenant).ok_or(MemoryError::Unknown)?;
-        let key = found.open_key(&*self.0.keys).map_err(unreadable)?;
-        let mut known = known();
-        if known.len() >= MAX_KEYS {
-            known.clear();
-        }
-        known.insert(tenant, Arc::clone(&key));
-        Ok(key)
+        self.0.tenant_keys.get(tenant).await.map_err(|error| match error {
+            TenantKeyError::UnknownTenant(_) => MemoryError::Unknown,
+            TenantKeyError::Store(error) => error.into(),
+            TenantKeyError::Keys(error) => unreadable(error),
+        })
     }
 
     /// Writes an entry, confirmed or proposed by what its label says. One that says the same is not written twice: a

@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use bailiwick_core::Action;
 use bailiwick_ports::{
     Administration, Change, Clock, Described, Directory, DocumentWrite, Draft, Explains, Explanation, Keys, ModelCards,
-    PolicyDesk, PolicyDeskError, PolicyRequest, PolicyVersion, Store, StoreError, StreamKey, Vaults, addresses,
+    PolicyDesk, PolicyDeskError, PolicyRequest, PolicyVersion, Store, StoreError, StreamKey, TenantKeyError, Vaults,
+    addresses,
     store::{Document, DocumentKind},
+    tenant_key,
     vault::Credential,
 };
 use bailiwick_types::{PolicyId, Principal, TenantId, Timestamp, UserId};
@@ -64,10 +66,11 @@ impl Desk {
     }
 
     async fn key(&self, tenant: TenantId) -> Result<Arc<dyn StreamKey>, PolicyDeskError> {
-        let tenants = self.parts.store.tenants().await?;
-        let found = tenants.into_iter().find(|one| one.id == tenant);
-        let found = found.ok_or_else(|| PolicyDeskError::Unavailable(format!("there is no tenant {tenant}")))?;
-        found.open_key(&*self.parts.keys).map_err(|error| PolicyDeskError::Unavailable(error.to_string()))
+        let key = tenant_key(&*self.parts.store, &*self.parts.keys, tenant).await;
+        key.map_err(|error| match error {
+            TenantKeyError::Store(error) => error.into(),
+            other => PolicyDeskError::Unavailable(other.to_string()),
+        })
     }
 
     /// The version asked for, or the newest.

@@ -22,6 +22,7 @@ pub mod rewrap;
 mod runtime;
 pub mod sign_in;
 pub mod store;
+mod tenant_keys;
 mod tenants;
 pub mod tokens;
 pub mod toolset;
@@ -55,5 +56,6 @@ pub use policy_desk::{
 pub use runtime::{BoxFuture, Clock, Random, TaskHandle, Tasks};
 pub use sign_in::{SignIn, SignInError};
 pub use store::{Store, StoreError};
+pub use tenant_keys::{TenantKeyError, TenantKeys, tenant_key};
 pub use tenants::{TenantDesk, TenantError, TenantInfo};
 pub use vault::{NoVaults, VaultDesk, VaultError, Vaults};
