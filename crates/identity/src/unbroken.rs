@@ -23,12 +23,12 @@ pub(crate) async fn unbroken<T: Send + 'static>(
 }
 
 /// How often a write that fails was tried, and how long to wait for the next attempt: about half a minute in all.
-pub(crate) struct Attempts<'a> {
+pub(crate) struct Retries<'a> {
     clock: &'a dyn Clock,
     made: u32,
 }
 
-impl<'a> Attempts<'a> {
+impl<'a> Retries<'a> {
     pub fn new(clock: &'a dyn Clock) -> Self {
         Self { clock, made: 1 }
     }

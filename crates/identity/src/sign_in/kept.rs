@@ -4,7 +4,7 @@ use super::{entrance::Entrance, provider::Logout, unavailable};
 use crate::{
     api_key::{self, BASE62, draw},
     credentials::CredentialError,
-    unbroken::Attempts,
+    unbroken::Retries,
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bailiwick_ports::{
@@ -183,7 +183,7 @@ impl Entrance {
         let (created, updated) = (kept.created, self.roster.clock.now());
         let handle = Some(kept.body.handle.clone());
         let document = Document { kind, id, version, created, updated, handle, sealed };
-        let mut attempts = Attempts::new(&*self.roster.clock);
+        let mut retries = Retries::new(&*self.roster.clock);
         let put = loop {
             let put = documents.store.put_document(self.tenant, document.clone()).await;
             self.known.forget();
@@ -191,7 +191,7 @@ impl Entrance {
             if put.is_err() && self.is_kept(&document).await {
                 break Ok(());
             }
-            if !is_away || !attempts.again().await {
+            if !is_away || !retries.again().await {
                 break put;
             }
         };

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     documents::Entry,
     oauth::{Answer, Client, Granted, SecretIn},
-    unbroken::{Attempts, unbroken},
+    unbroken::{Retries, unbroken},
     web::Web,
 };
 use bailiwick_gate::RevealError;
@@ -208,10 +208,10 @@ impl Strongroom {
         checked.map_err(|error| RevealError::Unavailable(error.to_string()))?;
         let life = granted.expires_in.and_then(|seconds| u64::try_from(seconds).ok()).map(Millis::from_secs);
         let expires = life.map(|life| self.clock.now() + life.min(LONGEST_LIFE));
-        let mut attempts = Attempts::new(&*self.clock);
+        let mut retries = Retries::new(&*self.clock);
         loop {
             match self.write_renewed(tenant, id, asked, &secrets, expires).await {
-                Err(RevealError::Unavailable(problem)) if attempts.again().await => {
+                Err(RevealError::Unavailable(problem)) if retries.again().await => {
                     tracing::warn!(credential = %id, problem, "a renewed credential could not be written: trying again");
                 }
                 done => return done,
