@@ -135,6 +135,8 @@ impl Destination<'_> {
             | Action::FileList { .. }
             | Action::FileSearch { .. }
             | Action::ImageView { .. }
+            | Action::SkillsFind { .. }
+            | Action::SkillLoad(_)
             | Action::ArtifactPublish { .. }
             | Action::MemorySearch(_)
             | Action::MemoryRead { .. }

@@ -9,6 +9,7 @@ use crate::{
     environment::EnvironmentFacts,
     memory::{MemoryScope, MemorySearch, MemoryVersion, MemoryWrite},
     model::ModelAnswer,
+    skill::{FoundSkills, SkillLoad},
 };
 use bailiwick_types::{ActionId, ArtifactId, EnvironmentId, FileId, MemoryId, Millis};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,12 @@ pub enum Action {
     FileSearch { environment: EnvironmentId, path: String, pattern: String, glob: Option<String> },
     #[serde(rename = "file.view_image")]
     ImageView { environment: EnvironmentId, path: String },
+    /// Looks for skills in the folders below `directory`.
+    #[serde(rename = "file.find_skills")]
+    SkillsFind { environment: EnvironmentId, directory: String },
+    /// Reads a skill, and lays its files into the environment where there is one.
+    #[serde(rename = "file.load_skill")]
+    SkillLoad(Box<SkillLoad>),
     /// Copies every file below `directory` out of the environment as immutable artifacts.
     #[serde(rename = "artifact.publish")]
     ArtifactPublish { environment: EnvironmentId, directory: String },
@@ -210,6 +217,8 @@ impl Action {
             Self::FileList { .. } => "file.list",
             Self::FileSearch { .. } => "file.search",
             Self::ImageView { .. } => "file.view_image",
+            Self::SkillsFind { .. } => "file.find_skills",
+            Self::SkillLoad(_) => "file.load_skill",
             Self::ArtifactPublish { .. } => "artifact.publish",
             Self::FunctionCall { .. } => "tool.call",
             Self::ConnectorOpen { .. } => "connector.open",
@@ -233,6 +242,8 @@ impl Action {
             | Self::FileList { .. }
             | Self::FileSearch { .. }
             | Self::ImageView { .. }
+            | Self::SkillsFind { .. }
+            | Self::SkillLoad(_)
             | Self::ArtifactPublish { .. } => ActionKind::FileRead,
             Self::FileWrite { .. } | Self::FileAdd { .. } | Self::FileEdit { .. } => ActionKind::FileWrite,
             Self::FunctionCall { .. } | Self::ConnectorOpen { .. } | Self::ConnectorCall(_) => ActionKind::ToolCall,
@@ -249,7 +260,11 @@ impl Action {
             | Self::FileList { .. }
             | Self::FileSearch { .. }
             | Self::ImageView { .. }
+            | Self::SkillsFind { .. }
             | Self::CommandPoll { .. } => Class::Pure,
+            // The same files are laid to the same places.
+            Self::SkillLoad(load) if load.lays_in() => Class::Idempotent,
+            Self::SkillLoad(_) => Class::Pure,
             Self::EnvironmentStart { .. }
             | Self::FileWrite { .. }
             | Self::FileAdd { .. }
@@ -309,6 +324,7 @@ impl Action {
             Self::MemorySearch(_) | Self::MemoryRead { .. } | Self::MemoryWrite(_) | Self::MemoryForget { .. } => None,
             Self::ConnectorOpen { environment, .. } => *environment,
             Self::ConnectorCall(call) => call.environment,
+            Self::SkillLoad(load) => load.environment,
             Self::CommandRun(run) => Some(run.environment),
             Self::EnvironmentStart { environment }
             | Self::CommandPoll { environment, .. }
@@ -321,6 +337,7 @@ impl Action {
             | Self::FileList { environment, .. }
             | Self::FileSearch { environment, .. }
             | Self::ImageView { environment, .. }
+            | Self::SkillsFind { environment, .. }
             | Self::ArtifactPublish { environment, .. } => Some(*environment),
         }
     }
@@ -375,6 +392,7 @@ pub enum ActionResult {
     Connector(OpenedConnector),
     /// What a tool of a connector answered.
     Tool(ToolAnswer),
+    Skills(FoundSkills),
 }
 
 /// The answer of a connector's tool.

@@ -4,6 +4,7 @@ use crate::{
     connector::ConnectorUse,
     memory::MemoryUse,
     model::{Reasoning, TextOptions},
+    skill::SkillUse,
 };
 use bailiwick_types::{AgentId, Millis, Money};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct AgentConfig {
     /// What it may do with memory; `None`: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryUse>,
+    /// What it can learn when it needs it, as it was when the agent was saved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<SkillUse>,
     #[serde(default)]
     pub reasoning: Reasoning,
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! Where an agent's commands and files live, as data.
 
-use crate::Label;
+use crate::{Label, skill::SkillUse};
 use bailiwick_types::{EnvironmentId, FileId, Principal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +26,23 @@ impl EnvironmentSpec {
     /// Its executor opens the connection, and says by itself when it comes and goes.
     pub fn dials_in(&self) -> bool {
         matches!(self, Self::SelfHosted(own) if own.connection == Connection::DialIn)
+    }
+
+    /// The skills that came with it.
+    pub fn skills(&self) -> &[SkillUse] {
+        match self {
+            Self::Hosted(hosted) => &hosted.skills,
+            Self::None | Self::SelfHosted(_) => &[],
+        }
+    }
+
+    /// Folders of it in which skills are looked for.
+    pub fn skill_folders(&self) -> &[String] {
+        match self {
+            Self::None => &[],
+            Self::Hosted(hosted) => &hosted.skill_folders,
+            Self::SelfHosted(own) => &own.skill_folders,
+        }
     }
 
     /// The folder in which commands start and relative paths are resolved.
@@ -57,6 +74,12 @@ pub struct Hosted {
     /// Shell commands run once, in order, before the first action. Never shown.
     #[serde(default)]
     pub setup_commands: Vec<String>,
+    /// As they were when the session began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<SkillUse>,
+    /// Absolute folders in which skills are looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skill_folders: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +117,9 @@ pub struct SelfHosted {
     /// What somebody says of its content. Without it, the content may be anybody's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<SaidOfContent>,
+    /// Absolute folders in which skills are looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skill_folders: Vec<String>,
 }
 
 /// Somebody's word on what lies in a folder that is not ours.

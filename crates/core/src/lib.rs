@@ -22,6 +22,7 @@ pub mod model;
 pub mod record;
 pub mod session;
 pub mod shell;
+pub mod skill;
 pub mod stop;
 pub mod tool_search;
 pub mod tools;
@@ -51,4 +52,5 @@ pub use memory::{
     Consolidate, MemoryEntry, MemoryKind, MemoryScope, MemorySearch, MemorySource, MemoryState, MemoryUse, MemoryWrite,
 };
 pub use model::{Entry, EntryBody, ModelAnswer, ModelRequest, Native, Phase, Stop, ToolSpec};
+pub use skill::{FoundSkills, SkillLoad, SkillSource, SkillUse};
 pub use stop::{StopOrder, StopScope};

@@ -120,6 +120,11 @@ pub const BUILT_IN: [&str; 12] = [
 /// The tools of an agent with memory.
 pub const MEMORY: [&str; 4] = ["memory_search", "memory_read", "memory_write", "memory_forget"];
 
+/// The tools of a session with skills.
+pub const SKILLS: [&str; 2] = [LOAD_SKILL, LIST_SKILLS];
+pub const LOAD_SKILL: &str = "load_skill";
+pub const LIST_SKILLS: &str = "list_skills";
+
 /// The tool by which a model that must not read something gets values out of it.
 pub const EXTRACT: &str = "extract_values";
 /// The tool by which a model moves a text that it must not read.

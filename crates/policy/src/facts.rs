@@ -289,6 +289,8 @@ fn leaves_walls(request: &PolicyRequest<'_>) -> bool {
             !request.connector.is_some_and(|one| one.keeps_inside(request.action, request.colleagues))
         }
         // Our own sandbox has closed walls; somebody else's machine is outside.
+        // Nothing is sent to where there is no environment.
+        ActionKind::FileRead if request.action.environment().is_none() => false,
         ActionKind::EnvironmentStart | ActionKind::CommandRun | ActionKind::FileRead | ActionKind::FileWrite => {
             !matches!(request.environment, Some(EnvironmentSpec::Hosted(_)))
         }
@@ -389,8 +391,12 @@ impl Resource {
             | Action::FileList { environment, path, .. }
             | Action::FileSearch { environment, path, .. }
             | Action::ImageView { environment, path }
+            | Action::SkillsFind { environment, directory: path }
             | Action::ArtifactPublish { environment, directory: path } => {
-                return file_resource(request.action, *environment, path, folded);
+                return file_resource(request.action, Some(*environment), path, folded);
+            }
+            Action::SkillLoad(load) => {
+                return file_resource(request.action, load.environment, &load.path(), folded);
             }
         })
     }
@@ -463,6 +469,9 @@ fn environment_of(environment: EnvironmentId) -> (&'static str, Value) {
     ("environment", reference(&ENVIRONMENT, &environment.to_string()))
 }
 
+/// Where an environment is told of and there is none.
+const NO_ENVIRONMENT: &str = "none";
+
 /// What a command's rules are asked about.
 struct Command<'a> {
     text: &'a str,
@@ -499,7 +508,7 @@ impl Command<'_> {
 
 fn file_resource(
     action: &Action,
-    environment: EnvironmentId,
+    environment: Option<EnvironmentId>,
     path: &str,
     folded: bool,
 ) -> Result<Option<Resource>, Unclear> {
@@ -511,7 +520,10 @@ fn file_resource(
     if folded && spelt == path {
         return Ok(None);
     }
-    let mut context = vec![environment_of(environment)];
+    let mut context = match environment {
+        Some(environment) => vec![environment_of(environment)],
+        None => vec![("environment", reference(&ENVIRONMENT, NO_ENVIRONMENT))],
+    };
     let size = |bytes: u64| Value::from(i64::try_from(bytes).unwrap_or(i64::MAX));
     match action {
         Action::FileWrite { content, .. } => context.push(("size_bytes", size(content.len() as u64))),
@@ -520,6 +532,15 @@ fn file_resource(
         Action::FileSearch { pattern, glob, .. } => {
             context.push(("pattern", Value::from(pattern.as_str())));
             context.extend(glob.as_ref().map(|glob| ("glob", Value::from(glob.as_str()))));
+        }
+        Action::SkillLoad(load) => {
+            let source = match load.skill.source {
+                SkillSource::Kept { .. } => "kept",
+                SkillSource::Inline { .. } => "inline",
+                SkillSource::Found { .. } => "found",
+            };
+            context.push(("skill", Value::from(load.skill.name.as_str())));
+            context.push(("skill_source", Value::from(source)));
         }
         _ => {}
     }

@@ -3,7 +3,7 @@
 use bailiwick_core::Remit;
 
 /// Every operation there is, as `Action::operation` names it.
-pub const OPERATIONS: [&str; 22] = [
+pub const OPERATIONS: [&str; 24] = [
     "model.call",
     "environment.start",
     "command.run",
@@ -17,6 +17,8 @@ pub const OPERATIONS: [&str; 22] = [
     "file.list",
     "file.search",
     "file.view_image",
+    "file.find_skills",
+    "file.load_skill",
     "artifact.publish",
     "tool.call",
     "connector.open",

@@ -114,6 +114,19 @@ fn actions() -> Vec<Action> {
         Action::FileSearch { environment, path: path.clone(), pattern: text(), glob: None },
         Action::ImageView { environment, path },
         Action::ArtifactPublish { environment, directory: "/workspace/outputs".into() },
+        Action::SkillsFind { environment, directory: "/workspace/skills".into() },
+        Action::SkillLoad(Box::new(SkillLoad {
+            skill: SkillUse {
+                name: "charts".into(),
+                description: "Draws charts.".into(),
+                digest: "0".repeat(64),
+                source: SkillSource::Inline { file: FileId::from_u128(3) },
+                label: Label::default(),
+            },
+            environment: None,
+            folder: "/skills/charts".into(),
+            file: None,
+        })),
         Action::FunctionCall { name: "lookup".into(), arguments: Value::Null },
         Action::ConnectorOpen { connector: "crm".into(), environment: None },
         find("find", json!({})),
@@ -152,6 +165,7 @@ fn actions() -> Vec<Action> {
             Action::CommandPoll { .. } | Action::CommandWrite { .. } | Action::CommandStop { .. } => {}
             Action::FileRead { .. } | Action::FileWrite { .. } | Action::FileAdd { .. } | Action::FileEdit { .. } => {}
             Action::FileList { .. } | Action::FileSearch { .. } | Action::ImageView { .. } => {}
+            Action::SkillsFind { .. } | Action::SkillLoad(_) => {}
             Action::ArtifactPublish { .. } | Action::FunctionCall { .. } => {}
             Action::ConnectorOpen { .. } | Action::ConnectorCall(_) | Action::DataQuery(_) => {}
             Action::MemorySearch(_) | Action::MemoryRead { .. } => {}

@@ -443,6 +443,10 @@ pub enum DocumentKind {
     Credential,
     /// A way to a system of the company.
     Connector,
+    /// A folder of instructions and files, with all its versions.
+    Skill,
+    /// What somebody asks to be given of a connector.
+    ConnectorRequest,
 }
 
 impl DocumentKind {
@@ -470,6 +474,8 @@ impl DocumentKind {
             Self::Vault => "vault",
             Self::Credential => "credential",
             Self::Connector => "connector",
+            Self::Skill => "skill",
+            Self::ConnectorRequest => "connector_request",
         };
         [b"bailiwick.document.v1/", kind.as_bytes(), b"/", &id.to_be_bytes()[..], &version.to_be_bytes()[..]].concat()
     }

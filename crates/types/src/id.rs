@@ -157,6 +157,12 @@ ids! {
     CredentialId = "cred";
     /// Something that is remembered between sessions.
     MemoryId = "mem";
+    /// A folder of instructions and files that agents are given.
+    SkillId = "skill";
+    /// One version of a skill. Never reused.
+    SkillVersionId = "skillver";
+    /// What somebody asks to be given of a connector.
+    ConnectorRequestId = "creq";
     /// One running server process.
     NodeId = "node";
 }

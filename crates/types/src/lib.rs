@@ -13,8 +13,9 @@ mod time;
 mod tokens;
 
 pub use id::{
-    ActionId, AgentId, ArtifactId, BudgetId, ConnectorId, CredentialId, EnvironmentId, FileId, GrantId, IdError,
-    ItemId, KeyId, MemoryId, NodeId, PolicyId, SessionId, StreamId, TeamId, TenantId, TurnId, UserId, VaultId,
+    ActionId, AgentId, ArtifactId, BudgetId, ConnectorId, ConnectorRequestId, CredentialId, EnvironmentId, FileId,
+    GrantId, IdError, ItemId, KeyId, MemoryId, NodeId, PolicyId, SessionId, SkillId, SkillVersionId, StreamId, TeamId,
+    TenantId, TurnId, UserId, VaultId,
 };
 pub use mark::{Actor, Mark, Subject};
 pub use money::{Money, MoneyError};

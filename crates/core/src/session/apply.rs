@@ -80,8 +80,13 @@ impl State {
             shown_calls: BTreeSet::new(),
             shown_turn: None,
             found: Vec::new(),
+            skills_found: Vec::new(),
             tools: ToolMemo::default(),
         };
+        // Their descriptions are in every prompt.
+        let mut label = state.label.clone();
+        state.given_skills().for_each(|skill| label.join(&skill.label));
+        let state = Self { label, ..state };
         let changes = vec![Change::SessionCreated(Box::new(state.view()))];
         (state, changes)
     }
@@ -538,8 +543,7 @@ impl State {
     /// The environment may not be started, so no call that needs it can be performed.
     fn deny_environment_calls(&mut self, rule: &str, remedy: &str, message: &str, changes: &mut Vec<Change>) {
         let Some(turn) = &self.turn else { return };
-        let needs_it =
-            |call: &Call| call.status == CallStatus::Waiting && crate::tools::BUILT_IN.contains(&call.name.as_str());
+        let needs_it = |call: &Call| call.status == CallStatus::Waiting && self.needs_environment(call);
         let waiting: Vec<usize> = (0..turn.calls.len()).filter(|index| needs_it(&turn.calls[*index])).collect();
         for index in waiting {
             let note = EffectNote::Denied { rule: rule.to_owned(), remedy: remedy.to_owned() };
@@ -586,6 +590,10 @@ impl State {
             action if action.is_errand() => self.errand_settled(&open, settled, changes),
             Action::ArtifactPublish { environment, .. } => self.published(at, &open, *environment, settled, changes),
             _ if self.reads_aside(&open) => self.set_aside(&open, settled, changes),
+            Action::SkillsFind { directory, .. } => {
+                self.skills_looked_for(directory, &settled.outcome);
+                self.tool_settled(&open, settled, changes);
+            }
             _ => self.tool_settled(&open, settled, changes),
         }
     }
@@ -804,6 +812,7 @@ impl State {
                 let base = if answer.failed { CallEnd::failed(String::new()) } else { CallEnd::done(String::new()) };
                 CallEnd { content: answer.content.clone(), ..base }
             }
+            Outcome::Confirmed { result: ActionResult::Skills(found) } => CallEnd::done(self.told_of_found(found)),
             Outcome::Confirmed { .. } => CallEnd::done("Done.".into()),
             Outcome::Failed { failure } => CallEnd::failed(failure.message.clone()),
             Outcome::Unknown { reason } => {
@@ -824,7 +833,8 @@ impl State {
                     turn.calls[index].status = CallStatus::Waiting;
                 }
                 self.environment_lost(open, &settled.outcome, changes);
-                if let (Some(_), Outcome::NotSent { reason }) = (open.action.connector(), &settled.outcome) {
+                let elsewhere = open.action.connector().is_some() || !in_environment;
+                if let (true, Outcome::NotSent { reason }) = (elsewhere, &settled.outcome) {
                     // Nothing else ends it where no permit is ever opened in time.
                     self.model_call_lost(reason);
                 }

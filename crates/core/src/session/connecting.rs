@@ -73,6 +73,7 @@ impl State {
         let mut taken: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name.as_str()).collect();
         taken.extend(tools::BUILT_IN);
         taken.extend(tools::MEMORY);
+        taken.extend(tools::SKILLS);
         let mut all: Vec<(String, &ConnectorUse, &OpenedConnector, &ToolDefinition)> = Vec::new();
         for one in &self.agent.connectors {
             let Some(opened) = self.opened(&one.label) else { continue };

@@ -82,7 +82,7 @@ impl State {
             let search = (!deferred.tools.is_empty()).then(|| self.search_spec(&deferred));
             let found = self.found.iter().filter_map(|name| deferred.tools.iter().find(|tool| tool.name == *name));
             let always = tools::specs(&self.agent, &self.environment).chain(memory_specs(&self.agent));
-            let always = always.chain(self.connected_specs(false));
+            let always = always.chain(self.skill_specs()).chain(self.connected_specs(false));
             always.chain(search).chain(found.cloned()).collect()
         };
         Arc::clone(self.tools.told.get_or_init(make))

@@ -48,7 +48,12 @@ impl State {
             | Action::FileList { .. }
             | Action::FileSearch { .. }
             | Action::ImageView { .. }
+            | Action::SkillsFind { .. }
             | Action::ArtifactPublish { .. } => label.join(&self.environment_label),
+            Action::SkillLoad(load) => {
+                load.environment.iter().for_each(|_| label.join(&self.environment_label));
+                label.join(&load.skill.label);
+            }
         }
         label.join(&self.label_carried(action));
         label
@@ -88,6 +93,7 @@ impl State {
                 let given = self.label_of_file(*file);
                 given.iter().for_each(|given| self.environment_label.join(given));
             }
+            Action::SkillLoad(load) if load.lays_in() => self.environment_label.join(&load.skill.label),
             _ => {}
         }
     }
@@ -113,6 +119,12 @@ impl State {
             Action::FileRead { .. } if self.reads_aside(open) => {}
             // What comes back is told in our own words.
             action if self.carries_held(action) => {}
+            // What the house keeps of it comes from the house, whatever lies around the place to which it is laid.
+            Action::SkillLoad(load) if confirmed && load.skill.file().is_some() => self.label.join(&load.skill.label),
+            Action::SkillLoad(load) => {
+                let there = load.environment.map(|_| self.environment_label.clone());
+                there.iter().for_each(|there| self.label.join(there));
+            }
             Action::FunctionCall { .. } => self.label.join(&Label::foreign()),
             Action::ConnectorOpen { environment, .. } | Action::ConnectorCall(ConnectorCall { environment, .. }) => {
                 let own = self.label_of_connector(&open.action, outcome);
@@ -145,6 +157,7 @@ impl State {
             | Action::FileList { .. }
             | Action::FileSearch { .. }
             | Action::ImageView { .. }
+            | Action::SkillsFind { .. }
             | Action::EnvironmentStart { .. }
             | Action::ArtifactPublish { .. } => self.label.join(&self.environment_label),
         }

@@ -17,6 +17,7 @@ mod plan;
 mod prompt;
 mod remembering;
 mod rows;
+mod skills;
 mod state;
 
 pub use approvals::AskedAction;

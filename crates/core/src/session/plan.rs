@@ -1,7 +1,7 @@
 //! What comes next: a pure function of the state, the time and what the model can take.
 
 use super::state::{Call, CallStatus, Overflow, State, Turn};
-use super::{connecting, consolidating, extracting, ordered, remembering};
+use super::{connecting, consolidating, extracting, ordered, remembering, skills};
 use crate::{
     Action, Answer, Class, EnvironmentSpec, EnvironmentStatus, ModelCall, Purpose,
     connector::{NoStatements, StatementReader},
@@ -201,6 +201,7 @@ fn calls(state: &State, turn: &Turn, bounds: Bounds<'_>, running: &[ActionId], m
         let own = || match call.ordered {
             Some(_) => Err(state.no_such_tool(&call.name)),
             None => remembering::to_action(state, call)
+                .or_else(|| skills::to_action(state, call))
                 .unwrap_or_else(|| tools::to_action(&call.name, &call.arguments, &state.agent, &state.environment)),
         };
         let action = match connected.unwrap_or_else(own).and_then(|action| state.check_handles(action)) {

@@ -65,5 +65,6 @@ pub(super) fn instructions(state: &State) -> String {
     };
     let own = state.agent.instructions.as_deref().map(|text| format!("\n\n{text}")).unwrap_or_default();
     let memory = if state.agent.memory.is_some() { MEMORY } else { "" };
-    format!("{BASE}{place}{memory}{own}")
+    let skills = state.told_skills();
+    format!("{BASE}{place}{memory}{skills}{own}")
 }

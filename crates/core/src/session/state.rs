@@ -16,6 +16,7 @@ use crate::{
     },
     model::Entry,
     record::{Halt, Through, TurnError},
+    skill::SkillUse,
 };
 use bailiwick_types::{
     ActionId, CredentialId, ItemId, Millis, Money, Principal, SessionId, TeamId, TenantId, Timestamp, TokenUsage,
@@ -124,6 +125,9 @@ pub struct State {
     /// The deferred tools that a search has found, in the order in which the model was told of them.
     #[serde(default)]
     pub(crate) found: Vec<String>,
+    /// The skills that were found in the environment, as they were then.
+    #[serde(default)]
+    pub(crate) skills_found: Vec<SkillUse>,
     #[serde(skip)]
     pub(crate) tools: ToolMemo,
 }
@@ -349,9 +353,7 @@ impl State {
         let away = matches!(self.environment_status, EnvironmentStatus::Pending | EnvironmentStatus::Disconnected);
         let wanted = self.has_errands()
             || self.turn.as_ref().is_some_and(|turn| {
-                turn.calls.iter().any(|call| {
-                    call.status == CallStatus::Waiting && crate::tools::BUILT_IN.contains(&call.name.as_str())
-                })
+                turn.calls.iter().any(|call| call.status == CallStatus::Waiting && self.needs_environment(call))
             });
         let running = self.open.values().any(|open| !matches!(*open.action, Action::FunctionCall { .. }));
         dials_in && away && wanted && !running
@@ -473,6 +475,8 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::FileList { path, .. } => format!("listing {path}"),
         Action::FileSearch { path, .. } => format!("searching {path}"),
         Action::ImageView { path, .. } => format!("viewing {path}"),
+        Action::SkillsFind { directory, .. } => format!("looking for skills in {directory}"),
+        Action::SkillLoad(load) => format!("loading the skill {}", load.skill.name),
         Action::ArtifactPublish { directory, .. } => format!("publishing {directory}"),
         Action::FunctionCall { name, .. } => format!("calling {name}"),
         Action::ConnectorOpen { connector, .. } => format!("opening the connector {connector}"),

@@ -61,6 +61,8 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
         DocumentKind::Vault => 16,
         DocumentKind::Credential => 17,
         DocumentKind::Connector => 21,
+        DocumentKind::Skill => 23,
+        DocumentKind::ConnectorRequest => 25,
     }
 }
 
