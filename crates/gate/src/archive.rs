@@ -5,7 +5,7 @@
 //! is an action and has a permit.
 
 use crate::{GateError, Journal, subjects::Subjects};
-use bailiwick_core::{EnvironmentSpec, item::ArtifactView, session::State};
+use bailiwick_core::{EnvironmentSpec, SkillSource, item::ArtifactView, session::State};
 use bailiwick_ports::{
     Keys, ObjectError, Objects, Store, StoreError,
     store::{DocumentKind, Page, RowKind, RowQuery},
@@ -225,6 +225,11 @@ impl Archive {
         if let EnvironmentSpec::Hosted(hosted) = &state.environment {
             for file in hosted.files.iter().filter(|file| file.inline) {
                 self.remove_file(tenant, file.file).await?;
+            }
+            for skill in &hosted.skills {
+                if let SkillSource::Inline { file } = skill.source {
+                    self.remove_file(tenant, file).await?;
+                }
             }
         }
         if let Some(environment) = state.environment.id() {

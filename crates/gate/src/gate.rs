@@ -1,7 +1,7 @@
 //! The door itself: leases, and the one commit that decides, writes down and only then lets through.
 
 use crate::{
-    Access, Connectors, GateError, Grants, Mode, Permit, Scope, Settled, Stops,
+    Access, Connectors, GateError, Grants, Mode, Permit, Scope, Settled, Skills, Stops,
     budgets::Budgets,
     journal::{Journal, Tip, first_records},
     judge::{Case, Judge, Judgement},
@@ -52,6 +52,7 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
     purse: Purse,
     subjects: Subjects,
+    skills: Skills,
 }
 
 /// A stream that this process drives: its lease, its state, and the line on which dropped permits report.
@@ -138,7 +139,8 @@ impl Gate {
         let budgets = Arc::new(Budgets::new(Arc::clone(&store), Arc::clone(&keys)));
         let purse = Purse { ledger, budgets, rules: MoneyRules::default() };
         let subjects = Subjects::new(Arc::clone(&store), Arc::clone(&keys));
-        Self { store, keys, judge, clock, purse, subjects }
+        let skills = Skills::new(Arc::clone(&store), Arc::clone(&keys));
+        Self { store, keys, judge, clock, purse, subjects, skills }
     }
 
     /// Who is known; without one nobody is.
@@ -212,6 +214,11 @@ impl Gate {
     /// What is known of the connector that performs an action; `None` where there is none, or none any more.
     pub fn access(&self, state: &State, action: &Action) -> Option<Access> {
         self.judge.access(state, action)
+    }
+
+    /// The skills that agents may be given.
+    pub fn skills(&self) -> &Skills {
+        &self.skills
     }
 
     /// The connectors that agents may be given.

@@ -5,7 +5,7 @@
 
 use crate::{Archive, ArchiveError, Journal};
 use bailiwick_core::{
-    EnvironmentSpec,
+    EnvironmentSpec, SkillUse,
     environment::HostedFile,
     item::SessionView,
     record::{Input, InputEnvelope},
@@ -93,13 +93,18 @@ impl Archive {
         Ok(if kept { Standing::Kept } else { Standing::InDoubt(file) })
     }
 
-    /// Goes through all sessions, because a file that came with one is named nowhere else.
+    /// Goes through all skills and all sessions, because a file that came with one is named nowhere else.
     async fn remove_unless_laid_in(
         &self,
         tenant: TenantId,
         mut in_doubt: InDoubt,
         clock: &dyn Clock,
     ) -> Result<u64, ArchiveError> {
+        if !in_doubt.is_empty() {
+            for file in self.skill_files(tenant).await? {
+                in_doubt.remove(&file);
+            }
+        }
         let mut page = Page { limit: PAGE, ..Page::default() };
         while !in_doubt.is_empty() {
             let query = RowQuery {
@@ -158,6 +163,7 @@ impl Archive {
             let view: SessionView = journal.open_row(RowKind::Session, &row)?;
             if let EnvironmentSpec::Hosted(hosted) = &view.environment {
                 files.extend(hosted.files.iter().map(|HostedFile { file, .. }| *file));
+                files.extend(hosted.skills.iter().filter_map(SkillUse::file));
             }
         }
         Ok(files)

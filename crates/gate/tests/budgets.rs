@@ -250,6 +250,7 @@ fn created(spend_limit: Option<Money>) -> SessionCreated {
         tool_search: false,
         connectors: Vec::new(),
         memory: None,
+        skills: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),

@@ -148,6 +148,7 @@ fn created() -> SessionCreated {
         tools: Vec::new(),
         tool_search: false,
         memory: None,
+        skills: Vec::new(),
         connectors: vec![crm],
         reasoning: Reasoning::default(),
         text: TextOptions::default(),

@@ -244,6 +244,7 @@ fn created(order: &Order) -> SessionCreated {
         tool_search: false,
         connectors: Vec::new(),
         memory: None,
+        skills: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),
@@ -256,6 +257,8 @@ fn created(order: &Order) -> SessionCreated {
         env: BTreeMap::new(),
         files: Vec::new(),
         setup_commands: Vec::new(),
+        skills: Vec::new(),
+        skill_folders: Vec::new(),
     };
     SessionCreated {
         agent,

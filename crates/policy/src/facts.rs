@@ -9,7 +9,7 @@ use crate::{
 };
 use bailiwick_core::{
     Action, ActionKind, Confidentiality, DataQuery, Effect, EnvironmentSpec, Integrity, Label, ModelCall, Purpose,
-    canonical, connector::StatementKind, shell::plain,
+    SkillSource, canonical, connector::StatementKind, shell::plain,
 };
 use bailiwick_ports::{
     Colleague, ConnectorFacts, ModelCard, Person, PolicyRequest, Residency,

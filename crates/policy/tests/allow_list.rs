@@ -4,7 +4,8 @@
 
 use bailiwick_core::{
     Action, AgentConfig, CommandRun, Confidentiality, ConnectorCall, ConnectorKind, ConnectorSource, ConnectorSpec,
-    ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit, ToolDefinition,
+    ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, ModelCall, Purpose, Remit, SkillLoad,
+    SkillSource, SkillUse, ToolDefinition,
     connector::{CredentialChoice, Reading, StatementKind},
 };
 use bailiwick_core::{MemoryKind, MemoryScope, MemorySearch, MemoryWrite, memory::MemoryVersion};
@@ -44,6 +45,7 @@ fn agent(allow: &[&str]) -> AgentConfig {
         tool_search: false,
         connectors: vec![given()],
         memory: None,
+        skills: Vec::new(),
     }
 }
 

@@ -31,6 +31,8 @@ fn hosted() -> EnvironmentSpec {
         env: Default::default(),
         files: Vec::new(),
         setup_commands: Vec::new(),
+        skills: Vec::new(),
+        skill_folders: Vec::new(),
     })
 }
 

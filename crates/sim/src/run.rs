@@ -600,6 +600,7 @@ fn created(laid_in: FileId, seed: u64) -> SessionCreated {
         tool_search: false,
         connectors: Vec::new(),
         memory: None,
+        skills: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),
@@ -618,6 +619,8 @@ fn created(laid_in: FileId, seed: u64) -> SessionCreated {
             label: Default::default(),
         }],
         setup_commands: Vec::new(),
+        skills: Vec::new(),
+        skill_folders: Vec::new(),
     };
     SessionCreated {
         agent,

@@ -67,6 +67,7 @@ pub(crate) fn blank(id: AgentId) -> AgentConfig {
         tool_search: false,
         connectors: Vec::new(),
         memory: None,
+        skills: Vec::new(),
         reasoning: Reasoning::default(),
         text: TextOptions::default(),
         service_tier: "auto".into(),

@@ -205,6 +205,7 @@ async fn described_agent(app: &App, caller: &Caller, param: &ExplainParam) -> Re
         tool_search: false,
         connectors: Vec::new(),
         memory: None,
+        skills: Vec::new(),
     })
 }
 
@@ -237,6 +238,8 @@ fn called(call: &DescribedCall, agent: &AgentConfig) -> Result<Action, ApiError>
         env: Default::default(),
         files: Vec::new(),
         setup_commands: Vec::new(),
+        skills: Vec::new(),
+        skill_folders: Vec::new(),
     });
     tools::to_action(&call.tool, &arguments, agent, &environment)
         .map_err(|problem| ApiError::invalid("call", format!("`call` would not become an action: {problem}")))

@@ -9,6 +9,7 @@ mod look;
 mod perform;
 mod probe;
 mod publish;
+mod skills;
 mod start;
 
 pub use probe::Probe;

@@ -1,6 +1,6 @@
 //! From an opened permit to what became of it.
 
-use super::{Environments, Place, edit, look, start::connection_failure};
+use super::{Environments, Place, edit, look, skills, start::connection_failure};
 use crate::{
     error::ExecutorError,
     hands::{Command, CommandError, CommandRequest, End, Hands, Polled, SearchRequest},
@@ -54,6 +54,9 @@ pub(super) fn failed_or_unknown(what: &str, error: &ExecutorError) -> Outcome {
 impl Environments {
     pub(super) async fn outcome(&self, opened: &Opened, live: &Live) -> Outcome {
         let Some(environment) = opened.action().environment() else {
+            if let Action::SkillLoad(load) = opened.action() {
+                return self.load_skill(opened, load, None).await;
+            }
             return Outcome::Failed {
                 failure: Failure::new(FailureCode::Internal, "this action is none of an environment"),
             };
@@ -127,6 +130,10 @@ impl Environments {
                 let edit = edit::Edit { path, old, new, all: *all };
                 edit.perform(hands, opened.mode() == Mode::Lookup).await
             }
+            Action::SkillLoad(load) => tokio::select! {
+                outcome = self.load_skill(opened, load, Some((place, hands))) => outcome,
+                () = live.cancelled() => cancelled(),
+            },
             Action::ArtifactPublish { directory, .. } => self.publish(opened, hands, directory).await,
             reading => tokio::select! {
                 outcome = read(reading, output_bytes, hands) => outcome,
@@ -228,6 +235,7 @@ async fn read(action: &Action, output_bytes: usize, hands: &Hands) -> Outcome {
             }
             Err(error) => failed(path, &error),
         },
+        Action::SkillsFind { directory, .. } => skills::find(hands, directory).await,
         Action::FileSearch { path, pattern, glob, .. } => {
             let request =
                 SearchRequest { path: path.clone(), pattern: pattern.clone(), glob: glob.clone(), max_hits: MAX_HITS };

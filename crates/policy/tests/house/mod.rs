@@ -5,7 +5,7 @@
 use bailiwick_core::{
     Action, AgentConfig, CommandRun, Confidentiality, ConnectorCall, ConnectorKind, ConnectorSource, ConnectorSpec,
     ConnectorUse, DataQuery, Effect, FunctionTool, Integrity, Label, Limits, MemoryKind, MemoryScope, MemorySearch,
-    MemoryWrite, ModelCall, Purpose, Remit, ToolDefinition, agent,
+    MemoryWrite, ModelCall, Purpose, Remit, SkillLoad, SkillSource, SkillUse, ToolDefinition, agent,
     connector::{CredentialChoice, Reading, StatementKind, TableUse},
     memory::MemoryVersion,
     tools,
@@ -67,6 +67,7 @@ pub fn of(action: Action) -> Case {
             tool_search: false,
             connectors: vec![given("crm"), given("books")],
             memory: None,
+            skills: Vec::new(),
         },
         principal: behalf(Some(Principal::User { id: ANNA })),
         colleague: Some(Colleague {
