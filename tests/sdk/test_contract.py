@@ -206,7 +206,7 @@ def test_errors_are_errors_of_the_api(api):
         ("GET", "/v1/nothing", None, 404),
         ("PUT", "/v1/agents", {}, 405),
         ("POST", "/v1/agents", {"model": "main", "colour": 1}, 400),
-        ("POST", "/v1/skills", {}, 501),
+        ("POST", "/v1/webhook_endpoints", {}, 501),
     ]:
         with pytest.raises(urllib.error.HTTPError) as refused:
             api.send(method, path, body)

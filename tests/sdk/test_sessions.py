@@ -231,10 +231,10 @@ def test_lists_come_in_pages_in_both_orders(sessions):
 
 
 def test_what_is_not_built_answers_501_and_names_itself(client, sessions):
-    with pytest.raises(openai.APIStatusError) as skills:
-        client.skills.list()
-    assert skills.value.status_code == 501
-    assert skills.value.response.headers["x-should-retry"] == "false"
+    with pytest.raises(openai.APIStatusError) as automations:
+        client.beta.agents.automations.list()
+    assert automations.value.status_code == 501
+    assert automations.value.response.headers["x-should-retry"] == "false"
 
 
 def test_errors_have_the_shape_that_the_sdk_reads(server, sessions):

@@ -20,6 +20,10 @@ use crate::{
             AdministrationEntry, AgentReach, AuditLog, AuditReceipt, AuditReceiptProof, CheckpointResource,
             ConsistencyProof,
         },
+        catalogue::{
+            AskForConnectorParam, CatalogueEntry, ConnectorRequestResource, GrantConnectorParam, PublishConnectorParam,
+            RefuseConnectorParam,
+        },
         connection::{Connection, Disconnected},
         connector::{AcceptParam, ConnectorParam, ConnectorResource, ConnectorTest},
         environment::{EnvironmentFile, EnvironmentFilePage, EnvironmentInfo},
@@ -45,6 +49,9 @@ use crate::{
             SimulateParam,
         },
         session::{Session, SessionCreate, SessionUpdate},
+        skill::{
+            DeletedSkillVersion, SkillForm, SkillResource, SkillUpdateParam, SkillVersionForm, SkillVersionResource,
+        },
         stop::{Stop, StopParam},
         tokens::{RedeemParam, RotateSigningKeyParam},
         turn::Turn,
@@ -151,6 +158,14 @@ use utoipa::OpenApi;
     Disconnected,
     AcceptParam,
     Page<ConnectorResource>,
+    PublishConnectorParam,
+    CatalogueEntry,
+    Page<CatalogueEntry>,
+    AskForConnectorParam,
+    GrantConnectorParam,
+    RefuseConnectorParam,
+    ConnectorRequestResource,
+    Page<ConnectorRequestResource>,
     MemoryResource,
     MemoryCreate,
     MemoryCorrection,
@@ -168,6 +183,14 @@ use utoipa::OpenApi;
     Session,
     SessionCreate,
     SessionUpdate,
+    SkillResource,
+    SkillForm,
+    SkillUpdateParam,
+    Page<SkillResource>,
+    SkillVersionResource,
+    SkillVersionForm,
+    DeletedSkillVersion,
+    Page<SkillVersionResource>,
     SpendEstimate,
     SpendReport,
     Turn,
@@ -312,7 +335,8 @@ fn operation(route: &Route) -> Value {
         operation["security"] = json!([]);
     }
     if let Some(name) = shape.as_ref().and_then(|shape| shape.request) {
-        let kind = if name == "FileCreateParams" { "multipart/form-data" } else { "application/json" };
+        let is_form = ["FileCreateParams", "SkillCreateParams", "SkillVersionCreateParams"].contains(&name);
+        let kind = if is_form { "multipart/form-data" } else { "application/json" };
         operation["requestBody"] = json!({"required": true, "content": {kind: {"schema": reference(name)}}});
     }
     operation
@@ -385,7 +409,10 @@ fn sorted(value: Value) -> Value {
 /// `None` for what is not built.
 fn shape(route: &Route) -> Option<Shape> {
     let operation = route.operation;
-    of_work(operation).or_else(|| of_control(operation)).or_else(|| of_identity(operation))
+    of_work(operation)
+        .or_else(|| of_gifts(operation))
+        .or_else(|| of_control(operation))
+        .or_else(|| of_identity(operation))
 }
 
 fn answers(response: &'static str) -> Shape {
@@ -450,6 +477,34 @@ fn of_work(operation: &str) -> Option<Shape> {
         "get_file" => answers("FileObject"),
         "list_models" => answers("Page_Model"),
         "get_model" => answers("Model"),
+        _ => return None,
+    })
+}
+
+/// What agents can be given beyond what they are.
+fn of_gifts(operation: &str) -> Option<Shape> {
+    Some(match operation {
+        "publish_connector" => takes("PublishConnectorParam", "Connector"),
+        "withdraw_connector" => answers("Connector"),
+        "list_catalogue" => answers("Page_CatalogueEntry"),
+        "ask_for_connector" => takes("AskForConnectorParam", "ConnectorRequest"),
+        "list_connector_requests" => {
+            Shape { query: &["limit", "order", "after", "before", "state"], ..lists("Page_ConnectorRequest") }
+        }
+        "get_connector_request" => answers("ConnectorRequest"),
+        "grant_connector" => takes("GrantConnectorParam", "ConnectorRequest"),
+        "refuse_connector" => takes("RefuseConnectorParam", "ConnectorRequest"),
+        "remove_connector_request" => answers("Deleted"),
+        "create_skill" => takes("SkillCreateParams", "Skill"),
+        "update_skill" => takes("SkillUpdateParams", "Skill"),
+        "list_skills" => lists("Page_Skill"),
+        "get_skill" => answers("Skill"),
+        "delete_skill" => answers("Deleted"),
+        "create_skill_version" => takes("SkillVersionCreateParams", "SkillVersion"),
+        "list_skill_versions" => lists("Page_SkillVersion"),
+        "get_skill_version" => answers("SkillVersion"),
+        "delete_skill_version" => answers("DeletedSkillVersion"),
+        "get_skill_content" | "get_skill_version_content" => answers("binary"),
         _ => return None,
     })
 }

@@ -6,10 +6,10 @@ use crate::{
     auth,
     error::ApiError,
     handlers::{
-        agents, approvals, artifacts, audit, budgets, connections, connectors, encryption_keys, environment_files,
-        environments, events, executors, files, grants, history, holds, keys, memories, models, people, policy,
-        policy_simulation, receipts, sessions, sign_in, spend, stops, teams, tenants, tokens, toolsets, unbuilt,
-        vaults,
+        agents, approvals, artifacts, audit, budgets, catalogue, connections, connectors, encryption_keys,
+        environment_files, environments, events, executors, files, grants, history, holds, keys, memories, models,
+        people, policy, policy_simulation, receipts, sessions, sign_in, skills, spend, stops, teams, tenants, tokens,
+        toolsets, unbuilt, vaults,
     },
 };
 use axum::{
@@ -214,17 +214,17 @@ routes! {
     Agents POST "/vaults/{vault_id}/credentials/{credential_id}" VaultsWrite update_vault_credential vaults::update_credential, "Gives a credential new secrets or metadata.";
     Agents DELETE "/vaults/{vault_id}/credentials/{credential_id}" VaultsWrite delete_vault_credential vaults::delete_credential, "Deletes a credential.";
 
-    Agents POST "/skills" AgentsWrite create_skill unbuilt::answer, "Not built.";
-    Agents GET "/skills" AgentsRead list_skills unbuilt::answer, "Not built.";
-    Agents GET "/skills/{skill_id}" AgentsRead get_skill unbuilt::answer, "Not built.";
-    Agents POST "/skills/{skill_id}" AgentsWrite update_skill unbuilt::answer, "Not built.";
-    Agents DELETE "/skills/{skill_id}" AgentsWrite delete_skill unbuilt::answer, "Not built.";
-    Agents GET "/skills/{skill_id}/content" AgentsRead get_skill_content unbuilt::answer, "Not built.";
-    Agents POST "/skills/{skill_id}/versions" AgentsWrite create_skill_version unbuilt::answer, "Not built.";
-    Agents GET "/skills/{skill_id}/versions" AgentsRead list_skill_versions unbuilt::answer, "Not built.";
-    Agents GET "/skills/{skill_id}/versions/{version}" AgentsRead get_skill_version unbuilt::answer, "Not built.";
-    Agents DELETE "/skills/{skill_id}/versions/{version}" AgentsWrite delete_skill_version unbuilt::answer, "Not built.";
-    Agents GET "/skills/{skill_id}/versions/{version}/content" AgentsRead get_skill_version_content unbuilt::answer, "Not built.";
+    Agents POST "/skills" AgentsWrite create_skill skills::create, "Uploads a skill: a folder with a `SKILL.md`, as files or as one ZIP archive.";
+    Agents GET "/skills" AgentsRead list_skills skills::list, "Lists the skills that the organisation keeps.";
+    Agents GET "/skills/{skill_id}" AgentsRead get_skill skills::get, "Shows a skill.";
+    Agents POST "/skills/{skill_id}" AgentsWrite update_skill skills::update, "Says which version is taken where nobody says which.";
+    Agents DELETE "/skills/{skill_id}" AgentsWrite delete_skill skills::delete, "Deletes a skill with all its versions.";
+    Agents GET "/skills/{skill_id}/content" AgentsRead get_skill_content skills::content_of_default, "Downloads the default version as a ZIP archive.";
+    Agents POST "/skills/{skill_id}/versions" AgentsWrite create_skill_version skills::create_version, "Uploads one more version of a skill.";
+    Agents GET "/skills/{skill_id}/versions" AgentsRead list_skill_versions skills::versions, "Lists the versions of a skill.";
+    Agents GET "/skills/{skill_id}/versions/{version}" AgentsRead get_skill_version skills::get_version, "Shows one version.";
+    Agents DELETE "/skills/{skill_id}/versions/{version}" AgentsWrite delete_skill_version skills::delete_version, "Deletes a version that is not the default one.";
+    Agents GET "/skills/{skill_id}/versions/{version}/content" AgentsRead get_skill_version_content skills::content_of_version, "Downloads one version as a ZIP archive.";
     Agents POST "/webhook_endpoints" Admin create_webhook_endpoint unbuilt::answer, "Not built.";
     Agents GET "/webhook_endpoints" Admin list_webhook_endpoints unbuilt::answer, "Not built.";
     Agents GET "/webhook_endpoints/{webhook_endpoint_id}" Admin get_webhook_endpoint unbuilt::answer, "Not built.";
@@ -272,6 +272,15 @@ routes! {
     Bailiwick GET "/connections/{connector}/start" Nothing begin_connection connections::depart, "Leads the signed-in person for whom the link is to the system's authorization server.";
     Bailiwick GET "/connections/{connector}/return" Nothing end_connection connections::arrive, "Where the authorization server sends them back to.";
     Bailiwick GET "/connections/{connector}/client" Nothing get_client_document connections::document, "Who we are to authorization servers (OAuth Client ID Metadata Document).";
+    Bailiwick POST "/connectors/{connector}/publish" Admin publish_connector catalogue::publish, "Puts a connector into the catalogue: what it is for, and who may ask for it.";
+    Bailiwick POST "/connectors/{connector}/withdraw" Admin withdraw_connector catalogue::withdraw, "Takes a connector out of the catalogue; what was granted stays.";
+    Bailiwick GET "/catalogue" AgentsRead list_catalogue catalogue::list, "Lists the connectors that the caller may ask for.";
+    Bailiwick POST "/connectors/{connector}/requests" SessionsWrite ask_for_connector catalogue::ask, "Asks to be given a connector, for an agent that one answers for or for oneself.";
+    Bailiwick GET "/connector-requests" SessionsRead list_connector_requests catalogue::requests, "Lists what the caller asked for and may answer.";
+    Bailiwick GET "/connector-requests/{request_id}" SessionsRead get_connector_request catalogue::get_request, "Shows a request and what came of it.";
+    Bailiwick POST "/connector-requests/{request_id}/grant" SessionsWrite grant_connector catalogue::grant, "Gives what was asked for, with the tools that are chosen.";
+    Bailiwick POST "/connector-requests/{request_id}/refuse" SessionsWrite refuse_connector catalogue::refuse, "Refuses what was asked for, with a reason.";
+    Bailiwick DELETE "/connector-requests/{request_id}" SessionsWrite remove_connector_request catalogue::remove, "Takes a request back, or ends what a person was given.";
     Bailiwick POST "/grants" SessionsWrite create_grant grants::create, "Lets a program order work for a person, or pass on what a person answers.";
     Bailiwick GET "/grants" SessionsRead list_grants grants::list, "Lists the grants that the caller gave, is named in, or may see.";
     Bailiwick GET "/grants/{grant_id}" SessionsRead get_grant grants::get, "Shows a grant, also one that has ended.";

@@ -47,7 +47,12 @@ async fn furnish(house: &Arc<House>) -> HashMap<&'static str, String> {
     let secret = json!({"type": "static_bearer", "token": "planted-words", "mcp_server_url": "https://mcp.example"});
     let kept = json!({"name": "known-to-us", "auth": secret});
     let credential = text(&house.post(&format!("/v1/vaults/{vault}/credentials"), kept).await.ok()["id"]);
+    let planted = b"---\nname: known-to-us\ndescription: For everybody here.\n---\nDo it well.";
+    let files: [(&str, Option<&str>, &[u8]); 1] = [("files[]", Some("known-to-us/SKILL.md"), planted)];
+    let skill = text(&house.send(common::form_to(&house.key, "/v1/skills", &files)).await.ok()["id"]);
     HashMap::from([
+        ("skill_id", skill),
+        ("version", "1".into()),
         ("agent_id", agent),
         ("memory_id", memory),
         ("vault_id", vault),
@@ -150,10 +155,10 @@ async fn disabled(house: &House) -> String {
 }
 
 /// Nobody is told of what is not theirs. Agents are everybody's in their organisation, with who wrote and answers for
-/// them, and everybody may know which organisation is their own.
+/// them, skills likewise, and everybody may know which organisation is their own.
 fn check_silent(ids: &HashMap<&str, String>, path: &str, asker: usize, status: u16, text: &str) {
     let colleague = matches!(asker, MEMBER | AGENT);
-    let told = ["agent_id", "user_id", "team_id", "key_id", "memory_id"];
+    let told = ["agent_id", "user_id", "team_id", "key_id", "memory_id", "skill_id"];
     let shared = |name: &str| colleague && told.contains(&name);
     let own = |name: &str| name == "tenant_id" && matches!(asker, UNPRIVILEGED | MEMBER | AGENT);
     for (name, id) in ids.iter().filter(|(name, id)| id.len() > 30 && !shared(name) && !own(name)) {

@@ -70,11 +70,9 @@ async fn what_is_not_built_is_named_and_never_ignored() {
         (hosted(json!({"network": {"access": "restricted"}})), "environment.network.access"),
         (hosted(json!({"packages": {"python": ["x"]}})), "environment.packages.python"),
         (hosted(json!({"plugins": [{}]})), "environment.plugins"),
-        (hosted(json!({"skills": [{}]})), "environment.skills"),
         (hosted(json!({"desktop": {"enabled": true}})), "environment.desktop.enabled"),
         (hosted(json!({"environment_id": "env_1"})), "environment.environment_id"),
         (hosted(json!({"environment_template_id": "t"})), "environment.environment_template_id"),
-        (hosted(json!({"capability_directories": ["/x"]})), "environment.capability_directories"),
     ];
     for (body, param) in cases {
         let answer = house.post("/v1/agents/sessions", body).await;

@@ -3,7 +3,7 @@
 //! Which systems there are is an administrator's word, and each change of it has a receipt in the tenant's
 //! administration. Nothing here reaches any of them.
 
-use crate::{GateError, shelf::Shelf};
+use crate::{GateError, Listing, MAX_ASKING_TEAMS, shelf::Shelf};
 use bailiwick_core::{
     ConnectorSpec,
     connector::{Pins, is_label},
@@ -23,6 +23,8 @@ pub const MAX_CONNECTORS: usize = 1000;
 pub const MAX_CONNECTOR_BYTES: usize = 1024 * 1024;
 /// Bytes of a reason, and of what it is for.
 pub const MAX_CONNECTOR_TEXT: usize = 2048;
+/// Characters of a title.
+const MAX_TITLE: usize = 120;
 /// Writers that meet each other try again this often.
 const MAX_CONFLICTS: usize = 4;
 
@@ -37,9 +39,12 @@ pub struct Connector {
     /// What it is for, for people.
     #[serde(default)]
     pub description: String,
-    /// People may ask for it.
+    /// Members may see it.
     #[serde(default)]
     pub published: bool,
+    /// How it stands in the catalogue. Whoever does not build agents is then given it on request only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Listing>,
     pub spec: ConnectorSpec,
     /// The tools that were accepted, if any were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +169,38 @@ impl Connectors {
         Err(StoreError::Conflict.into())
     }
 
+    /// It stands in the catalogue like this from now on, or not any more.
+    pub async fn list_in_catalogue(
+        &self,
+        administration: &dyn Administration,
+        tenant: TenantId,
+        name: &str,
+        listing: Option<Listing>,
+        (by, at, reason): (&Principal, Timestamp, Option<String>),
+    ) -> Result<Connector, ConnectorError> {
+        if let Some(listing) = &listing {
+            check_listing(listing)?;
+        }
+        for _ in 0..MAX_CONFLICTS {
+            let known = self.0.refresh(tenant).await?;
+            let before = known.iter().find(|known| known.name == name).ok_or(ConnectorError::Unknown)?;
+            let connector = Connector {
+                version: before.version + 1,
+                published: listing.is_some(),
+                listing: listing.clone(),
+                by: by.clone(),
+                updated: at,
+                reason: reason.clone(),
+                ..before.clone()
+            };
+            let kind = if listing.is_some() { "connector.published" } else { "connector.withdrawn" };
+            if let Some(done) = self.write(administration, tenant, kind, &connector).await? {
+                return Ok(done);
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
     /// `None` when somebody else wrote meanwhile.
     async fn write(
         &self,
@@ -181,6 +218,7 @@ impl Connectors {
             details: json!({
                 "name": connector.name, "kind": connector.spec.kind, "host": connector.spec.host,
                 "inside": connector.spec.inside, "version": connector.version, "accepted_tools": connector.accepted_tools(),
+                "published": connector.published, "listing": connector.listing,
             }),
             documents: vec![DocumentWrite::Put(seal(&*self.0.key(tenant).await?, connector))],
         };
@@ -238,6 +276,21 @@ fn check(new: &NewConnector) -> Result<(), ConnectorError> {
     Ok(())
 }
 
+fn check_listing(listing: &Listing) -> Result<(), ConnectorError> {
+    let invalid = |field, problem: String| Err(ConnectorError::Invalid { field, problem });
+    let title = listing.title.trim();
+    if title.is_empty() || title.chars().count() > MAX_TITLE || title.chars().any(char::is_control) {
+        return invalid("title", format!("must have 1 to {MAX_TITLE} characters on one line"));
+    }
+    if listing.purpose.trim().is_empty() || listing.purpose.len() > MAX_CONNECTOR_TEXT {
+        return invalid("purpose", format!("must have 1 to {MAX_CONNECTOR_TEXT} bytes"));
+    }
+    if listing.teams.len() > MAX_ASKING_TEAMS {
+        return invalid("teams", format!("must be at most {MAX_ASKING_TEAMS}"));
+    }
+    Ok(())
+}
+
 fn next(before: Option<&Connector>, new: &NewConnector) -> Connector {
     let same_system = before.is_some_and(|before| before.spec.system(None) == new.spec.system(None));
     Connector {
@@ -246,6 +299,7 @@ fn next(before: Option<&Connector>, new: &NewConnector) -> Connector {
         version: before.map_or(1, |before| before.version + 1),
         description: new.description.clone(),
         published: new.published,
+        listing: before.filter(|_| new.published).and_then(|before| before.listing.clone()),
         spec: new.spec.clone(),
         pins: before.filter(|_| same_system).and_then(|before| before.pins.clone()),
         by: new.by.clone(),

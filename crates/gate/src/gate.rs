@@ -1,7 +1,7 @@
 //! The door itself: leases, and the one commit that decides, writes down and only then lets through.
 
 use crate::{
-    Access, Connectors, GateError, Grants, Mode, Permit, Scope, Settled, Skills, Stops,
+    Access, ConnectorRequests, Connectors, GateError, Grants, Mode, Permit, Scope, Settled, Skills, Stops,
     budgets::Budgets,
     journal::{Journal, Tip, first_records},
     judge::{Case, Judge, Judgement},
@@ -53,6 +53,7 @@ pub struct Gate {
     purse: Purse,
     subjects: Subjects,
     skills: Skills,
+    requests: ConnectorRequests,
 }
 
 /// A stream that this process drives: its lease, its state, and the line on which dropped permits report.
@@ -140,7 +141,8 @@ impl Gate {
         let purse = Purse { ledger, budgets, rules: MoneyRules::default() };
         let subjects = Subjects::new(Arc::clone(&store), Arc::clone(&keys));
         let skills = Skills::new(Arc::clone(&store), Arc::clone(&keys));
-        Self { store, keys, judge, clock, purse, subjects, skills }
+        let requests = ConnectorRequests::new(Arc::clone(&store), Arc::clone(&keys));
+        Self { store, keys, judge, clock, purse, subjects, skills, requests }
     }
 
     /// Who is known; without one nobody is.
@@ -219,6 +221,11 @@ impl Gate {
     /// The skills that agents may be given.
     pub fn skills(&self) -> &Skills {
         &self.skills
+    }
+
+    /// What people ask for of the connectors in the catalogue.
+    pub fn connector_requests(&self) -> &ConnectorRequests {
+        &self.requests
     }
 
     /// The connectors that agents may be given.

@@ -18,8 +18,9 @@ pub trait Model: Send + Sync {
 /// Acts in environments: commands, files, artifacts.
 #[async_trait]
 pub trait Executor: Send + Sync {
-    /// Performs every action that has an environment. When cancelled, a running foreground command is stopped within
-    /// two seconds, its process group and all, and settles as confirmed with `CommandEnd::Cancelled`.
+    /// Performs every action that has an environment, and loads skills also where there is none. When cancelled, a running
+    /// foreground command is stopped within two seconds, its process group and all, and settles as confirmed with
+    /// `CommandEnd::Cancelled`.
     async fn perform(&self, permit: Permit, live: Live) -> Settled;
 
     /// The session is over or was deleted: stop what runs and wipe what is ours. Belongs to the `environment.start`

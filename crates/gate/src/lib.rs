@@ -7,6 +7,7 @@ mod administration;
 mod archive;
 pub mod budgets;
 pub mod calls;
+mod catalogue;
 mod connectors;
 mod credentials;
 mod door;
@@ -33,6 +34,10 @@ mod subjects;
 pub use administration::Administrator;
 pub use archive::{Archive, ArchiveError, PART_BYTES};
 pub use budgets::{BudgetError, Budgets, KnownBudget};
+pub use catalogue::{
+    ConnectorRequest, ConnectorRequests, Listing, MAX_ASKING_TEAMS, MAX_CONNECTOR_REQUESTS,
+    MAX_OPEN_CONNECTOR_REQUESTS, RequestError, RequestState, Wanted,
+};
 pub use connectors::{
     Connector, ConnectorError, Connectors, MAX_CONNECTOR_BYTES, MAX_CONNECTOR_TEXT, MAX_CONNECTORS, NewConnector,
 };

@@ -28,6 +28,37 @@ pub fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The regular files below a folder with their paths in it, at most so many files and bytes. A link is an error: what it
+/// leads to is not in the folder.
+pub fn read_tree(folder: &Path, most_files: usize, most_bytes: usize) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let wrong = |path: &Path, problem: &str| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {problem}", path.display()))
+    };
+    let (mut files, mut folders, mut room) = (Vec::new(), vec![folder.to_owned()], most_bytes);
+    while let Some(here) = folders.pop() {
+        for entry in fs::read_dir(&here)? {
+            let path = entry?.path();
+            let kind = fs::symlink_metadata(&path)?.file_type();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if !kind.is_file() {
+                return Err(wrong(&path, "this is neither a plain file nor a folder"));
+            } else {
+                let inside = path.strip_prefix(folder).ok().and_then(Path::to_str);
+                let inside = inside.ok_or_else(|| wrong(&path, "its name is not UTF-8"))?.to_owned();
+                let bytes = read_bounded(&path, room as u64).map_err(|error| wrong(&path, &error.to_string()))?;
+                room -= bytes.len();
+                files.push((inside, bytes));
+            }
+            if files.len() + folders.len() > 2 * most_files {
+                return Err(wrong(folder, &format!("there are more than {most_files} files")));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 fn nonblocking() -> i32 {
     rustix::fs::OFlags::NONBLOCK.bits() as i32
 }

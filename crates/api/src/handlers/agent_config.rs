@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     error::ApiError,
-    handlers::connectors,
+    handlers::{connectors, skills},
     types::{
         agent::{AgentParam, Metadata, ReasoningParam, TextFormat, TextParam, ToolParam},
         connector::ConnectorGrantParam,
@@ -16,8 +16,8 @@ use bailiwick_core::{
     model::{Reasoning, TextOptions},
     tools,
 };
-use bailiwick_gate::Connector;
-use bailiwick_ports::Caller;
+use bailiwick_gate::{Connector, ConnectorRequest, Skill, Wanted};
+use bailiwick_ports::{Caller, Scope};
 use bailiwick_types::{AgentId, Money};
 use serde_json::Value;
 use std::sync::Arc;
@@ -42,16 +42,25 @@ pub(crate) struct Builder<'a> {
     pub app: &'a App,
     caller: &'a Caller,
     connectors: Arc<[Connector]>,
+    skills: Arc<[Skill]>,
+    /// What the caller was given on request.
+    granted: Vec<ConnectorRequest>,
 }
 
 impl<'a> Builder<'a> {
     pub async fn new(app: &'a App, caller: &'a Caller) -> Result<Self, ApiError> {
         let connectors = app.options.handle.gate().connectors().list(caller.tenant).await?;
-        Ok(Self { app, caller, connectors })
+        let skills = app.options.handle.gate().skills().list(caller.tenant).await?;
+        let mut granted = Vec::new();
+        if let Some(id) = caller.principal.person().filter(|_| !caller.may(Scope::AgentsWrite)) {
+            let requests = app.options.handle.gate().connector_requests().list(caller.tenant).await?;
+            granted.extend(requests.iter().filter(|one| one.wanted == Wanted::Person { id }).cloned());
+        }
+        Ok(Self { app, caller, connectors, skills, granted })
     }
 
     fn kept(&self, param: ConnectorGrantParam, path: &str) -> Result<ConnectorUse, ApiError> {
-        connectors::kept_of(self.caller, &self.connectors, param, path)
+        connectors::kept_of((self.app, self.caller), &self.connectors, &self.granted, param, path)
     }
 }
 
@@ -135,6 +144,9 @@ pub(crate) fn apply(
             let path = at(path, &format!("bailiwick.memory.{field}"));
             ApiError::invalid(path.clone(), format!("`{path}` {problem}."))
         })?;
+    }
+    if let Some(given) = extras.skills {
+        config.skills = skills::granted(builder.caller, &builder.skills, given, &at(path, "bailiwick.skills"))?;
     }
     connectors::check_tools(config, &at(path, "tools"))?;
     if let Some(remit) = extras.remit {
@@ -297,7 +309,11 @@ fn check_function_name(name: &str, path: &str) -> Result<(), ApiError> {
         let message = format!("`{path}` must have 1 to 64 letters, digits, `_` and `-`.");
         return Err(ApiError::invalid(path, message));
     }
-    if tools::BUILT_IN.contains(&name) || tools::MEMORY.contains(&name) || name == tools::TOOL_SEARCH {
+    if tools::BUILT_IN.contains(&name)
+        || tools::MEMORY.contains(&name)
+        || tools::SKILLS.contains(&name)
+        || name == tools::TOOL_SEARCH
+    {
         let message = format!("`{path}`: `{name}` is the name of a built-in tool; take another.");
         return Err(ApiError::invalid(path, message));
     }

@@ -20,8 +20,8 @@ use crate::{
         page::Page,
     },
 };
-use bailiwick_core::AgentConfig;
-use bailiwick_gate::Deleting;
+use bailiwick_core::{AgentConfig, ConnectorSource, ConnectorUse};
+use bailiwick_gate::{Connector, Deleting};
 use bailiwick_ports::{
     ColleagueStatus, DocumentWrite, PeopleError, StoreError,
     people::{Author, Charge, ChargePatch},
@@ -29,7 +29,7 @@ use bailiwick_ports::{
 };
 use bailiwick_types::{AgentId, Principal, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 use utoipa::ToSchema;
 
 /// Writers that meet each other try again this often.
@@ -198,6 +198,53 @@ async fn write(
     Ok(resource(&Opened { kind, id: bits, version, created, updated, body: shown }, &charge))
 }
 
+/// Gives an agent a connector, or more tools of one that it has: a new version, in one transaction with `answer`, which says
+/// why. What has only drafts gets another draft.
+pub(crate) async fn give_connector(
+    call: &Call,
+    id: AgentId,
+    connector: &Connector,
+    tools: Option<BTreeSet<String>>,
+    note: String,
+    answer: DocumentWrite,
+) -> Result<(), ApiError> {
+    let (app, tenant) = (&*call.app, call.caller.tenant);
+    let (mut found, charge) = find(app, tenant, id).await?;
+    let newest = app.options.store.document(tenant, DocumentKind::Agent, id.to_u128(), None).await?;
+    let newest = newest.ok_or_else(|| ApiError::not_found("agent", &id.to_string()))?;
+    let config = &mut found.body.config;
+    let source = ConnectorSource::Kept { name: connector.name.clone() };
+    match config.connectors.iter_mut().find(|one| one.source == source) {
+        Some(one) => {
+            one.allowed_tools =
+                one.allowed_tools.take().zip(tools).map(|(had, more)| had.union(&more).cloned().collect());
+        }
+        None => config.connectors.push(ConnectorUse {
+            label: connector.name.clone(),
+            source,
+            allowed_tools: tools,
+            required: false,
+            credential: None,
+            deferred: false,
+            from_environment: false,
+        }),
+    }
+    super::connectors::check_tools(config, "tools")?;
+    let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
+    let (now, draft) = (app.now(), charge.published == 0);
+    config.version = newest.version + 1;
+    found.version = newest.version + 1;
+    found.updated = now;
+    found.body.author = Some(call.caller.principal.clone());
+    found.body.note = Some(note.clone());
+    found.body.draft = draft;
+    let patch = ChargePatch { publish: (!draft).then_some(found.version), ..ChargePatch::default() };
+    let sealed = app.tenant_keys.seal(tenant, found, now).await?;
+    let (author, documents) = (author(call, Some(note))?, vec![DocumentWrite::Put(sealed), answer]);
+    app.options.colleagues.change_charge(author, id, "connector.granted", patch, documents).await?;
+    Ok(())
+}
+
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublishParam {
@@ -282,7 +329,7 @@ async fn find(app: &App, tenant: TenantId, id: AgentId) -> Result<(Opened<SavedA
     Ok((app.tenant_keys.open(tenant, &document).await?, charge))
 }
 
-fn charge(app: &App, tenant: TenantId, id: AgentId) -> Result<Charge, ApiError> {
+pub(crate) fn charge(app: &App, tenant: TenantId, id: AgentId) -> Result<Charge, ApiError> {
     let known = app.options.colleagues.charge(tenant, id).filter(|charge| charge.deleted.is_none());
     known.ok_or_else(|| ApiError::not_found("agent", &id.to_string()))
 }

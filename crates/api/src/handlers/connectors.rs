@@ -18,7 +18,7 @@ use bailiwick_core::{
     ConnectorKind, ConnectorSource, ConnectorSpec, ConnectorUse, Label,
     connector::{CredentialChoice, is_label},
 };
-use bailiwick_gate::{Connector, ConnectorError, NewConnector};
+use bailiwick_gate::{Connector, ConnectorError, ConnectorRequest, Listing, NewConnector, RequestState};
 use bailiwick_ports::{Caller, Scope};
 use bailiwick_types::{AgentId, ConnectorId, CredentialId, Principal, SessionId};
 use serde_json::{Value, json};
@@ -46,22 +46,39 @@ fn whole(caller: &Caller) -> bool {
     caller.may(Scope::Admin)
 }
 
-/// Members see what is published; whoever keeps connectors or builds agents sees all.
-fn sees(caller: &Caller, connector: &Connector) -> bool {
-    connector.published || caller.may(Scope::AgentsWrite)
+/// Members see what is published for them; whoever keeps connectors or builds agents sees all.
+fn sees(app: &App, caller: &Caller, connector: &Connector) -> bool {
+    caller.may(Scope::AgentsWrite) || may_ask(app, caller, connector)
 }
 
-async fn find(call: &Call) -> Result<Connector, ApiError> {
+/// Whether it is published for whoever calls.
+pub(crate) fn may_ask(app: &App, caller: &Caller, connector: &Connector) -> bool {
+    let person = caller.principal.person();
+    let for_them = |listing: &Listing| {
+        let known = person.and_then(|person| app.options.directory.person(caller.tenant, person));
+        let teams = known.as_deref().map(|person| person.teams.as_slice()).unwrap_or_default();
+        listing.is_for(teams) || (person.is_some() && listing.owner == person)
+    };
+    connector.published && connector.listing.as_ref().is_none_or(for_them)
+}
+
+/// Whoever does not build agents is given it on request only.
+pub(crate) fn is_asked_for(connector: &Connector) -> bool {
+    connector.published && connector.listing.is_some()
+}
+
+/// The connector that the path names, where the caller may see it.
+pub(crate) async fn find(call: &Call) -> Result<Connector, ApiError> {
     let name = call.param("connector");
     let found = call.app.options.handle.gate().connectors().find(call.caller.tenant, name).await?;
-    let found = found.filter(|connector| sees(&call.caller, connector));
+    let found = found.filter(|connector| sees(&call.app, &call.caller, connector));
     found.ok_or_else(|| ApiError::not_found("connector", name))
 }
 
 pub(crate) async fn list(call: Call) -> Answer {
     call.query()?.finish()?;
     let all = call.app.options.handle.gate().connectors().list(call.caller.tenant).await?;
-    let seen = all.iter().filter(|connector| sees(&call.caller, connector));
+    let seen = all.iter().filter(|connector| sees(&call.app, &call.caller, connector));
     let shown = seen.map(|connector| ConnectorResource::of(connector, whole(&call.caller))).collect();
     ok(Page::new(shown, false, |connector: &ConnectorResource| connector.name.clone()))
 }
@@ -267,32 +284,70 @@ fn mcp_spec(app: &App, http: McpHttpParam, path: &str) -> Result<ConnectorSpec, 
     })
 }
 
-/// One that the organisation keeps.
+/// One that the organisation keeps. `granted` is what the caller was given on request.
 pub(crate) fn kept_of(
-    caller: &Caller,
+    (app, caller): (&App, &Caller),
     all: &[Connector],
+    granted: &[ConnectorRequest],
     param: ConnectorGrantParam,
     path: &str,
 ) -> Result<ConnectorUse, ApiError> {
     let ConnectorGrantParam { name, label, tools, required, defer_loading } = param;
     let label = label.unwrap_or_else(|| name.clone());
     check_label(&label, &at(path, "label"))?;
-    if !all.iter().any(|connector| connector.name == name && sees(caller, connector)) {
+    let Some(found) = all.iter().find(|connector| connector.name == name && sees(app, caller, connector)) else {
         let place = at(path, "name");
         let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
         let message =
             format!("`{place}`: there is no connector `{shown}`; `bailiwick connector list` says which there are.");
         return Err(ApiError::invalid(place, message));
+    };
+    let mut allowed_tools = allowed(tools, &at(path, "tools"))?;
+    if is_asked_for(found) && !caller.may(Scope::AgentsWrite) {
+        allowed_tools = on_request(found, granted, allowed_tools, path)?;
     }
     Ok(ConnectorUse {
         label,
         source: ConnectorSource::Kept { name },
-        allowed_tools: allowed(tools, &at(path, "tools"))?,
+        allowed_tools,
         required,
         credential: None,
         deferred: defer_loading,
         from_environment: false,
     })
+}
+
+/// Of a connector that is given on request: the tools that are wanted, where they were granted, else all that were.
+fn on_request(
+    connector: &Connector,
+    granted: &[ConnectorRequest],
+    wanted: Option<BTreeSet<String>>,
+    path: &str,
+) -> Result<Option<BTreeSet<String>>, ApiError> {
+    let name = &connector.name;
+    let mut given: Option<BTreeSet<String>> = Some(BTreeSet::new());
+    let mut any = false;
+    for request in granted.iter().filter(|request| request.connector == connector.id) {
+        let RequestState::Granted { tools, .. } = &request.state else { continue };
+        any = true;
+        given = given.zip(tools.clone()).map(|(all, more)| all.union(&more).cloned().collect());
+    }
+    if !any {
+        let place = at(path, "name");
+        let message = format!("`{place}`: `{name}` is given on request: `bailiwick connector ask {name} --reason …`.");
+        return Err(ApiError::invalid(place, message));
+    }
+    match (given, wanted) {
+        (None, wanted) => Ok(wanted),
+        (given, None) => Ok(given),
+        (Some(given), Some(wanted)) if wanted.is_subset(&given) => Ok(Some(wanted)),
+        (Some(given), Some(_)) => {
+            let place = at(path, "tools");
+            let given: Vec<String> = given.into_iter().collect();
+            let message = format!("`{place}`: of `{name}` you were given {}; ask for more.", given.join(", "));
+            Err(ApiError::invalid(place, message))
+        }
+    }
 }
 
 fn check_label(label: &str, path: &str) -> Result<(), ApiError> {
@@ -305,7 +360,7 @@ fn check_label(label: &str, path: &str) -> Result<(), ApiError> {
     Err(ApiError::invalid(path, message))
 }
 
-fn allowed(tools: Option<Vec<String>>, path: &str) -> Result<Option<BTreeSet<String>>, ApiError> {
+pub(crate) fn allowed(tools: Option<Vec<String>>, path: &str) -> Result<Option<BTreeSet<String>>, ApiError> {
     let Some(tools) = tools else { return Ok(None) };
     if tools.len() > MAX_ALLOWED || tools.iter().any(|tool| tool.len() > MAX_TOOL_NAME) {
         let message = format!("`{path}` must name at most {MAX_ALLOWED} tools of at most {MAX_TOOL_NAME} bytes.");

@@ -3,12 +3,13 @@
 use crate::{
     app::App,
     error::ApiError,
-    handlers::{artifacts, files, labels},
+    handlers::{artifacts, files, labels, skills},
     types::environment::{EnvironmentParam, FileParam, HostedParam, NetworkAccess, SelfHostedParam, SetupCommandParam},
 };
 use bailiwick_core::{
     EnvironmentSpec, canonical,
     environment::{Connection, Hosted, HostedFile, SelfHosted, WORKSPACE},
+    skill::SKILLS_FOLDER,
 };
 use bailiwick_ports::Caller;
 use bailiwick_types::{ArtifactId, EnvironmentId, FileId};
@@ -43,17 +44,16 @@ async fn specify_hosted(app: &App, caller: &Caller, param: HostedParam) -> Resul
     }
     let setup_commands = commands.into_iter().enumerate().map(setup_command).collect::<Result<_, _>>()?;
     let files = lay_in(app, caller, param.files.unwrap_or_default()).await?;
+    let skill_folders = skills::folders(param.capability_directories)?;
+    let skills = skills::of_environment(app, caller, param.skills.unwrap_or_default()).await?;
     let id = EnvironmentId::new(app.now(), app.random());
     let size = param.container_size.map(Into::into).unwrap_or_default();
-    Ok(EnvironmentSpec::Hosted(Hosted { id, size, env, files, setup_commands }))
+    Ok(EnvironmentSpec::Hosted(Hosted { id, size, env, files, setup_commands, skills, skill_folders }))
 }
 
 fn refuse_unbuilt(param: &HostedParam) -> Result<(), ApiError> {
     let refuse = |field: &str| Err(ApiError::not_built(format!("environment.{field}")));
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    if some(&param.capability_directories) {
-        return refuse("capability_directories");
-    }
     if param.desktop.as_ref().is_some_and(|desktop| desktop.enabled) {
         return refuse("desktop.enabled");
     }
@@ -81,10 +81,8 @@ fn refuse_unbuilt(param: &HostedParam) -> Result<(), ApiError> {
             }
         }
     }
-    for (name, list) in [("plugins", &param.plugins), ("skills", &param.skills)] {
-        if list.as_ref().is_some_and(|list| !list.is_empty()) {
-            return refuse(name);
-        }
+    if param.plugins.as_ref().is_some_and(|list| !list.is_empty()) {
+        return refuse("plugins");
     }
     Ok(())
 }
@@ -225,7 +223,7 @@ fn check_destination(path: &str, laid: &[HostedFile], workspace: &str, at: &str)
         return wrong(format!("must be an absolute path below `{workspace}` without `.` and `..`"));
     };
     let first = below.split('/').next().unwrap_or_default();
-    if first == ".codex" || first.starts_with(".managed-agents") || below == "outputs" {
+    if first == ".codex" || first == SKILLS_FOLDER || first.starts_with(".managed-agents") || below == "outputs" {
         return wrong("is a reserved place".to_owned());
     }
     for other in laid {
@@ -248,9 +246,7 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
 }
 
 fn specify_self_hosted(app: &App, caller: &Caller, param: SelfHostedParam) -> Result<EnvironmentSpec, ApiError> {
-    if param.capability_directories.is_some_and(|list| !list.is_empty()) {
-        return Err(ApiError::not_built("environment.capability_directories"));
-    }
+    let skill_folders = skills::folders(param.capability_directories)?;
     let folder = param.workspace_directory.trim_end_matches('/');
     if !is_plain_path(folder) {
         let path = "environment.workspace_directory";
@@ -271,5 +267,5 @@ fn specify_self_hosted(app: &App, caller: &Caller, param: SelfHostedParam) -> Re
     };
     let id = EnvironmentId::new(app.now(), app.random());
     let workspace_directory = folder.to_owned();
-    Ok(EnvironmentSpec::SelfHosted(SelfHosted { id, workspace_directory, connection, content }))
+    Ok(EnvironmentSpec::SelfHosted(SelfHosted { id, workspace_directory, connection, content, skill_folders }))
 }

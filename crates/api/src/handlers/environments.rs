@@ -11,6 +11,7 @@ use crate::{
         environment::{self, EnvironmentInfo, EnvironmentInfoExtras},
         page::Page,
         session,
+        skill::HostedSkill,
     },
 };
 use bailiwick_core::{EnvironmentSpec, item::SessionView};
@@ -119,7 +120,7 @@ fn resource(id: EnvironmentId, view: &SessionView) -> EnvironmentInfo {
         status: environment::status(view.environment_status),
         files,
         plugins: Vec::new(),
-        skills: Vec::new(),
+        skills: view.environment.skills().iter().map(HostedSkill::of).collect(),
         bailiwick: EnvironmentInfoExtras {
             session_id: view.id.to_string(),
             error: view.environment_error.clone(),

@@ -166,7 +166,7 @@ async fn read_form(call: Call, form: &mut Form) -> Result<(), ApiError> {
     }
 }
 
-fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
+pub(crate) fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
     ApiError::malformed(format!("The form cannot be read: {}.", error.body_text().trim_end_matches('.')))
 }
 
@@ -213,7 +213,7 @@ async fn take_file(app: &App, caller: &Caller, file: FileId, mut field: Field<'_
     Ok(size)
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
+pub(crate) async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
     while let Some(piece) = field.chunk().await.map_err(|error| broken(&error))? {

@@ -2,7 +2,8 @@
 
 use super::{
     agent_config::{self, Builder},
-    agents, connectors, environment_config, environments, events as event_routes, grants, inputs, labels, ok, vaults,
+    agents, connectors, environment_config, environments, events as event_routes, grants, inputs, labels, ok, skills,
+    vaults,
 };
 use crate::{
     app::{App, Call, key_reused},
@@ -272,6 +273,7 @@ async fn new_session(
         metadata.insert(CACHE_KEY.into(), options.ttl.as_str().into());
     }
     let environment = environment_config::specify(app, caller, param.environment).await?;
+    skills::check_session(&agent, &environment)?;
     let input = input.map(|input| InputEnvelope { orderer: creator.clone(), input });
     Ok(NewSession {
         tenant: caller.tenant,

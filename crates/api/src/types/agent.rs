@@ -4,6 +4,7 @@ use super::{
     connector::{ConnectionOrigin, ConnectorGrantParam, McpExtras, McpTool, McpToolParam, McpTransport},
     extra::{AgentExtras, SavedAgentExtras, SavedExtrasView},
     memory::MemoryParam,
+    skill::PinnedSkill,
 };
 use crate::body::{nested, nullable, tagged};
 use bailiwick_core::{ConnectorSource, ConnectorUse};
@@ -98,12 +99,13 @@ impl AgentParam {
     pub fn widening(&self) -> Vec<String> {
         let mut fields = Vec::new();
         if let Some(extras) = &self.bailiwick {
-            let AgentExtras { remit, limits, connectors, memory } = extras;
+            let AgentExtras { remit, limits, connectors, memory, skills } = extras;
             let given = [
                 ("remit", remit.is_some()),
                 ("limits", limits.is_some()),
                 ("connectors", connectors.is_some()),
                 ("memory", matches!(memory, Some(Some(_)))),
+                ("skills", skills.is_some()),
             ];
             fields.extend(given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("agent.bailiwick.{name}")));
         }
@@ -183,6 +185,7 @@ impl SavedAgentParam {
             limits: extras.limits.clone(),
             connectors: extras.connectors.clone(),
             memory: extras.memory.clone(),
+            skills: extras.skills.clone(),
         });
         let shared = AgentParam {
             compaction,
@@ -441,6 +444,9 @@ pub struct AgentExtrasView {
     pub connectors: Vec<ConnectorGrantParam>,
     /// Its memory between sessions; `null`: it has none.
     pub memory: Option<MemoryParam>,
+    /// What it can learn when it needs it, each as it was when the agent was saved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<PinnedSkill>,
     /// Only on saved agents.
     #[serde(flatten)]
     pub saved: Option<SavedExtrasView>,
@@ -528,6 +534,7 @@ impl AgentSettings {
                 limits: (&agent.limits).into(),
                 connectors: agent.connectors.iter().filter_map(kept).collect(),
                 memory: agent.memory.as_ref().map(MemoryParam::of),
+                skills: agent.skills.iter().filter_map(PinnedSkill::of).collect(),
                 saved: None,
             },
         }

@@ -3,6 +3,7 @@
 use super::{
     agent::PlainFormat,
     file::{FileExtras, FileExtrasParam},
+    skill::{HostedSkill, HostedSkillParam},
 };
 use crate::body::{nested, nullable, tagged};
 use bailiwick_core::Label;
@@ -30,7 +31,7 @@ pub struct NoEnvironmentParam {}
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostedParam {
-    /// Not built: answers 501 unless empty.
+    /// Absolute folders in which skills are looked for.
     pub capability_directories: Option<Vec<String>>,
     pub container_size: Option<Size>,
     /// Not built: answers 501 when enabled.
@@ -55,9 +56,8 @@ pub struct HostedParam {
     pub plugins: Option<Vec<Value>>,
     /// Run once, in order, before the first action. Never shown.
     pub setup_commands: Option<Vec<SetupCommandParam>>,
-    /// Not built: answers 501 unless empty.
-    #[schema(value_type = Option<Vec<Object>>)]
-    pub skills: Option<Vec<Value>>,
+    /// Shown to the model by name and description; laid into the workspace when it is loaded.
+    pub skills: Option<Vec<HostedSkillParam>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -152,7 +152,7 @@ impl FileParam {
 pub struct SelfHostedParam {
     /// Absolute folder inside the environment.
     pub workspace_directory: String,
-    /// Not built: answers 501 unless empty.
+    /// Absolute folders in which skills are looked for.
     #[serde(default)]
     pub capability_directories: Option<Vec<String>>,
     #[serde(default)]
@@ -219,8 +219,7 @@ pub struct HostedEnvironment {
     pub packages: Packages,
     #[schema(value_type = Vec<Object>)]
     pub plugins: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub skills: Vec<Value>,
+    pub skills: Vec<HostedSkill>,
     pub container_size: Size,
     pub desktop: Desktop,
 }
@@ -289,8 +288,7 @@ pub struct EnvironmentInfo {
     pub files: Vec<EnvironmentFileSource>,
     #[schema(value_type = Vec<Object>)]
     pub plugins: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub skills: Vec<Value>,
+    pub skills: Vec<HostedSkill>,
     pub bailiwick: EnvironmentInfoExtras,
 }
 
@@ -310,18 +308,18 @@ impl Environment {
             EnvironmentSpec::None => Self::None(PlainFormat {}),
             EnvironmentSpec::Hosted(hosted) => Self::OpenaiHosted(HostedEnvironment {
                 id: hosted.id.to_string(),
-                capability_directories: Vec::new(),
+                capability_directories: hosted.skill_folders.clone(),
                 files: files(hosted),
                 network: Network { access: NetworkAccess::Disabled, allowed_domains: Vec::new() },
                 packages: Packages::default(),
                 plugins: Vec::new(),
-                skills: Vec::new(),
+                skills: hosted.skills.iter().map(HostedSkill::of).collect(),
                 container_size: hosted.size.into(),
                 desktop: Desktop { enabled: false },
             }),
             EnvironmentSpec::SelfHosted(own) => Self::SelfHosted(SelfHostedEnvironment {
                 id: own.id.to_string(),
-                capability_directories: Vec::new(),
+                capability_directories: own.skill_folders.clone(),
                 remote_url: match own.connection {
                     Connection::DialIn => base_url.to_owned(),
                     Connection::Listen { .. } => String::new(),

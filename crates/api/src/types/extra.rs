@@ -4,6 +4,7 @@ use super::{
     approval::Approval,
     connector::{ConnectorGrantParam, SessionConnector},
     memory::MemoryParam,
+    skill::SkillGrantParam,
 };
 use crate::body::nullable;
 use bailiwick_core as core;
@@ -24,6 +25,8 @@ pub struct AgentExtras {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<MemoryParam>)]
     pub memory: Option<Option<MemoryParam>>,
+    /// What it can learn when it needs it. Each is pinned as it is now.
+    pub skills: Option<Vec<SkillGrantParam>>,
 }
 
 /// What a saved agent may be given beyond the API. What is left out stays.
@@ -38,6 +41,8 @@ pub struct SavedAgentExtras {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<MemoryParam>)]
     pub memory: Option<Option<MemoryParam>>,
+    /// What it can learn when it needs it. Each is pinned as it is now.
+    pub skills: Option<Vec<SkillGrantParam>>,
     /// Id of the user who answers for it; the person who saves it when it is left out.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]

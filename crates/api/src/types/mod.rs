@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod approval;
 pub mod audit;
+pub mod catalogue;
 pub mod connection;
 pub mod connector;
 pub mod environment;
@@ -20,6 +21,7 @@ pub mod page;
 pub mod people;
 pub mod policy;
 pub mod session;
+pub mod skill;
 pub mod stop;
 pub mod tokens;
 pub mod turn;

@@ -13,7 +13,7 @@ pub mod systems;
 mod wire;
 
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub use wire::{Answer, Event, Events, form, request, shorts, signed, upload};
+pub use wire::{Answer, Event, Events, form, form_to, request, shorts, signed, upload};
 
 use async_trait::async_trait;
 use axum::{
@@ -25,7 +25,7 @@ use bailiwick_api::{Api, Limits, Options};
 use bailiwick_audit::Audit;
 use bailiwick_core::{
     Action, ActionResult, CommandEnd, CommandOutput, Content, Entry, EntryBody, EnvironmentFacts, Failure, FailureCode,
-    FoundFile, Listing, ModelAnswer, ModelRequest, Outcome, Phase, Published, Stop,
+    FoundFile, Listing, ModelAnswer, ModelRequest, Outcome, Phase, Published, SkillLoad, Stop,
 };
 use bailiwick_engine::{Eraser, EraserOptions, Handle};
 use bailiwick_gate::{
@@ -270,6 +270,13 @@ impl Executor for FakeExecutor {
                 let text = self.texts.lock().unwrap().get(path).cloned();
                 ActionResult::Content { content: vec![Content::text(text.unwrap_or_else(|| "done".into()))] }
             }
+            Action::SkillLoad(load) if load.skill.file().is_some() => match self.skill(&opened, load).await {
+                Ok(text) => ActionResult::Content { content: vec![Content::text(text)] },
+                Err(problem) => {
+                    let failure = Failure::new(FailureCode::ToolError, problem);
+                    return opened.settle(Outcome::Failed { failure });
+                }
+            },
             _ => ActionResult::Content { content: vec![Content::text("done")] },
         };
         opened.settle(Outcome::Confirmed { result })
@@ -277,6 +284,25 @@ impl Executor for FakeExecutor {
 
     async fn close(&self, session: SessionId, _: EnvironmentId) {
         let _ = self.closed.send(session);
+    }
+}
+
+impl FakeExecutor {
+    /// Reads a skill that is kept, and lays its files in where there is somewhere.
+    async fn skill(&self, opened: &bailiwick_gate::Opened, load: &SkillLoad) -> Result<String, String> {
+        let file = load.skill.file().unwrap();
+        let bytes = self.archive.file(opened.scope().tenant, file).await.map_err(|error| error.to_string())?;
+        let bundle = bailiwick_skills::Bundle::of_zip(&bytes).map_err(|error| error.to_string())?;
+        if bundle.digest() != load.skill.digest {
+            return Err("held back".into());
+        }
+        if load.lays_in() {
+            let mut files = self.files.lock().unwrap();
+            for (path, bytes) in bundle.files() {
+                files.push(FoundFile { path: format!("{}/{path}", load.folder), size_bytes: bytes.len() as u64 });
+            }
+        }
+        Ok(bundle.instructions().to_owned())
     }
 }
 

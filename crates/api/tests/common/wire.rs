@@ -141,6 +141,10 @@ pub fn upload(key: &str, name: &str, bytes: &[u8]) -> Request<Body> {
 }
 
 pub fn form(key: &str, fields: &[(&str, Option<&str>, &[u8])]) -> Request<Body> {
+    form_to(key, "/v1/files", fields)
+}
+
+pub fn form_to(key: &str, path: &str, fields: &[(&str, Option<&str>, &[u8])]) -> Request<Body> {
     let mut body = Vec::new();
     for (field, name, bytes) in fields {
         let name = name.map(|name| format!("; filename=\"{name}\"")).unwrap_or_default();
@@ -151,7 +155,7 @@ pub fn form(key: &str, fields: &[(&str, Option<&str>, &[u8])]) -> Request<Body> 
         body.extend_from_slice(b"\r\n");
     }
     body.extend_from_slice(b"--b0undary--\r\n");
-    let request = Request::builder().method("POST").uri("/v1/files").header("host", "house.test");
+    let request = Request::builder().method("POST").uri(path).header("host", "house.test");
     let request = request.header("authorization", format!("Bearer {key}"));
     request.header("content-type", "multipart/form-data; boundary=b0undary").body(Body::from(body)).unwrap()
 }

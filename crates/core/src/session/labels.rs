@@ -103,6 +103,17 @@ impl State {
         self.environment_label.join(label);
     }
 
+    /// Of skills that lie in the environment. They are instructions, and whoever could write there could have written
+    /// them: they are somebody's words until a person has vouched for what lies there.
+    fn label_of_found(&self) -> Label {
+        let mut label = self.environment_label.clone();
+        let vouched = matches!(&self.environment, EnvironmentSpec::SelfHosted(own) if own.content.is_some());
+        if !vouched {
+            label.join(&Label::foreign());
+        }
+        label
+    }
+
     /// What an outcome brings into the history. The words of a failure may be somebody's as well as those of a result.
     pub(super) fn label_outcome(&mut self, open: &OpenAction, outcome: &Outcome) {
         let confirmed = match outcome {
@@ -122,8 +133,12 @@ impl State {
             // What the house keeps of it comes from the house, whatever lies around the place to which it is laid.
             Action::SkillLoad(load) if confirmed && load.skill.file().is_some() => self.label.join(&load.skill.label),
             Action::SkillLoad(load) => {
-                let there = load.environment.map(|_| self.environment_label.clone());
+                let there = load.environment.map(|_| self.label_of_found());
                 there.iter().for_each(|there| self.label.join(there));
+            }
+            Action::SkillsFind { .. } => {
+                let there = self.label_of_found();
+                self.label.join(&there);
             }
             Action::FunctionCall { .. } => self.label.join(&Label::foreign()),
             Action::ConnectorOpen { environment, .. } | Action::ConnectorCall(ConnectorCall { environment, .. }) => {
@@ -157,7 +172,6 @@ impl State {
             | Action::FileList { .. }
             | Action::FileSearch { .. }
             | Action::ImageView { .. }
-            | Action::SkillsFind { .. }
             | Action::EnvironmentStart { .. }
             | Action::ArtifactPublish { .. } => self.label.join(&self.environment_label),
         }

@@ -30,7 +30,7 @@ use std::{
 };
 
 /// Snapshots of another version are not read. Raise it with every change of [`State`]'s shape or meaning.
-pub const SNAPSHOT_VERSION: u16 = 6;
+pub const SNAPSHOT_VERSION: u16 = 7;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {

@@ -7,6 +7,7 @@ mod memory;
 mod money;
 mod people;
 mod policy;
+mod skill;
 
 pub use audit::{About, Audit, Hold};
 pub use connector::Connector;
@@ -15,6 +16,7 @@ pub use memory::{Memory, MemoryKind, MemoryScope, Of};
 pub use money::{Budget, Format, Part, Payer, Per, Spend};
 pub use people::{Login, Logout, RoleName, Team, User, Who};
 pub use policy::{Described, Policy};
+pub use skill::Skill;
 
 use crate::logs::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,6 +55,9 @@ pub enum Command {
     /// Keep the ways to the company's systems that agents may be given
     #[command(subcommand)]
     Connector(Connector),
+    /// Keep instructions with their files that agents load when they need them
+    #[command(subcommand)]
+    Skill(Skill),
     /// See, correct, confirm and erase what is remembered between sessions
     #[command(subcommand)]
     Memory(Memory),

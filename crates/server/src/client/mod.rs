@@ -158,13 +158,24 @@ impl Client {
 
     /// Uploads a file and gives its id.
     pub async fn upload(&self, name: &str, bytes: Vec<u8>) -> Outcome<String> {
-        let (kind, body) = multipart(name, bytes);
-        let request = self.request(Method::POST, "/v1/files").header(header::CONTENT_TYPE, kind).body(body);
-        let file = self.json(request.timeout(Duration::from_secs(600))).await?;
+        let file = self.send_form("/v1/files", &[("purpose", "user_data")], ("file", name), bytes).await?;
         match file["id"].as_str() {
             Some(id) => Ok(id.to_owned()),
             None => Err(Failure::failed("the server's answer to an upload has no `id`")),
         }
+    }
+
+    /// Sends a form with these texts and one file, which has a field and a name.
+    pub async fn send_form(
+        &self,
+        path: &str,
+        texts: &[(&str, &str)],
+        file: (&str, &str),
+        bytes: Vec<u8>,
+    ) -> Outcome<Value> {
+        let (kind, body) = multipart(texts, file, bytes);
+        let request = self.request(Method::POST, path).header(header::CONTENT_TYPE, kind).body(body);
+        self.json(request.timeout(Duration::from_secs(600))).await
     }
 
     /// What `path` answers, as text.
@@ -317,18 +328,22 @@ fn not_running(data: &Path, reason: &str) -> Failure {
         .help("or name a running server with --server URL and --key KEY")
 }
 
-/// One form with `purpose` and a file (RFC 7578).
-fn multipart(name: &str, bytes: Vec<u8>) -> (String, Vec<u8>) {
+/// One form with texts and a file (RFC 7578).
+fn multipart(texts: &[(&str, &str)], (field, name): (&str, &str), bytes: Vec<u8>) -> (String, Vec<u8>) {
     let name: String = name.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { '_' } else { c }).collect();
     let mut boundary = String::from("bailiwick-form-boundary");
     // A boundary must not occur in what it parts; each round makes it longer.
     while bytes.windows(boundary.len()).any(|window| window == boundary.as_bytes()) {
         boundary.push('x');
     }
-    let head = format!(
-        "--{boundary}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--{boundary}\r\n\
-         content-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\ncontent-type: application/octet-stream\r\n\r\n"
-    );
+    let mut head = String::new();
+    for (name, text) in texts {
+        head.push_str(&format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n"));
+    }
+    head.push_str(&format!(
+        "--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
+         content-type: application/octet-stream\r\n\r\n"
+    ));
     let tail = format!("\r\n--{boundary}--\r\n");
     let body = [head.as_bytes(), &bytes, tail.as_bytes()].concat();
     (format!("multipart/form-data; boundary={boundary}"), body)
@@ -358,7 +373,11 @@ mod tests {
 
     #[test]
     fn a_form_holds_the_bytes_as_they_are() {
-        let (kind, body) = multipart("a\"b\r\n.csv", b"x\r\n--bailiwick-form-boundary--".to_vec());
+        let (kind, body) = multipart(
+            &[("purpose", "user_data")],
+            ("file", "a\"b\r\n.csv"),
+            b"x\r\n--bailiwick-form-boundary--".to_vec(),
+        );
         assert_eq!(kind, "multipart/form-data; boundary=bailiwick-form-boundaryx");
         let text = String::from_utf8(body).unwrap();
         assert!(text.contains("filename=\"a_b__.csv\""), "{text}");

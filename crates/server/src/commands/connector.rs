@@ -1,6 +1,6 @@
 //! `bailiwick connector …`: the ways to the company's systems, kept as files.
 
-use super::{account, agent, text};
+use super::{account, agent, catalogue, text};
 use crate::{
     cli::Connector,
     client::{Client, encode},
@@ -60,6 +60,7 @@ pub async fn perform(command: Connector, terminal: Terminal) -> Outcome {
             terminal.result(&removed, || format!("Removed: {}. No agent reaches it any more.\n", escape::line(&name)));
             Ok(())
         }
+        asking => catalogue::perform(asking, terminal).await,
     }
 }
 

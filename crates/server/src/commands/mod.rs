@@ -6,6 +6,7 @@ mod approval;
 mod artifacts;
 mod audit;
 mod budget;
+mod catalogue;
 mod connector;
 mod doctor;
 mod grant;
@@ -18,6 +19,7 @@ mod policy;
 mod receipts;
 mod run;
 mod session;
+mod skill;
 mod spend;
 mod stop;
 mod tenant;
@@ -48,6 +50,7 @@ pub async fn perform(command: Command, terminal: Terminal) -> Outcome {
         Command::Approve(options) => approval::approve(&options, terminal).await,
         Command::Deny(options) => approval::deny(&options, terminal).await,
         Command::Connector(command) => connector::perform(command, terminal).await,
+        Command::Skill(command) => skill::perform(command, terminal).await,
         Command::Memory(command) => memory::perform(command, terminal).await,
         Command::Grant(command) => grant::perform(command, terminal).await,
         Command::Login(options) => login::login(options, terminal).await,
@@ -126,6 +129,7 @@ pub fn is_json(command: &Command) -> bool {
         Command::Approve(options) => options.answer.form.json,
         Command::Deny(options) => options.form.json,
         Command::Connector(command) => command.form().json,
+        Command::Skill(command) => command.form().json,
         Command::Memory(command) => command.form().json,
         Command::Grant(command) => command.form().json,
         Command::Login(options) => options.form.json,
