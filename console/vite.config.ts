@@ -16,7 +16,7 @@ function compressed(): Plugin {
     apply: 'build',
     async closeBundle() {
       const files = await readdir(OUT, { recursive: true, withFileTypes: true });
-      const texts = files.filter((file) => file.isFile() && /\.(html|js|css|svg|json)$/.test(file.name));
+      const texts = files.filter((file) => file.isFile() && /\.(html|js|css|svg|json|txt)$/.test(file.name));
       for (const file of texts) {
         const path = join(file.parentPath, file.name);
         const bytes = await readFile(path);
@@ -29,13 +29,40 @@ function compressed(): Plugin {
   };
 }
 
+const PERMISSIVE = ['MIT', 'ISC', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'Apache-2.0'];
+
+/** Hands the licences of what is compiled in out with it, and takes in nothing whose licence does not allow it. */
+function licences(): Plugin {
+  return {
+    name: 'licences',
+    apply: 'build',
+    async generateBundle() {
+      const found = new Set<string>();
+      for (const id of this.getModuleIds()) {
+        const folder = /^(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id.replaceAll('\0', ''))?.[1];
+        if (folder) found.add(folder);
+      }
+      const texts = await Promise.all([...found].sort().map(licence));
+      this.emitFile({ type: 'asset', fileName: 'licences.txt', source: `${texts.join(`\n\n${'-'.repeat(72)}\n\n`)}\n` });
+    },
+  };
+}
+
+async function licence(folder: string): Promise<string> {
+  const about = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Record<'name' | 'version' | 'license', string>;
+  if (!PERMISSIVE.includes(about.license)) throw new Error(`${about.name} has the licence ${about.license}`);
+  const file = (await readdir(folder)).find((name) => /^licen[cs]e/i.test(name));
+  const text = file ? await readFile(join(folder, file), 'utf8') : '';
+  return `${about.name} ${about.version} (${about.license})\n\n${text.trim()}`;
+}
+
 /** The server that the pages of `npm run dev` speak to. */
 const server = process.env.BAILIWICK_SERVER ?? 'http://127.0.0.1:7700';
 
 const proxy = Object.fromEntries(['/v1', '/bailiwick'].map((path) => [path, { target: server, changeOrigin: false }]));
 
 export default defineConfig({
-  plugins: [react(), compressed()],
+  plugins: [react(), licences(), compressed()],
   build: {
     outDir: OUT,
     emptyOutDir: true,

@@ -13,9 +13,11 @@ use std::{
 const COMPRESSED: [&str; 2] = ["br", "gz"];
 
 fn main() {
-    // INVARIANT: cargo sets both for every build script.
-    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"));
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where to write"));
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    #[allow(clippy::disallowed_methods, reason = "cargo says only so where a build script writes")]
+    let out = env::var_os("OUT_DIR");
+    // INVARIANT: cargo sets it for every build script.
+    let out = PathBuf::from(out.expect("cargo says where to write"));
     // This folder is always there; what is built lies below it.
     let dist = here.join("../../console/dist");
     println!("cargo:rerun-if-changed={}", dist.display());

@@ -15,6 +15,8 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 8000;
 /** The server says something every 15 s; a line that is silent for longer than this is dead. */
 const SILENCE_MS = 40_000;
+/** A page that nobody has looked at for this long gives its line back: a browser has few of them for one server. */
+const HIDDEN_MS = 30_000;
 
 export interface Listener {
   /** Events in their order; several at a time when they come fast. */
@@ -34,12 +36,18 @@ async function run(session: string, listener: Listener, stop: AbortSignal): Prom
   let wait = FIRST_WAIT_MS;
   listener.line('connecting');
   while (!stop.aborted) {
+    await seen(stop);
+    if (stop.aborted) return;
     const end = await once(session, listener, stop, place, () => {
       wait = FIRST_WAIT_MS;
       listener.line('live');
     });
     if (stop.aborted) return;
     if (end !== 'again') return listener.line(end);
+    if (document.hidden) {
+      listener.line('connecting');
+      continue;
+    }
     listener.line('lost');
     await rest(wait + Math.random() * wait, stop);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
@@ -58,6 +66,12 @@ async function once(
   const cut = () => line.abort();
   stop.addEventListener('abort', cut);
   let silence = setTimeout(cut, SILENCE_MS);
+  let hidden: ReturnType<typeof setTimeout> | undefined;
+  const looked = () => {
+    clearTimeout(hidden);
+    if (document.hidden) hidden = setTimeout(cut, HIDDEN_MS);
+  };
+  document.addEventListener('visibilitychange', looked);
   try {
     const path = `/v1/agents/sessions/${encodeURIComponent(session)}/events?include_obfuscation=false`;
     const headers = { accept: 'text/event-stream', 'last-event-id': place.last };
@@ -82,6 +96,8 @@ async function once(
     return 'again';
   } finally {
     clearTimeout(silence);
+    clearTimeout(hidden);
+    document.removeEventListener('visibilitychange', looked);
     stop.removeEventListener('abort', cut);
     line.abort();
   }
@@ -113,6 +129,21 @@ function message(block: string): Message {
     else if (line.startsWith('id:')) id = line.slice(3).trim();
   }
   return { id, data: data.join('\n') };
+}
+
+/** Waits until somebody looks at the page. */
+function seen(stop: AbortSignal): Promise<void> {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((done) => {
+    const look = () => {
+      if (document.hidden && !stop.aborted) return;
+      document.removeEventListener('visibilitychange', look);
+      stop.removeEventListener('abort', look);
+      done();
+    };
+    document.addEventListener('visibilitychange', look);
+    stop.addEventListener('abort', look);
+  });
 }
 
 function rest(ms: number, stop: AbortSignal): Promise<void> {

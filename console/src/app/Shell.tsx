@@ -124,6 +124,9 @@ function Person() {
             {known?.user?.roles.join(', ')}
           </p>
           <ThemeChoice />
+          <p className="small">
+            <a href="/licences.txt">What these pages are made of</a>
+          </p>
           <div className="row apart">
             <button type="button" className="button" onClick={() => void leave()}>
               <Icon name="leave" /> Sign out

@@ -18,6 +18,12 @@ export function SignIn() {
           <img src="/icon.svg" alt="" /> Bailiwick
         </p>
         <h1>{code ? 'Choose a password' : 'Sign in'}</h1>
+        {window.isSecureContext ? null : (
+          <p className="note warn">
+            Nobody can stay signed in here: this address is not protected, and browsers keep no sign-in from it. Use its{' '}
+            <code>https</code> address.
+          </p>
+        )}
         {code ? (
           <SetUp done={() => setCode(false)} />
         ) : (

@@ -194,7 +194,7 @@ export class Following {
   };
 
   private line = (line: Line): void => {
-    const again = line === 'live' && this.story.line === 'lost';
+    const again = line === 'live' && this.story.entries.length > 0;
     this.set({ ...(again ? withoutProvisional(this.story) : this.story), line });
   };
 
