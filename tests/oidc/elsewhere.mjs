@@ -1,6 +1,7 @@
 // The authorization server of another system, on loopback, for the tests: `node elsewhere.mjs PATH_OF_MODULE ISSUER`.
 // It trusts the provider at ISSUER, and gives access tokens for its assertions about people
 // (draft-ietf-oauth-identity-assertion-authz-grant, section 4.4). Prints its port.
+import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -11,6 +12,7 @@ const module = await import(pathToFileURL(file).href);
 const Provider = module.Provider ?? module.default;
 const { errors } = module;
 const jose = createRequire(path.resolve(file))('jose');
+const { default: proven } = await import(pathToFileURL(path.join(path.dirname(file), 'helpers/validate_dpop.js')).href);
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const used = new Set();
@@ -29,11 +31,16 @@ server.listen(0, '127.0.0.1', async () => {
       response_types: [],
     }],
     scopes: ['openid', 'ledger.read', 'ledger.write'],
-    features: { introspection: { enabled: true } },
+    // It binds tokens to keys, and wants a word of its own in every proof.
+    features: {
+      introspection: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
+    },
     findAccount: async (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
   });
   provider.registerGrantType(GRANT, async (ctx, next) => {
     const { client, params } = ctx.oidc;
+    const proof = await proven(ctx);
     let claims;
     try {
       const read = { issuer: trusted, audience: issuer, typ: 'oauth-id-jag+jwt', requiredClaims: ['exp', 'iat', 'jti', 'sub', 'client_id'] };
@@ -50,7 +57,8 @@ server.listen(0, '127.0.0.1', async () => {
     const token = new provider.AccessToken({
       accountId: claims.sub, client, grantId: await grant.save(), scope: claims.scope, gty: 'jwt_bearer',
     });
-    ctx.body = { access_token: await token.save(), token_type: 'Bearer', expires_in: token.expiration, scope: claims.scope };
+    if (proof) token.setThumbprint('jkt', proof.thumbprint);
+    ctx.body = { access_token: await token.save(), token_type: token.tokenType, expires_in: token.expiration, scope: claims.scope };
     await next();
   }, ['assertion', 'resource', 'scope']);
   server.on('request', provider.callback());

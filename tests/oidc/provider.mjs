@@ -1,6 +1,6 @@
 // A certified OpenID provider on loopback, for the tests: `node provider.mjs PATH_OF_MODULE`.
 // Prints its port, reads the URL of the server that signs people in at it, and says `ready`.
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -69,7 +69,11 @@ server.listen(0, '127.0.0.1', () => {
         backchannel_logout_uri: `${area}/logout`,
         backchannel_logout_session_required: true,
       }],
-      features: { backchannelLogout: { enabled: true } },
+      features: {
+        backchannelLogout: { enabled: true },
+        // It binds tokens to keys for whoever sends a proof, and wants a word of its own in every one.
+        dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
+      },
       claims: { openid: ['sub', 'groups', 'sid'], profile: ['name'], email: ['email', 'email_verified'] },
       findAccount,
       // As strict as one may be: a refresh token is good once, and one that comes again ends them all.

@@ -42,6 +42,9 @@ pub enum RevealError {
     Gone(CredentialId),
     #[error("the token of the credential {0} has expired and is not renewed: connect it again, or give it a new token")]
     Expired(CredentialId),
+    /// The text says why, and what the person can do.
+    #[error("the credential {0}: {1}")]
+    NoAccess(CredentialId, String),
     #[error("the vault cannot be read now: {0}")]
     Unavailable(String),
 }

@@ -6,11 +6,13 @@
 //!    an agent may be let in there at all is its policy.
 //! 3. That authorization server gives an access token for the assertion (RFC 7523, section 2.1).
 //!
-//! Nothing of it is stored. Access tokens are held in memory until shortly before they end, and given to nobody whose
+//! Where that authorization server binds tokens to keys (RFC 9449), the token is bound to a key of this process, and good
+//! only with its proofs. Nothing of all this is stored. Access tokens are held in memory until shortly before they end, and given to nobody whose
 //! account was disabled. Whoever asks has asked the gate before.
 
 use crate::{
-    oauth::{Answer, Client, SecretIn},
+    dpop::{self, ProofKey, ProofKeys},
+    oauth::{Answer, Binding, Client, SecretIn},
     sign_in::{SignIns, check_url},
     web::{Web, WebRequest},
 };
@@ -84,6 +86,7 @@ struct Parts {
     sign_ins: Arc<SignIns>,
     /// What may be connected to is its business.
     web: Arc<dyn Web>,
+    proofs: Arc<ProofKeys>,
     plain_http: bool,
     held: Mutex<HashMap<Key, Slot>>,
 }
@@ -103,6 +106,8 @@ struct Key {
 
 struct Held {
     token: Secret,
+    /// The key that it is bound to.
+    key: Option<Arc<ProofKey>>,
     since: Timestamp,
     until: Timestamp,
 }
@@ -114,16 +119,19 @@ struct Metadata {
     token_endpoint: String,
     #[serde(default)]
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// RFC 9449, section 5.1.
+    #[serde(default)]
+    dpop_signing_alg_values_supported: Vec<String>,
 }
 
 impl AssertionGrants {
     /// With `plain_http`, authorization servers may be asked without TLS: for those on the same machine.
-    pub fn new(sign_ins: Arc<SignIns>, web: Arc<dyn Web>, plain_http: bool) -> Self {
-        Self(Arc::new(Parts { sign_ins, web, plain_http, held: Mutex::default() }))
+    pub fn new(sign_ins: Arc<SignIns>, web: Arc<dyn Web>, proofs: Arc<ProofKeys>, plain_http: bool) -> Self {
+        Self(Arc::new(Parts { sign_ins, web, proofs, plain_http, held: Mutex::default() }))
     }
 
     /// An access token for this resource, in this person's name. It is for that resource alone, and for one call: ask
-    /// again for the next.
+    /// again for the next. One that is bound to a key is known to the [`ProofKeys`] from then on.
     pub async fn access_token(&self, request: AccessRequest<'_>) -> Result<Secret, AccessError> {
         let parts = &self.0;
         parts.check(&request)?;
@@ -137,14 +145,16 @@ impl AssertionGrants {
         let now = parts.sign_ins.clock().now();
         // A clock that was set back makes nothing last longer.
         if let Some(good) = held.as_ref().filter(|held| now >= held.since && now + MARGIN < held.until) {
+            parts.bind(good);
             return Ok(good.token.clone());
         }
         *held = None;
-        let (token, life) = parts.fetch(&request).await?;
+        let (token, key, life) = parts.fetch(&request).await?;
         // Disabled while it was asked for.
         active()?;
-        *held = Some(Held { token: token.clone(), since: now, until: now + life });
-        Ok(token)
+        let got = held.insert(Held { token, key, since: now, until: now + life });
+        parts.bind(got);
+        Ok(got.token.clone())
     }
 
     /// To be called when a resource did not take a token: the next call asks for another.
@@ -178,7 +188,13 @@ impl Parts {
         Arc::clone(held.entry(key).or_default())
     }
 
-    async fn fetch(&self, request: &AccessRequest<'_>) -> Result<(Secret, Millis), AccessError> {
+    fn bind(&self, held: &Held) {
+        if let Some(key) = &held.key {
+            self.proofs.bind(&held.token, Arc::clone(key));
+        }
+    }
+
+    async fn fetch(&self, request: &AccessRequest<'_>) -> Result<(Secret, Option<Arc<ProofKey>>, Millis), AccessError> {
         let AccessRequest { tenant, subject, audience, resource, scope, client } = *request;
         let wanted = Wanted { audience, resource, scope };
         // Where it leads is known before anything about the person is said to anybody.
@@ -189,15 +205,20 @@ impl Parts {
         let mut fields = vec![("grant_type", JWT_BEARER), ("assertion", assertion.expose()), ("resource", resource)];
         fields.extend(scope.map(|scope| ("scope", scope)));
         let unavailable = |problem: String| AccessError::Unavailable(format!("the authorization server: {problem}"));
-        match us.ask(&*self.web, &metadata.token_endpoint, fields).await.map_err(unavailable)? {
-            // A token of another kind would have to be shown otherwise.
-            Answer::Granted(granted) if !granted.token_type.eq_ignore_ascii_case("bearer") => {
-                Err(AccessError::Refused("its authorization server gives tokens of another kind than `Bearer`".into()))
-            }
+        let binds = metadata.dpop_signing_alg_values_supported.iter().any(|name| name == dpop::ALGORITHM);
+        let key = if binds { Some(self.proofs.own().map_err(unavailable)?) } else { None };
+        let binding = key.as_deref().map(|key| Binding { keys: &self.proofs, key });
+        match us.ask(&*self.web, &metadata.token_endpoint, fields, binding).await.map_err(unavailable)? {
             Answer::Granted(granted) => {
+                let key = key.filter(|_| granted.is_bound());
+                // A token of another kind would have to be shown otherwise.
+                if key.is_none() && !granted.token_type.eq_ignore_ascii_case("bearer") {
+                    let text = "its authorization server gives tokens that are neither `Bearer` nor bound to our key";
+                    return Err(AccessError::Refused(text.into()));
+                }
                 let seconds = granted.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
                 let life = seconds.map_or(SHORTEST_LIFE, Millis::from_secs).min(LONGEST_LIFE);
-                Ok((Secret::new(granted.access_token), life))
+                Ok((Secret::new(granted.access_token), key, life))
             }
             Answer::Refused(code) => match code.as_str() {
                 "temporarily_unavailable" | "server_error" | "slow_down" => {
@@ -212,7 +233,8 @@ impl Parts {
     async fn metadata(&self, issuer: &str) -> Result<Metadata, AccessError> {
         let mut problem = String::new();
         for url in places(issuer) {
-            let asked = self.web.fetch(WebRequest { url: url.clone(), form: None, authorization: None }).await;
+            let asked =
+                self.web.fetch(WebRequest { url: url.clone(), form: None, authorization: None, proof: None }).await;
             let answer = asked.map_err(|why| AccessError::Unavailable(format!("the authorization server: {why}")))?;
             if answer.status != 200 {
                 problem = format!("it answers {} where its metadata should be", answer.status);

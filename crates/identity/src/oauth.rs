@@ -2,11 +2,17 @@
 //!
 //! What an endpoint says beyond its code of an error is repeated to nobody: it may hold what was sent.
 
-use crate::web::{Web, WebRequest};
+use crate::{
+    dpop::{ProofKey, ProofKeys},
+    web::{Web, WebAnswer, WebRequest},
+};
+use bailiwick_ports::proof::Proofs as _;
 use bailiwick_types::Secret;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
+/// RFC 9449, section 8.
+const WANTS_NONCE: &str = "use_dpop_nonce";
 /// Characters of an endpoint's code that are shown.
 const MAX_CODE: usize = 64;
 
@@ -37,6 +43,13 @@ pub(crate) struct Client<'a> {
     pub secret: Option<(&'a Secret, SecretIn)>,
 }
 
+/// The key that a token is to be bound to.
+#[derive(Clone, Copy)]
+pub(crate) struct Binding<'a> {
+    pub keys: &'a ProofKeys,
+    pub key: &'a ProofKey,
+}
+
 impl Client<'_> {
     /// The request that asks for these fields.
     pub fn request<'b>(&'b self, url: &str, mut fields: Vec<(&'b str, &'b str)>) -> WebRequest {
@@ -51,25 +64,52 @@ impl Client<'_> {
             }
             None => {}
         }
-        WebRequest { url: url.to_owned(), form: Some(Secret::new(form(&fields))), authorization }
+        WebRequest { url: url.to_owned(), form: Some(Secret::new(form(&fields))), authorization, proof: None }
     }
 
+    /// With a binding, what is given may be bound to that key (RFC 9449, section 5); its type says whether it is.
     pub async fn ask<'b>(
         &'b self,
         web: &dyn Web,
         url: &str,
         fields: Vec<(&'b str, &'b str)>,
+        binding: Option<Binding<'_>>,
     ) -> Result<Answer, String> {
-        let answer = web.fetch(self.request(url, fields)).await?;
+        let request = self.request(url, fields);
+        let answer = match binding {
+            None => web.fetch(request).await?,
+            Some(binding) => match binding.fetch(web, request.clone()).await? {
+                // It wants a word of its own in the proof, and has said which: nothing was done yet.
+                answer if answer.nonce.is_some() && refusal(&answer).is_some_and(|code| code == WANTS_NONCE) => {
+                    binding.fetch(web, request).await?
+                }
+                answer => answer,
+            },
+        };
         if answer.status == 200 {
             let granted = serde_json::from_slice(&answer.body);
             return granted.map(Answer::Granted).map_err(|_| "its answer cannot be read".to_owned());
         }
-        match serde_json::from_slice::<Refusal>(&answer.body) {
-            Ok(refusal) => Ok(Answer::Refused(shown(&refusal.error))),
-            Err(_) => Err(format!("it answered with {}", answer.status)),
-        }
+        refusal(&answer).map(Answer::Refused).ok_or_else(|| format!("it answered with {}", answer.status))
     }
+}
+
+impl Binding<'_> {
+    async fn fetch(self, web: &dyn Web, mut request: WebRequest) -> Result<WebAnswer, String> {
+        let url = request.url.clone();
+        request.proof = Some(self.keys.prove(self.key, "POST", &url, None)?);
+        let answer = web.fetch(request).await?;
+        if let Some(nonce) = &answer.nonce {
+            self.keys.learn(&url, nonce);
+        }
+        Ok(answer)
+    }
+}
+
+/// The code of an answer that is none (RFC 6749, section 5.2), fit to be shown.
+fn refusal(answer: &WebAnswer) -> Option<String> {
+    let refusal = serde_json::from_slice::<Refusal>(&answer.body).ok().filter(|_| answer.status != 200)?;
+    Some(shown(&refusal.error))
 }
 
 /// What a token endpoint says.
@@ -91,6 +131,13 @@ pub(crate) struct Granted {
     pub expires_in: Option<i64>,
     #[serde(default)]
     pub refresh_token: Option<String>,
+}
+
+impl Granted {
+    /// The token is good with a proof only.
+    pub fn is_bound(&self) -> bool {
+        self.token_type.eq_ignore_ascii_case("dpop")
+    }
 }
 
 #[derive(Deserialize)]

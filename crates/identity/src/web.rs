@@ -11,11 +11,15 @@ pub struct WebRequest {
     pub form: Option<Secret>,
     /// The whole value of `Authorization`.
     pub authorization: Option<Secret>,
+    /// The value of `DPoP` (RFC 9449).
+    pub proof: Option<String>,
 }
 
 #[derive(Debug, Clone)]
 pub struct WebAnswer {
     pub status: u16,
+    /// The value of `DPoP-Nonce`: what it wants to find in the next proof.
+    pub nonce: Option<String>,
     pub body: Vec<u8>,
 }
 

@@ -191,9 +191,13 @@ impl McpAccounts {
         let renewal = refresh.is_some().then_some(renewal);
         let client_secret =
             client_secret.filter(|_| renewal.as_ref().is_some_and(|renewal| renewal.client_auth != ClientAuth::None));
-        let auth =
-            Auth::McpOauth(McpOauth { server: Server { url: to.url.to_string(), host }, expires, refresh: renewal });
-        let secrets = Secrets { value: Some(access), refresh_token: refresh, client_secret };
+        let auth = Auth::McpOauth(McpOauth {
+            server: Server { url: to.url.to_string(), host },
+            expires,
+            refresh: renewal,
+            bound: false,
+        });
+        let secrets = Secrets { value: Some(access), refresh_token: refresh, client_secret, ..Secrets::default() };
         if let Some(before) = self.account(&author, person, at) {
             // What an earlier sign-in left is not mixed with what this one gave.
             self.parts.vaults.delete_credential(author.clone(), before.vault, before.id).await?;

@@ -5,13 +5,17 @@
 //! those answers, so that another answer a moment later changes nothing. Redirects are walked here, each under the same
 //! rules. Every wait and every size has a limit.
 //!
+//! A bearer token that is bound to a key of ours (RFC 9449) goes out with a proof, whoever sends it.
+//!
 //! This room never decides whether a request may be made (that is the gate's), never reads a proxy or a credential out
-//! of the process's environment, never repeats a request, never keeps cookies, and never unpacks a body.
+//! of the process's environment, never repeats a request but one that was refused for want of a word in its proof, never
+//! keeps cookies, and never unpacks a body.
 
 mod address;
 mod clients;
 mod error;
 mod limits;
+mod proof;
 mod request;
 mod resolver;
 mod response;

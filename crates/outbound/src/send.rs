@@ -5,12 +5,14 @@ use crate::{
     clients::{Clients, Way, innermost},
     error::{OutboundError, Phase},
     limits::{Deadline, MAX_HEADER_BYTES, MAX_REDIRECTS, MAX_SENT_HEADER_BYTES, MAX_SENT_HEADERS, MAX_WHO_BYTES},
+    proof,
     request::{Credential, Reach, Redirects, Request, is_secret_header},
     resolver::{Resolver, SystemResolver},
     response::Response,
     target::{Walls, check, parse},
     trust::Trust,
 };
+use bailiwick_ports::proof::Proofs;
 use bailiwick_types::{Millis, Secret};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::{error::Error, fmt, sync::Arc};
@@ -29,11 +31,19 @@ pub struct Options {
     pub resolver: Arc<dyn Resolver>,
     /// Requests that may be under way at once, until their bodies are read.
     pub max_requests: usize,
+    /// Who knows which bearer tokens go out with a proof only (RFC 9449).
+    pub proofs: Option<Arc<dyn Proofs>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { open: Vec::new(), extra_roots_pem: None, resolver: Arc::new(SystemResolver), max_requests: 4096 }
+        Self {
+            open: Vec::new(),
+            extra_roots_pem: None,
+            resolver: Arc::new(SystemResolver),
+            max_requests: 4096,
+            proofs: None,
+        }
     }
 }
 
@@ -48,6 +58,7 @@ struct Inner {
     clients: Clients,
     slots: Arc<Semaphore>,
     max_requests: usize,
+    proofs: Option<Arc<dyn Proofs>>,
 }
 
 impl Outbound {
@@ -57,6 +68,7 @@ impl Outbound {
             clients: Clients::new(options.resolver, Trust::new(options.extra_roots_pem)),
             slots: Arc::new(Semaphore::new(options.max_requests)),
             max_requests: options.max_requests,
+            proofs: options.proofs,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -84,8 +96,7 @@ impl Outbound {
         loop {
             let authority = check(&hop.url, &request.reach, &walls).map_err(|error| hop.blamed(error))?;
             let host = authority.to_string();
-            let answer = self.once(&request, &hop, walls.clone(), deadline, &host).await.map_err(|e| hop.blamed(e))?;
-            inspect(&answer, &host)?;
+            let answer = self.proven(&request, &hop, &walls, deadline, &host).await.map_err(|e| hop.blamed(e))?;
             let Some(next) = hop.next(&answer, &request, &host)? else {
                 return Ok(Response {
                     inner: answer,
@@ -107,6 +118,31 @@ impl Outbound {
         }
     }
 
+    /// One request, with proofs for tokens that need them. A server that wants a word of its own in the proof has refused
+    /// to look at the request, so that it is sent once more.
+    async fn proven(
+        &self,
+        request: &Request,
+        hop: &Hop,
+        walls: &Walls,
+        deadline: Deadline,
+        host: &str,
+    ) -> Result<reqwest::Response, OutboundError> {
+        let answer = self.once(request, hop, walls.clone(), deadline, host).await?;
+        inspect(&answer, host)?;
+        let Some(proofs) = self.inner.proofs.as_ref().filter(|_| hop.is_home) else { return Ok(answer) };
+        let Some(nonce) = proof::wanted(&answer) else { return Ok(answer) };
+        proofs.learn(hop.url.as_str(), &nonce.word);
+        // Whoever sent no proof is told nothing new by that.
+        if !nonce.refused || !headers(request, hop, Some(&**proofs))?.contains_key(proof::HEADER) {
+            return Ok(answer);
+        }
+        drop(answer);
+        let answer = self.once(request, hop, walls.clone(), deadline, host).await?;
+        inspect(&answer, host)?;
+        Ok(answer)
+    }
+
     async fn once(
         &self,
         request: &Request,
@@ -126,7 +162,8 @@ impl Outbound {
         if hop.carries_query {
             add_query(&mut url, &request.credentials);
         }
-        let mut sent = client.request(hop.method.clone(), url).headers(headers(request, hop)?);
+        let mut sent =
+            client.request(hop.method.clone(), url).headers(headers(request, hop, self.inner.proofs.as_deref())?);
         if let (true, Some(body)) = (hop.has_body, &request.body) {
             sent = sent.body(body.clone());
         }
@@ -228,7 +265,7 @@ const OURS: [&str; 12] = [
     "accept-encoding",
 ];
 
-fn headers(request: &Request, hop: &Hop) -> Result<HeaderMap, OutboundError> {
+fn headers(request: &Request, hop: &Hop, proofs: Option<&dyn Proofs>) -> Result<HeaderMap, OutboundError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let name = header_name(name)?;
@@ -249,6 +286,9 @@ fn headers(request: &Request, hop: &Hop) -> Result<HeaderMap, OutboundError> {
     }
     if hop.is_home {
         add_credentials(&mut headers, &request.credentials)?;
+        if let Some(proofs) = proofs {
+            proof::add(&mut headers, proofs, &hop.method, &hop.url)?;
+        }
     }
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::USER_AGENT, user_agent(&request.who));
@@ -309,7 +349,7 @@ fn header_name(name: &str) -> Result<HeaderName, OutboundError> {
     })
 }
 
-fn secret_value(text: &str) -> Result<HeaderValue, OutboundError> {
+pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, OutboundError> {
     let mut value = HeaderValue::try_from(text)
         .map_err(|_| OutboundError::Invalid("the credential holds what no header may, such as a line break".into()))?;
     value.set_sensitive(true);

@@ -7,6 +7,7 @@ use bailiwick_outbound::{
     Arrival, Credential, MAX_REDIRECTS, Method, Options, Outbound, OutboundError, Phase, Reach, Redirects, Request,
     Resolver, Timeouts,
 };
+use bailiwick_ports::proof::{Proofs, Shown};
 use bailiwick_types::{Millis, Secret};
 use peer::{Peer, Reply, answer};
 use std::{
@@ -376,4 +377,75 @@ async fn what_cannot_be_sent_is_refused_with_the_field_named() {
     assert_eq!(peer.connections(), 0);
     let shown = format!("{:?}", exact(&format!("{url}?key=hunter2")).header("x-key", "hunter2"));
     assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+/// Knows one token, and what servers said.
+#[derive(Default)]
+struct OneToken(Mutex<String>);
+
+impl Proofs for OneToken {
+    fn proof(&self, shown: Shown<'_>) -> Option<Result<String, String>> {
+        let Shown { token, method, url } = shown;
+        let word = self.0.lock().unwrap().clone();
+        (token == "bound").then(|| Ok(format!("proof:{method}:{}:{word}", url.rsplit('/').next().unwrap())))
+    }
+
+    fn learn(&self, _: &str, nonce: &str) {
+        *self.0.lock().unwrap() = nonce.to_owned();
+    }
+}
+
+fn proving() -> Outbound {
+    Outbound::new(Options { proofs: Some(Arc::new(OneToken::default())), ..Options::default() })
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_key_goes_with_a_proof_and_another_one_as_it_is() {
+    let peer = Peer::start("127.0.0.1", |_, _| answer("200 OK", "hello")).await;
+    let outbound = proving();
+    for token in ["bound", "free"] {
+        let request = exact(&peer.url("/a")).credential(Credential::bearer(&secret(token)));
+        outbound.send(request).await.unwrap().bytes().await.unwrap();
+    }
+    outbound.send(exact(&peer.url("/a"))).await.unwrap().bytes().await.unwrap();
+    let seen: Vec<String> = peer.seen().iter().map(|one| one.head.clone()).collect();
+    assert!(
+        seen[0].contains("authorization: DPoP bound\r\n") && seen[0].contains("dpop: proof:GET:a:\r\n"),
+        "{seen:?}"
+    );
+    assert!(seen[1].contains("authorization: Bearer free\r\n") && !seen[1].contains("dpop"), "{seen:?}");
+    assert!(!seen[2].contains("authorization") && !seen[2].contains("dpop"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_proof_gets_the_word_that_the_server_wants_once_and_a_request_without_proof_is_never_repeated() {
+    // It never is content: who repeated for ever would never come back.
+    let challenge = "401 Unauthorized\r\nwww-authenticate: DPoP error=\"use_dpop_nonce\"\r\ndpop-nonce: word-1";
+    let peer = Peer::start("127.0.0.1", move |_, _| answer(challenge, "no")).await;
+    let outbound = proving();
+    let request = exact(&peer.url("/a")).credential(Credential::bearer(&secret("bound")));
+    assert_eq!(outbound.send(request).await.unwrap().status(), 401);
+    let heads: Vec<String> = peer.seen().iter().map(|one| one.head.clone()).collect();
+    assert_eq!(heads.len(), 2);
+    assert!(
+        heads[0].contains("dpop: proof:GET:a:\r\n") && heads[1].contains("dpop: proof:GET:a:word-1\r\n"),
+        "{heads:?}"
+    );
+    let request = exact(&peer.url("/a")).credential(Credential::bearer(&secret("free")));
+    assert_eq!(outbound.send(request).await.unwrap().status(), 401);
+    assert_eq!(peer.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_redirect_within_a_server_takes_a_proof_of_its_own() {
+    let peer = Peer::start("127.0.0.1", |seen, _| match seen.path() {
+        "/a" => answer("302 Found\r\nlocation: /b", ""),
+        _ => answer("200 OK", "hello"),
+    });
+    let peer = peer.await;
+    let mut request = exact(&peer.url("/a")).credential(Credential::bearer(&secret("bound")));
+    request.redirects = Redirects::SameOrigin;
+    assert_eq!(proving().send(request).await.unwrap().status(), 200);
+    let heads: Vec<String> = peer.seen().iter().map(|one| one.head.clone()).collect();
+    assert!(heads[0].contains("dpop: proof:GET:a:") && heads[1].contains("dpop: proof:GET:b:"), "{heads:?}");
 }

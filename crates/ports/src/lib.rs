@@ -18,6 +18,7 @@ pub mod objects;
 pub mod people;
 mod policy;
 pub mod policy_desk;
+pub mod proof;
 pub mod rewrap;
 mod runtime;
 pub mod sign_in;

@@ -77,6 +77,7 @@ impl Credential {
             Auth::McpOauth(oauth) => Some(vec![oauth.server.host.clone()]),
             Auth::StaticBearer { server } => Some(vec![server.host.clone()]),
             Auth::EnvironmentVariable { hosts, .. } => hosts.clone(),
+            Auth::EnterpriseManaged(managed) => Some(vec![managed.server.host.clone()]),
         }
     }
 
@@ -94,7 +95,7 @@ pub struct Server {
     pub host: String,
 }
 
-/// How a credential is used: what of it is no secret. The kinds are those of the Agents API.
+/// How a credential is used: what of it is no secret. The kinds are those of the Agents API, and one of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Auth {
@@ -108,6 +109,8 @@ pub enum Auth {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hosts: Option<Vec<String>>,
     },
+    /// There is no token here: one is got for each person who is worked for, by the word of their identity provider.
+    EnterpriseManaged(EnterpriseManaged),
 }
 
 impl Auth {
@@ -116,6 +119,7 @@ impl Auth {
             Self::McpOauth(_) => "mcp_oauth",
             Self::StaticBearer { .. } => "static_bearer",
             Self::EnvironmentVariable { .. } => "environment_variable",
+            Self::EnterpriseManaged(_) => "enterprise_managed",
         }
     }
 }
@@ -128,6 +132,23 @@ pub struct McpOauth {
     pub expires: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<OauthRefresh>,
+    /// The access token is bound to the credential's key (RFC 9449): it is good only with proofs by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bound: bool,
+}
+
+/// How access is got in a person's name without asking them again (ID-JAG). The client's secret is a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnterpriseManaged {
+    pub server: Server,
+    /// The issuer of the authorization server that guards it (RFC 8414).
+    pub authorization_server: String,
+    /// The system's identifier there (RFC 8707).
+    pub resource: String,
+    /// Who we are there.
+    pub client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +160,9 @@ pub struct OauthRefresh {
     pub scope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// Another token is asked for with a proof by a key of the credential's own, to which the server binds it (RFC 9449).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub binds: bool,
 }
 
 /// How an OAuth client says who it is (RFC 6749, section 2.3.1).
@@ -157,6 +181,8 @@ pub struct Secrets {
     pub value: Option<Secret>,
     pub refresh_token: Option<Secret>,
     pub client_secret: Option<Secret>,
+    /// The key that its tokens are bound to. It is made here and taken from nobody.
+    pub proof_key: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,12 +9,13 @@ mod support;
 use async_trait::async_trait;
 use bailiwick_gate::Administrator;
 use bailiwick_identity::{
-    AccessError, AccessRequest, AssertionGrants, Lives, Mapping, OsRandom, PasswordCost, ProviderOptions,
+    AccessError, AccessRequest, AssertionGrants, Lives, Mapping, OsRandom, PasswordCost, ProofKeys, ProviderOptions,
     ResourceClient, Roster, SignInOptions, SignIns, Web, WebAnswer, WebRequest,
 };
 use bailiwick_ports::{
     BoxFuture, Clock, Keys, People, SignIn, Store, TaskHandle, Tasks,
     people::{Author, UserPatch},
+    proof::{Proofs as _, Shown},
     sign_in::{Arrival, Destination, Return, SignedIn},
     store::Tenant,
 };
@@ -50,9 +51,13 @@ impl Web for Wire {
         if let Some(authorization) = &request.authorization {
             sent = sent.header(header::AUTHORIZATION, authorization.expose());
         }
+        if let Some(proof) = &request.proof {
+            sent = sent.header("dpop", proof);
+        }
         let answer = sent.send().await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
-        Ok(WebAnswer { status, body: answer.bytes().await.unwrap().to_vec() })
+        let nonce = answer.headers().get("dpop-nonce").map(|value| value.to_str().unwrap().to_owned());
+        Ok(WebAnswer { status, nonce, body: answer.bytes().await.unwrap().to_vec() })
     }
 }
 
@@ -63,6 +68,7 @@ struct House {
     roster: Arc<Roster>,
     sign_ins: Arc<SignIns>,
     grants: AssertionGrants,
+    proofs: Arc<ProofKeys>,
     tenant: TenantId,
     client: ResourceClient,
 }
@@ -104,7 +110,7 @@ impl House {
             mapping: Mapping::default(),
             plain_http: true,
             web: wire.clone(),
-            clock,
+            clock: clock.clone(),
             random,
         };
         let sign_ins = SignInOptions {
@@ -117,9 +123,10 @@ impl House {
             tasks: Arc::new(Spawned),
         };
         let sign_ins = Arc::new(sign_ins.build());
-        let grants = AssertionGrants::new(sign_ins.clone(), wire.clone(), true);
+        let proofs = Arc::new(ProofKeys::new(clock, Arc::new(OsRandom)));
+        let grants = AssertionGrants::new(sign_ins.clone(), wire.clone(), proofs.clone(), true);
         let client = ResourceClient { id: "agents-elsewhere".into(), secret: Some(Secret::new("the-agents-secret")) };
-        Self { idp, elsewhere, wire, roster, sign_ins, grants, tenant, client }
+        Self { idp, elsewhere, wire, roster, sign_ins, grants, proofs, tenant, client }
     }
 
     /// Somebody signs in in a browser.
@@ -169,7 +176,11 @@ async fn a_person_is_let_into_another_system_by_the_word_of_their_provider() {
     let token = house.grants.access_token(request).await.unwrap();
     let told = house.introspected(&token).await;
     assert_eq!((&told["active"], &told["sub"], &told["scope"]), (&true.into(), &"ada".into(), &"ledger.read".into()));
-    assert_eq!((&told["client_id"], &told["token_type"]), (&"agents-elsewhere".into(), &"Bearer".into()), "{told}");
+    assert_eq!((&told["client_id"], &told["token_type"]), (&"agents-elsewhere".into(), &"DPoP".into()), "{told}");
+    // It is bound to the key that its proofs are made with: whoever has the token alone has nothing.
+    let shown = Shown { token: token.expose(), method: "GET", url: RESOURCE };
+    house.proofs.proof(shown).expect("it is known to be bound").unwrap();
+    assert!(told["cnf"]["jkt"].is_string(), "{told}");
 
     // It is held for the next call, and asked for again only when it is said to be good for nothing.
     let asked = house.times_asked(&house.elsewhere.issuer);

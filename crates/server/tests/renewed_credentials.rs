@@ -1,5 +1,5 @@
 //! A credential whose access token ends is renewed at a real token endpoint, for a real call, through restarts; and when
-//! that is over, the answer says to connect it again.
+//! that is over, the answer says to connect it again. One that is bound to a key opens its system with our proofs only.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
@@ -132,4 +132,73 @@ async fn an_access_token_that_has_ended_is_renewed_once_and_kept_before_it_is_us
     let failed = run(&place);
     assert!(failed.code != 0 && bearers(&model).len() == before, "{failed:?}");
     assert!(format!("{failed:?}").contains("connect it again"), "{failed:?}");
+}
+
+/// The provider's own user-info endpoint is the system: it takes a bound token with a proof of the very request, with a
+/// word in it that it has said before, and in no other way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_bound_to_a_key_opens_its_system_with_our_proof_and_with_nothing_less() {
+    let looks = |seen: &Seen| match seen.results_since_user {
+        0 => Behaviour::Answer(Answer::call("who__me", "{}".to_owned())),
+        _ => Behaviour::Answer(Answer::text("Done.".to_owned())),
+    };
+    let model = ModelServer::start(looks).await;
+    let mut idp = Provider::start();
+    idp.knows_url(HERE);
+    let place = Place::new();
+    // The model's key is the same credential, so that the test sees the token.
+    place.write(
+        "bailiwick.toml",
+        &format!(
+            "[models.main]\nprovider = \"openai-responses\"\nbase_url = \"{}\"\nmodel = \"fake\"\nretries = 0\n\
+             credential = \"account\"\n[vaults]\nprivate_network = true\n",
+            model.base_url()
+        ),
+    );
+    let _server = place.serve();
+    let starter = place.client(&["policy", "show"]).good().stdout;
+    place.write("mine.cedar", &format!("{starter}\n{SHARED}"));
+    place.client(&["policy", "apply", "mine.cedar", "--reason", "Models have shared keys"]).good();
+    let vault = ask(&place, "/v1/vaults", &json!({}))["id"].as_str().unwrap().to_owned();
+    let refresh = json!({
+        "client_id": "bailiwick", "refresh_token": refresh_token(&idp).await,
+        "token_endpoint": format!("{}/token", idp.issuer),
+        "token_endpoint_auth": {"type": "client_secret_basic", "client_secret": "the-clients-secret"},
+        "dpop_bound_access_tokens": true,
+    });
+    let auth = json!({
+        "type": "mcp_oauth", "mcp_server_url": idp.issuer, "access_token": FIRST, "expires_at": LONG_AGO,
+        "refresh": refresh,
+    });
+    let made = ask(&place, &format!("/v1/vaults/{vault}/credentials"), &json!({"name": "account", "auth": auth}));
+    assert_eq!(made["auth"]["refresh"]["dpop_bound_access_tokens"], true, "{made}");
+    let document = json!({"openapi": "3.1.0", "info": {"title": "Who", "version": "1"},
+        "components": {"securitySchemes": {"account": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"account": []}],
+        "paths": {"/me": {"get": {"operationId": "me", "responses": {"200": {"description": "Who it is."}}}}}});
+    place.write(
+        "connectors.toml",
+        &format!(
+            "[who]\nkind = \"openapi\"\ninside = true\ncredential = {{ name = \"account\" }}\n[who.settings]\n\
+             base_url = \"{}\"\nplain_http = true\ndocument = {{ text = '{document}' }}\n",
+            idp.issuer
+        ),
+    );
+    place.client(&["connector", "apply", "-f", "connectors.toml", "--reason", "A test"]).good();
+    place.write("agent.toml", "name = \"clerk\"\nmodel = \"main\"\n[[bailiwick.connectors]]\nname = \"who\"\n");
+    place.client(&["agent", "apply", "-f", "agent.toml"]).good();
+
+    let done = place.client(&["run", "Who is it?", "--agent", "clerk", "--json"]).good().json().to_string();
+    assert!(done.contains(r#"\"sub\":\"ada\""#) || done.contains(r#"\\\"sub\\\":\\\"ada\\\""#), "{done}");
+    // Whoever has the token alone has nothing.
+    let token = bearers(&model).pop().unwrap();
+    assert_ne!(token, FIRST);
+    let me = |scheme: &str| {
+        let asked = Browser::new().http.get(format!("{}/me", idp.issuer));
+        asked.header("authorization", format!("{scheme} {token}")).send()
+    };
+    for scheme in ["Bearer", "DPoP"] {
+        assert!(me(scheme).await.unwrap().status().is_client_error(), "{scheme}");
+    }
+    assert!(!done.contains(&token) && !place.log().contains(&token));
 }

@@ -21,8 +21,8 @@ use bailiwick_core::canonical;
 use bailiwick_ports::{
     Caller, Scope, VaultError,
     vault::{
-        Auth, ClientAuth, Credential, CredentialPatch, McpOauth, Metadata, NewCredential, NewVault, OauthRefresh,
-        Secrets, Server, Vault, VaultOwner, VaultPatch,
+        Auth, ClientAuth, Credential, CredentialPatch, EnterpriseManaged, McpOauth, Metadata, NewCredential, NewVault,
+        OauthRefresh, Secrets, Server, Vault, VaultOwner, VaultPatch,
     },
 };
 use bailiwick_types::{AgentId, CredentialId, Principal, Secret, Timestamp, UserId, VaultId};
@@ -309,18 +309,35 @@ fn new_auth(param: CredentialAuthParam) -> Result<(Auth, Secrets), ApiError> {
                 None => None,
                 Some(param) => Some(new_refresh(param, &mut secrets)?),
             };
-            (Auth::McpOauth(McpOauth { server, expires, refresh }), secrets)
+            (Auth::McpOauth(McpOauth { server, expires, refresh, bound: false }), secrets)
+        }
+        CredentialAuthParam::EnterpriseManaged {
+            mcp_server_url,
+            authorization_server,
+            resource,
+            client_id,
+            client_secret,
+            scope,
+        } => {
+            let at = server("auth.mcp_server_url", &mcp_server_url)?;
+            // Identifiers are compared as they are written; that they are addresses is checked here.
+            server("auth.authorization_server", &authorization_server)?;
+            let resource = resource.unwrap_or(mcp_server_url);
+            server("auth.resource", &resource)?;
+            let managed = EnterpriseManaged { server: at, authorization_server, resource, client_id, scope };
+            (Auth::EnterpriseManaged(managed), Secrets { client_secret, ..Secrets::default() })
         }
     })
 }
 
 fn new_refresh(param: RefreshParam, secrets: &mut Secrets) -> Result<OauthRefresh, ApiError> {
-    let RefreshParam { client_id, refresh_token, token_endpoint, token_endpoint_auth, scope, resource } = param;
+    let RefreshParam { client_id, refresh_token, token_endpoint, token_endpoint_auth, scope, resource, .. } = param;
+    let binds = param.dpop_bound_access_tokens;
     let token_endpoint = server("auth.refresh.token_endpoint", &token_endpoint)?.url;
     secrets.refresh_token = Some(refresh_token);
     let (client_auth, client_secret) = client(token_endpoint_auth);
     secrets.client_secret = client_secret;
-    Ok(OauthRefresh { client_id, token_endpoint, client_auth, scope, resource })
+    Ok(OauthRefresh { client_id, token_endpoint, client_auth, scope, resource, binds })
 }
 
 fn client(param: ClientAuthParam) -> (ClientAuth, Option<Secret>) {
@@ -348,11 +365,16 @@ fn rotated(before: &Auth, param: CredentialRotateParam) -> Result<(Auth, Secrets
                 None if access_token.is_some() => oauth.expires = None,
                 None => {}
             }
+            // What somebody brings is bound to no key of ours.
+            oauth.bound &= access_token.is_none();
             let mut secrets = value(access_token);
             if let Some(param) = refresh {
                 rotate_refresh(&mut oauth, param, &mut secrets)?;
             }
             Ok((Auth::McpOauth(oauth), secrets))
+        }
+        (Auth::EnterpriseManaged(_), CredentialRotateParam::EnterpriseManaged { client_secret }) => {
+            Ok((before.clone(), Secrets { client_secret: Some(client_secret), ..Secrets::default() }))
         }
         _ => {
             let message = format!("`auth.type` must be `{}`, as it is: make another credential.", before.kind());
@@ -482,7 +504,7 @@ fn show_credential(credential: &Credential) -> ShownCredential {
 
 fn show_auth(auth: &Auth) -> CredentialAuth {
     match auth {
-        Auth::McpOauth(McpOauth { server, expires, refresh }) => CredentialAuth::McpOauth {
+        Auth::McpOauth(McpOauth { server, expires, refresh, .. }) => CredentialAuth::McpOauth {
             mcp_server_url: server.url.clone(),
             expires_at: expires.map(|at| at.to_string()),
             refresh: refresh.as_ref().map(|refresh| Refresh {
@@ -497,6 +519,7 @@ fn show_auth(auth: &Auth) -> CredentialAuth {
                 },
                 scope: refresh.scope.clone(),
                 resource: refresh.resource.clone(),
+                dpop_bound_access_tokens: refresh.binds,
             }),
         },
         Auth::StaticBearer { server } => CredentialAuth::StaticBearer { mcp_server_url: server.url.clone() },
@@ -506,6 +529,13 @@ fn show_auth(auth: &Auth) -> CredentialAuth {
                 Some(hosts) => Networking::Limited { allowed_hosts: hosts.clone() },
                 None => Networking::Unrestricted {},
             },
+        },
+        Auth::EnterpriseManaged(managed) => CredentialAuth::EnterpriseManaged {
+            mcp_server_url: managed.server.url.clone(),
+            authorization_server: managed.authorization_server.clone(),
+            resource: managed.resource.clone(),
+            client_id: managed.client_id.clone(),
+            scope: managed.scope.clone(),
         },
     }
 }

@@ -111,6 +111,21 @@ pub enum CredentialAuthParam {
         secret_value: Secret,
         networking: Networking,
     },
+    /// No token is kept: one is got for each person who is worked for, by the word of their identity provider (ID-JAG).
+    EnterpriseManaged {
+        mcp_server_url: String,
+        /// The issuer of the authorization server that guards it.
+        authorization_server: String,
+        /// Its identifier there; `mcp_server_url` where nothing is said.
+        #[serde(default)]
+        resource: Option<String>,
+        client_id: String,
+        #[serde(default, deserialize_with = "maybe_secret")]
+        #[schema(value_type = Option<String>)]
+        client_secret: Option<Secret>,
+        #[serde(default)]
+        scope: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -127,6 +142,9 @@ pub struct RefreshParam {
     pub scope: Option<String>,
     #[serde(default)]
     pub resource: Option<String>,
+    /// Tokens that come with a renewal are bound to a key of this server (RFC 9449, DPoP).
+    #[serde(default)]
+    pub dpop_bound_access_tokens: bool,
 }
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -195,6 +213,11 @@ pub enum CredentialRotateParam {
         #[schema(value_type = String)]
         secret_value: Secret,
     },
+    EnterpriseManaged {
+        #[serde(deserialize_with = "secret")]
+        #[schema(value_type = String)]
+        client_secret: Secret,
+    },
 }
 
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -251,9 +274,25 @@ pub struct Credential {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schema(as = VaultCredentialAuth)]
 pub enum CredentialAuth {
-    McpOauth { mcp_server_url: String, expires_at: Option<String>, refresh: Option<Refresh> },
-    StaticBearer { mcp_server_url: String },
-    EnvironmentVariable { secret_name: String, networking: Networking },
+    McpOauth {
+        mcp_server_url: String,
+        expires_at: Option<String>,
+        refresh: Option<Refresh>,
+    },
+    StaticBearer {
+        mcp_server_url: String,
+    },
+    EnvironmentVariable {
+        secret_name: String,
+        networking: Networking,
+    },
+    EnterpriseManaged {
+        mcp_server_url: String,
+        authorization_server: String,
+        resource: String,
+        client_id: String,
+        scope: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -264,6 +303,9 @@ pub struct Refresh {
     pub token_endpoint_auth: ClientAuth,
     pub scope: Option<String>,
     pub resource: Option<String>,
+    /// Only where it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dpop_bound_access_tokens: bool,
 }
 
 /// Without its secret.

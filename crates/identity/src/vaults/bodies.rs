@@ -69,8 +69,9 @@ impl Place {
             value: expose(&secrets.value),
             refresh_token: expose(&secrets.refresh_token),
             client_secret: expose(&secrets.client_secret),
+            proof_key: expose(&secrets.proof_key),
         };
-        // INVARIANT: three texts are JSON.
+        // INVARIANT: a few texts are JSON.
         let text = Zeroizing::new(serde_json::to_vec(&plain).expect("texts are JSON"));
         plain.wipe();
         BASE64_STANDARD_NO_PAD.encode(key.seal(&self.context(), &text))
@@ -85,6 +86,7 @@ impl Place {
             value: secret(plain.value),
             refresh_token: secret(plain.refresh_token),
             client_secret: secret(plain.client_secret),
+            proof_key: secret(plain.proof_key),
         })
     }
 }
@@ -97,6 +99,8 @@ struct Plain {
     refresh_token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_secret: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof_key: Option<String>,
 }
 
 impl Plain {
@@ -104,5 +108,6 @@ impl Plain {
         self.value.zeroize();
         self.refresh_token.zeroize();
         self.client_secret.zeroize();
+        self.proof_key.zeroize();
     }
 }

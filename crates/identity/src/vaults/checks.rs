@@ -1,6 +1,6 @@
 //! What vaults and credentials may look like. Every bound has a name, and every complaint names its field.
 
-use bailiwick_ports::vault::{Auth, McpOauth, Metadata, OauthRefresh, Secrets, VaultError};
+use bailiwick_ports::vault::{Auth, EnterpriseManaged, McpOauth, Metadata, OauthRefresh, Secrets, VaultError};
 use bailiwick_types::Secret;
 
 /// Bytes of a name, after trimming.
@@ -71,21 +71,32 @@ pub(super) fn auth(auth: &Auth) -> Checked {
             variable(name)?;
             hosts.as_ref().map_or(Ok(()), |hosts| allowed_hosts(hosts))
         }
+        Auth::EnterpriseManaged(managed) => enterprise_managed(managed),
     }
 }
 
-fn refresh(refresh: &OauthRefresh) -> Checked {
-    let fine = |text: &str| !text.is_empty() && text.len() <= MAX_WORD && !text.chars().any(char::is_control);
-    if !fine(&refresh.client_id) {
-        return invalid(
-            "auth.refresh.client_id",
-            format!("must have 1 to {MAX_WORD} bytes without control characters"),
-        );
+fn enterprise_managed(managed: &EnterpriseManaged) -> Checked {
+    let EnterpriseManaged { authorization_server, resource, client_id, scope, .. } = managed;
+    let words = [
+        ("auth.authorization_server", Some(authorization_server)),
+        ("auth.resource", Some(resource)),
+        ("auth.client_id", Some(client_id)),
+        ("auth.scope", scope.as_ref()),
+    ];
+    words.into_iter().try_for_each(|(field, text)| text.map_or(Ok(()), |text| word(field, text)))
+}
+
+fn word(field: &'static str, text: &str) -> Checked {
+    if text.is_empty() || text.len() > MAX_WORD || text.chars().any(char::is_control) {
+        return invalid(field, format!("must have 1 to {MAX_WORD} bytes without control characters"));
     }
+    Ok(())
+}
+
+fn refresh(refresh: &OauthRefresh) -> Checked {
+    word("auth.refresh.client_id", &refresh.client_id)?;
     for (field, text) in [("auth.refresh.scope", &refresh.scope), ("auth.refresh.resource", &refresh.resource)] {
-        if text.as_ref().is_some_and(|text| !fine(text)) {
-            return invalid(field, format!("must have 1 to {MAX_WORD} bytes without control characters"));
-        }
+        text.as_ref().map_or(Ok(()), |text| word(field, text))?;
     }
     Ok(())
 }
@@ -120,11 +131,14 @@ fn allowed_hosts(hosts: &[String]) -> Checked {
 
 /// The secrets of a credential as it is after a change: all that its kind needs, and nothing else.
 pub(super) fn secrets(auth: &Auth, secrets: &Secrets) -> Checked {
-    let Secrets { value, refresh_token, client_secret } = secrets;
+    let Secrets { value, refresh_token, client_secret, .. } = secrets;
+    if let Auth::EnterpriseManaged(_) = auth {
+        return client_secret.as_ref().map_or(Ok(()), |given| secret("auth.client_secret", given, false));
+    }
     let (value_field, in_header) = match auth {
         Auth::McpOauth(_) => ("auth.access_token", true),
         Auth::StaticBearer { .. } => ("auth.token", true),
-        Auth::EnvironmentVariable { .. } => ("auth.secret_value", false),
+        Auth::EnvironmentVariable { .. } | Auth::EnterpriseManaged(_) => ("auth.secret_value", false),
     };
     let Some(value) = value else { return invalid(value_field, "is needed") };
     secret(value_field, value, in_header)?;

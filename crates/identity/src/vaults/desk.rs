@@ -262,6 +262,7 @@ impl VaultDesk for Strongroom {
                 value: secrets.value.or(before.value),
                 refresh_token: secrets.refresh_token.or(before.refresh_token),
                 client_secret: secrets.client_secret.or(before.client_secret),
+                proof_key: before.proof_key,
             };
             checks::secrets(&auth, &after)?;
             entry.body.sealed = place.seal(&*key, &after);

@@ -11,8 +11,10 @@ mod renewal;
 mod shelf;
 
 use crate::{
+    assertion_grant::{AccessError, AccessRequest, AssertionGrants, ResourceClient},
     credentials::CredentialError,
     documents::{Documents, Entry},
+    dpop::{ProofKey, ProofKeys},
     shelves::Shelves,
     web::Web,
 };
@@ -21,7 +23,7 @@ use bailiwick_gate::{RevealError, Use, Vault as Reveals};
 use bailiwick_ports::{
     Administration, Clock, Keys, Random, Store, Tasks, Vaults,
     store::{Document, DocumentKind},
-    vault::{Credential, Secrets, VaultError, VaultOwner},
+    vault::{Auth, Credential, EnterpriseManaged, McpOauth, Secrets, VaultError, VaultOwner},
 };
 use bailiwick_types::{CredentialId, Secret, TenantId, UserId, VaultId};
 use bodies::{CredentialBody, Place};
@@ -39,6 +41,10 @@ pub struct Strongroom {
     writing: tokio::sync::Mutex<()>,
     /// How authorization servers are asked for another access token; without it, one that has ended has ended.
     asking: Option<Asking>,
+    /// Where tokens that are bound to a key are made known before they are given away.
+    proofs: Option<Arc<ProofKeys>>,
+    /// Who gets access in a person's name.
+    grants: Option<AssertionGrants>,
     renewals: Renewals,
 }
 
@@ -58,6 +64,8 @@ impl Strongroom {
             shelves: Shelves::default(),
             writing: tokio::sync::Mutex::default(),
             asking: None,
+            proofs: None,
+            grants: None,
             renewals: Renewals::default(),
         };
         for tenant in room.documents.store.tenants().await.map_err(VaultError::Store)? {
@@ -79,6 +87,20 @@ impl Strongroom {
             self.asking = Some(Asking { web, tasks, room: room.clone() });
             self
         })
+    }
+
+    /// Has tokens bound to keys where their servers do that (RFC 9449). Whoever sends them has to ask the same.
+    #[must_use]
+    pub fn with_proofs(mut self, proofs: Arc<ProofKeys>) -> Self {
+        self.proofs = Some(proofs);
+        self
+    }
+
+    /// Gets access in the name of the person who is worked for, where a credential says so.
+    #[must_use]
+    pub fn with_grants(mut self, grants: AssertionGrants) -> Self {
+        self.grants = Some(grants);
+        self
     }
 
     fn read<T>(&self, tenant: TenantId, look: impl FnOnce(&Shelf) -> T) -> T {
@@ -155,8 +177,50 @@ impl Reveals for Strongroom {
         let (tenant, id) = (right.scope().tenant, right.credential());
         let gone = || RevealError::Gone(id);
         let entry = self.stored(tenant, id).await?.ok_or_else(gone)?;
+        if let Auth::EnterpriseManaged(managed) = &entry.body.auth {
+            let secret = self.secrets(tenant, id, &entry).await?.client_secret;
+            return self.in_name_of(&right, managed, secret).await;
+        }
         let entry = self.fresh(tenant, id, entry).await?;
-        self.secrets(tenant, id, &entry).await?.value.ok_or_else(gone)
+        let secrets = self.secrets(tenant, id, &entry).await?;
+        let value = secrets.value.ok_or_else(gone)?;
+        if let Auth::McpOauth(McpOauth { bound: true, .. }) = &entry.body.auth {
+            let unbound = || RevealError::Unavailable("the key that its token is bound to is not there".into());
+            let (keys, kept) = self.proofs.as_ref().zip(secrets.proof_key.as_ref()).ok_or_else(unbound)?;
+            keys.bind(&value, Arc::new(ProofKey::open(kept).map_err(RevealError::Unavailable)?));
+        }
+        Ok(value)
+    }
+}
+
+impl Strongroom {
+    /// A token for the person who is worked for, and for nobody else.
+    async fn in_name_of(
+        &self,
+        right: &Use<'_>,
+        managed: &EnterpriseManaged,
+        secret: Option<Secret>,
+    ) -> Result<Secret, RevealError> {
+        let id = right.credential();
+        let refused = |why: String| RevealError::NoAccess(id, why);
+        let grants = self.grants.as_ref().ok_or_else(|| refused("this server gets none in a person's name".into()))?;
+        let person = right.scope().principal.person();
+        let subject =
+            person.ok_or_else(|| refused("it is used in a person's name, and nobody is worked for".into()))?;
+        let EnterpriseManaged { authorization_server, resource, client_id, scope, .. } = managed;
+        let client = ResourceClient { id: client_id.clone(), secret };
+        let request = AccessRequest {
+            tenant: right.scope().tenant,
+            subject,
+            audience: authorization_server,
+            resource,
+            scope: scope.as_deref(),
+            client: &client,
+        };
+        grants.access_token(request).await.map_err(|error| match error {
+            AccessError::Unavailable(why) => RevealError::Unavailable(why),
+            other => refused(other.to_string()),
+        })
     }
 }
 

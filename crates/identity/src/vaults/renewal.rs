@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     documents::Entry,
-    oauth::{Answer, Client, Granted, SecretIn},
+    dpop::ProofKey,
+    oauth::{Answer, Binding, Client, Granted, SecretIn},
     unbroken::{Retries, unbroken},
     web::Web,
 };
@@ -65,7 +66,7 @@ impl Renewals {
 pub(super) fn ends(auth: &Auth) -> Option<(Timestamp, Option<&OauthRefresh>)> {
     match auth {
         Auth::McpOauth(oauth) => oauth.expires.map(|expires| (expires, oauth.refresh.as_ref())),
-        Auth::StaticBearer { .. } | Auth::EnvironmentVariable { .. } => None,
+        Auth::StaticBearer { .. } | Auth::EnvironmentVariable { .. } | Auth::EnterpriseManaged(_) => None,
     }
 }
 
@@ -162,8 +163,17 @@ impl Strongroom {
             return Err(RevealError::Expired(id));
         }
         let refresh = refresh.ok_or(RevealError::Expired(id))?;
-        let secrets = self.secrets(tenant, id, &entry).await?;
-        match self.ask_for(refresh, &secrets).await? {
+        let mut secrets = self.secrets(tenant, id, &entry).await?;
+        let key = match refresh.binds {
+            true => Some(proof_key(&mut secrets).map_err(RevealError::Unavailable)?),
+            false => None,
+        };
+        match self.ask_for(refresh, &secrets, key.as_ref()).await? {
+            // It could be shown to nobody.
+            Answer::Granted(granted) if granted.is_bound() && key.is_none() => Err(RevealError::Unavailable(
+                "its authorization server binds tokens to keys: connect it again with `dpop_bound_access_tokens`"
+                    .into(),
+            )),
             Answer::Granted(granted) => self.keep_renewed(tenant, id, &entry, secrets, granted).await,
             Answer::Refused(code) => {
                 // Nothing but another sign-in there makes it good again.
@@ -177,7 +187,12 @@ impl Strongroom {
         }
     }
 
-    async fn ask_for(&self, refresh: &OauthRefresh, secrets: &Secrets) -> Result<Answer, RevealError> {
+    async fn ask_for(
+        &self,
+        refresh: &OauthRefresh,
+        secrets: &Secrets,
+        key: Option<&ProofKey>,
+    ) -> Result<Answer, RevealError> {
         let unavailable = |problem: &str| RevealError::Unavailable(format!("its authorization server: {problem}"));
         let asking = self.asking.as_ref().ok_or_else(|| unavailable("nothing can be asked here"))?;
         let token = secrets.refresh_token.as_ref().ok_or_else(|| unavailable("there is no refresh token"))?;
@@ -186,7 +201,9 @@ impl Strongroom {
         let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())];
         fields.extend(refresh.scope.as_deref().map(|scope| ("scope", scope)));
         fields.extend(refresh.resource.as_deref().map(|resource| ("resource", resource)));
-        us.ask(&*asking.web, &refresh.token_endpoint, fields).await.map_err(|problem| unavailable(&problem))
+        let binding = key.zip(self.proofs.as_deref()).map(|(key, keys)| Binding { keys, key });
+        let asked = us.ask(&*asking.web, &refresh.token_endpoint, fields, binding).await;
+        asked.map_err(|problem| unavailable(&problem))
     }
 
     /// Writes what was given, before anybody uses it. It is not given twice, so that a store that is away for a moment is
@@ -199,18 +216,22 @@ impl Strongroom {
         secrets: Secrets,
         granted: Granted,
     ) -> Result<Entry<CredentialBody>, RevealError> {
+        let bound = granted.is_bound();
         let secrets = Secrets {
             value: Some(Secret::new(granted.access_token)),
             refresh_token: granted.refresh_token.map(Secret::new).or(secrets.refresh_token),
             client_secret: secrets.client_secret,
+            proof_key: secrets.proof_key,
         };
         let checked = super::checks::secrets(&asked.body.auth, &secrets);
         checked.map_err(|error| RevealError::Unavailable(error.to_string()))?;
         let life = granted.expires_in.and_then(|seconds| u64::try_from(seconds).ok()).map(Millis::from_secs);
         let expires = life.map(|life| self.clock.now() + life.min(LONGEST_LIFE));
+        let Auth::McpOauth(oauth) = &asked.body.auth else { return Err(RevealError::Gone(id)) };
+        let auth = Auth::McpOauth(McpOauth { expires, bound, ..oauth.clone() });
         let mut retries = Retries::new(&*self.clock);
         loop {
-            match self.write_renewed(tenant, id, asked, &secrets, expires).await {
+            match self.write_renewed(tenant, id, asked, &secrets, &auth).await {
                 Err(RevealError::Unavailable(problem)) if retries.again().await => {
                     tracing::warn!(credential = %id, problem, "a renewed credential could not be written: trying again");
                 }
@@ -225,7 +246,7 @@ impl Strongroom {
         id: CredentialId,
         asked: &Entry<CredentialBody>,
         secrets: &Secrets,
-        expires: Option<Timestamp>,
+        auth: &Auth,
     ) -> Result<Entry<CredentialBody>, RevealError> {
         let unavailable = |error: &dyn std::fmt::Display| RevealError::Unavailable(error.to_string());
         let _writing = self.writing.lock().await;
@@ -234,9 +255,7 @@ impl Strongroom {
             // Somebody gave it another secret while we asked, and theirs counts; or this was written, and its answer lost.
             return Ok(entry);
         }
-        if let Auth::McpOauth(oauth) = &mut entry.body.auth {
-            oauth.expires = expires;
-        }
+        entry.body.auth.clone_from(auth);
         let key = self.documents.tenant_key(tenant).await.map_err(|error| unavailable(&error))?;
         let place = Place { tenant, vault: entry.body.vault, credential: id };
         entry.body.sealed = place.seal(&*key, secrets);
@@ -250,6 +269,16 @@ impl Strongroom {
         kept.map_err(|error| unavailable(&error))?;
         Ok(entry)
     }
+}
+
+/// The key that the credential's tokens are bound to; the first time it is made, and kept with what is given.
+fn proof_key(secrets: &mut Secrets) -> Result<ProofKey, String> {
+    if let Some(kept) = &secrets.proof_key {
+        return ProofKey::open(kept);
+    }
+    let key = ProofKey::generate()?;
+    secrets.proof_key = Some(key.kept()?);
+    Ok(key)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl Web for Fake {
             }
             return match status {
                 0 => Err("nobody answers".into()),
-                status => Ok(WebAnswer { status, body: body.to_string().into_bytes() }),
+                status => Ok(WebAnswer { status, nonce: None, body: body.to_string().into_bytes() }),
             };
         }
         let body = match request.url.strip_prefix(ISSUER).unwrap() {
@@ -141,9 +141,9 @@ impl Web for Fake {
                     {"kty": "oct", "kid": "shared", "k": "c2VjcmV0"},
                 ]})
             }
-            _ => return Ok(WebAnswer { status: 404, body: Vec::new() }),
+            _ => return Ok(WebAnswer { status: 404, nonce: None, body: Vec::new() }),
         };
-        Ok(WebAnswer { status: 200, body: body.to_string().into_bytes() })
+        Ok(WebAnswer { status: 200, nonce: None, body: body.to_string().into_bytes() })
     }
 }
 

@@ -43,6 +43,7 @@ impl Authorizer {
             client_auth: client.auth,
             scope: at.scope.clone(),
             resource: Some(at.resource.clone()),
+            binds: false,
         };
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", BEARER)

@@ -166,6 +166,7 @@ impl Authorizer {
             client_auth: pending.auth,
             scope: pending.scope.clone(),
             resource: Some(pending.resource.clone()),
+            binds: false,
         };
         self.tokens(form, renewal, secret).await
     }

@@ -34,7 +34,7 @@ use bailiwick_people::PeopleTools;
 use bailiwick_policy::{Desk, DeskParts, Policies};
 use bailiwick_ports::{
     Clock, ModelCards, Policy, PolicyDesk, Random, Store, Tasks, account::AccountDesk, memory::MemoryDesk,
-    tokens::Tokens,
+    proof::Proofs, tokens::Tokens,
 };
 use bailiwick_store::{DataFolder, SqliteMemories, SqliteStore};
 use bailiwick_types::{Millis, Secret, TenantId};
@@ -169,9 +169,9 @@ impl Ground<'_> {
         kept.metered.release_node(node).await.doing(|| "take over from the last run".to_owned())?;
         let archive = Archive::new(Arc::clone(&kept.metered), Arc::clone(&kept.keys), Arc::clone(&kept.objects));
         let environments = environments(loaded, &kept.folder, &archive, world)?;
-        let systems = Arc::new(systems(loaded, world, people.strongroom.clone(), people.roster.clone())?);
+        let systems = Arc::new(systems(loaded, world, people)?);
         let accounts = Arc::new(McpAccounts::new(AccountParts {
-            outbound: outbound(loaded)?,
+            outbound: outbound(loaded, None)?,
             vaults: people.strongroom.clone(),
             clock: Arc::clone(&world.clock),
             random: Arc::clone(&world.random),
@@ -306,20 +306,21 @@ struct Memory {
     desk: Arc<dyn MemoryDesk>,
 }
 
-/// The one way out for requests to URLs that somebody names.
-fn outbound(loaded: &Loaded) -> Outcome<Outbound> {
+/// The one way out for requests to URLs that somebody names. Tokens that `proofs` knows go out with a proof.
+fn outbound(loaded: &Loaded, proofs: Option<Arc<dyn Proofs>>) -> Outcome<Outbound> {
     let settings = &loaded.config.outbound;
     let extra_roots_pem = match &settings.extra_roots {
         None => None,
         Some(file) => Some(std::fs::read(file).doing(|| format!("read `[outbound] extra_roots`, {}", file.display()))?),
     };
-    let options = bailiwick_outbound::Options { open: settings.open.clone(), extra_roots_pem, ..Default::default() };
-    Ok(Outbound::new(options))
+    let open = settings.open.clone();
+    Ok(Outbound::new(bailiwick_outbound::Options { open, extra_roots_pem, proofs, ..Default::default() }))
 }
 
 /// The rooms that reach a company's systems.
-fn systems(loaded: &Loaded, world: &World, vault: Arc<dyn Vault>, roster: Arc<Roster>) -> Outcome<Systems> {
-    let outbound = outbound(loaded)?;
+fn systems(loaded: &Loaded, world: &World, people: &People) -> Outcome<Systems> {
+    let (vault, roster): (Arc<dyn Vault>, _) = (people.strongroom.clone(), people.roster.clone());
+    let outbound = outbound(loaded, Some(people.proofs.clone()))?;
     let clock = || Arc::clone(&world.clock);
     let servers = McpHand::new(outbound.clone(), Arc::clone(&vault), clock());
     let services = bailiwick_services::Hand::new(outbound.clone(), Arc::clone(&vault), clock());

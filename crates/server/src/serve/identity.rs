@@ -11,8 +11,8 @@ use crate::{
     failure::{Doing as _, Failure, Outcome},
 };
 use bailiwick_identity::{
-    Bootstrapped, Credentials, Issuer, Lives, Mapping, PasswordCost, Provider, ProviderOptions, Reception, Roster,
-    SignInOptions, SignIns, Strongroom, TokenOptions,
+    AssertionGrants, Bootstrapped, Credentials, Issuer, Lives, Mapping, PasswordCost, ProofKeys, Provider,
+    ProviderOptions, Reception, Roster, SignInOptions, SignIns, Strongroom, TokenOptions,
 };
 use bailiwick_ports::Administration;
 use bailiwick_types::{Millis, TenantId};
@@ -29,6 +29,8 @@ pub(super) struct People {
     /// `None` while the server has no URL under which it issues tokens.
     pub issuer: Option<Arc<Issuer>>,
     pub strongroom: Arc<Strongroom>,
+    /// Which tokens of other systems go out with a proof.
+    pub proofs: Arc<ProofKeys>,
 }
 
 impl People {
@@ -52,9 +54,13 @@ impl People {
         let (store, keys, changes, clock, random) = parts();
         let room = Strongroom::load(store, keys, changes, clock, random);
         let room = room.await.doing(|| "read the vaults".to_owned())?;
-        let web = Outside::new(loaded.config.vaults.private_network).map_err(Failure::failed)?;
-        let strongroom = room.with_web(Arc::new(web), Arc::clone(&world.tasks));
-        Ok(Self { tenant, administration, credentials, roster, sign_ins, issuer, strongroom })
+        let private = loaded.config.vaults.private_network;
+        let web = Arc::new(Outside::new(private).map_err(Failure::failed)?);
+        let proofs = Arc::new(ProofKeys::new(Arc::clone(&world.clock), Arc::clone(&world.random)));
+        let grants = AssertionGrants::new(Arc::clone(&sign_ins), web.clone(), Arc::clone(&proofs), private);
+        let room = room.with_proofs(Arc::clone(&proofs)).with_grants(grants);
+        let strongroom = room.with_web(web, Arc::clone(&world.tasks));
+        Ok(Self { tenant, administration, credentials, roster, sign_ins, issuer, strongroom, proofs })
     }
 
     /// Who tells who somebody is.

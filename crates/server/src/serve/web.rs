@@ -67,10 +67,14 @@ impl Web for Outside {
             value.set_sensitive(true);
             sent = sent.header(AUTHORIZATION, value);
         }
+        if let Some(proof) = request.proof {
+            sent = sent.header("dpop", proof);
+        }
         // The URL may hold what is nobody's business.
         let said = |error: reqwest::Error| reason(&error.without_url());
         let mut response = sent.send().await.map_err(said)?;
         let status = response.status().as_u16();
+        let nonce = response.headers().get("dpop-nonce").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(said)? {
             if body.len() + piece.len() > MAX_ANSWER {
@@ -78,7 +82,7 @@ impl Web for Outside {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(WebAnswer { status, body })
+        Ok(WebAnswer { status, nonce, body })
     }
 }
 

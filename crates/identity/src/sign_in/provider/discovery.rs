@@ -143,7 +143,7 @@ impl Discovery {
     }
 
     async fn get(&self, url: &str, authorization: Option<Secret>) -> Result<Vec<u8>, SignInError> {
-        let request = WebRequest { url: url.to_owned(), form: None, authorization };
+        let request = WebRequest { url: url.to_owned(), form: None, authorization, proof: None };
         let answer = self.web.fetch(request).await.map_err(|problem| unreachable(&problem))?;
         match answer.status {
             200 => Ok(answer.body),

@@ -42,7 +42,7 @@ impl Provider {
             ("subject_token_type", kind),
         ];
         fields.extend(wanted.scope.map(|scope| ("scope", scope)));
-        let asked = self.client(&metadata).ask(&*self.options.web, &metadata.token_endpoint, fields).await;
+        let asked = self.client(&metadata).ask(&*self.options.web, &metadata.token_endpoint, fields, None).await;
         match asked.map_err(|problem| unavailable(&problem))? {
             Answer::Granted(granted) if granted.issued_token_type.as_deref() == Some(ID_JAG) => {
                 Ok(Secret::new(granted.access_token))

@@ -36,13 +36,13 @@ impl Web for Rotating {
         let form = request.form.unwrap().expose().to_owned();
         if !form.contains(&format!("refresh_token=rt-{good}&")) {
             self.0.store(0, Ordering::Relaxed);
-            return Ok(WebAnswer { status: 400, body: br#"{"error": "invalid_grant"}"#.to_vec() });
+            return Ok(WebAnswer { status: 400, nonce: None, body: br#"{"error": "invalid_grant"}"#.to_vec() });
         }
         self.0.store(good + 1, Ordering::Relaxed);
         // The answer is given, and on its way.
         tokio::task::yield_now().await;
         let body = format!(r#"{{"access_token": "at-{good}", "refresh_token": "rt-{}", "expires_in": 600}}"#, good + 1);
-        Ok(WebAnswer { status: 200, body: body.into_bytes() })
+        Ok(WebAnswer { status: 200, nonce: None, body: body.into_bytes() })
     }
 }
 
@@ -87,11 +87,13 @@ impl House {
             client_auth: ClientAuth::None,
             scope: None,
             resource: None,
+            binds: false,
         };
         let server_of = Server { url: "https://mcp.example".into(), host: "mcp.example".into() };
-        let auth = Auth::McpOauth(McpOauth { server: server_of, expires: Some(START), refresh: Some(refresh) });
-        let secrets =
-            Secrets { value: Some(Secret::new("at-0")), refresh_token: Some(Secret::new("rt-1")), client_secret: None };
+        let auth =
+            Auth::McpOauth(McpOauth { server: server_of, expires: Some(START), refresh: Some(refresh), bound: false });
+        let (value, refresh_token) = (Some(Secret::new("at-0")), Some(Secret::new("rt-1")));
+        let secrets = Secrets { value, refresh_token, ..Secrets::default() };
         let new = NewCredential { name: "mcp".into(), auth, secrets, metadata: Default::default() };
         let credential = room.create_credential(author(), vault, new).await.unwrap().id;
         Self { room, server, clock, faults, credential }
