@@ -289,7 +289,7 @@ mod tests {
             ("bailiwick-core", &[("bailiwick-types", None, &[]), ("proptest", Some("dev"), &[])]),
             (
                 "bailiwick-store",
-                &[("bailiwick-ports", None, &[]), ("sqlx", None, &[]), ("bailiwick-testkit", Some("dev"), &[])],
+                &[("bailiwick-ports", None, &[]), ("rusqlite", None, &[]), ("bailiwick-testkit", Some("dev"), &[])],
             ),
             ("bailiwick-environments", &[("tokio", None, &["process", "net"])]),
             ("bailiwick-server", &[("bailiwick-store", None, &[]), ("bailiwick-environments", None, &[])]),

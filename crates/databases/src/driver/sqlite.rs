@@ -74,7 +74,6 @@ fn read(path: &str, row_bytes: usize, text: &str, mut rows: Rows, state: Arc<Ato
     }
     let columns: Vec<(String, String)> = statement
         .columns()
-        .iter()
         .map(|column| (column.name().to_owned(), column.decl_type().unwrap_or("any").to_lowercase()))
         .collect();
     rows.columns(columns.iter().map(|(name, of)| (name.as_str(), of.as_str()))).map_err(Trouble::Refused)?;
@@ -113,7 +112,7 @@ fn unreadable(path: &str, error: &rusqlite::Error) -> Trouble {
 fn open(path: &str, row_bytes: usize, state: Arc<AtomicU8>) -> rusqlite::Result<rusqlite::Connection> {
     use rusqlite::config::DbConfig;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+    let mut connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     let largest = i32::try_from(row_bytes).unwrap_or(i32::MAX);

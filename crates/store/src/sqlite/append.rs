@@ -1,134 +1,137 @@
-//! The commits of the gate: the hottest path there is. All that wait are one statement and one message, which answers
-//! with nothing but that it is done.
+//! The commits of the gate: the hottest path there is.
+//!
+//! One statement checks everything that can refuse an append and moves the stream on, so that one that is refused has
+//! written nothing. What is indexed is written only where it changes.
 
 use super::{
-    error::refused,
-    ops::Ops,
-    script::{Script, integer, now},
+    error::Error,
+    parts::{put_records, put_rows, put_snapshot},
+    statement::{Statement, integer, now},
     transaction::{Known, Transaction},
-    write::{find_stream, number_at},
-    writer::{Failure, PendingAppend},
+    write::find_stream,
+    writer::{Failure, Operation},
 };
 use bailiwick_ports::{
     StoreError,
-    store::{Append, Appended},
+    store::{Append, Appended, Due},
 };
-use bailiwick_types::{Millis, Timestamp};
-use sqlx::Row as _;
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use bailiwick_types::Timestamp;
 
-/// Writes all appends of a group and ends the transaction. Those that are refused have written nothing and do not keep
-/// the others from being written.
-pub async fn write(transaction: &mut Transaction, appends: &mut [PendingAppend]) -> Result<(), sqlx::Error> {
-    let mut members = BTreeMap::new();
-    for (member, pending) in appends.iter_mut().enumerate() {
-        match find_stream(transaction, pending.append.stream).await {
-            Ok(known) if known.tenant == pending.append.tenant => drop(members.insert(member, known)),
-            Ok(_) => pending.verdict = Some(Err(StoreError::UnknownStream(pending.append.stream))),
-            Err(Failure::Refused(error)) => pending.verdict = Some(Err(error)),
-            Err(Failure::Broken(error)) => return Err(error),
+pub struct Write(pub Append);
+
+impl Operation for Write {
+    type Output = Appended;
+
+    fn run(&self, transaction: &mut Transaction) -> Result<Appended, Failure> {
+        let append = &self.0;
+        let known = find_stream(transaction, append.stream)?;
+        if known.tenant != append.tenant {
+            return Err(StoreError::UnknownStream(append.stream).into());
         }
+        let Some(moved) = move_on(transaction, known.no, append)? else {
+            return Err(why_refused(transaction, known.no, append)?.into());
+        };
+        let through = integer(append.inbox_through);
+        if through != known.inbox_through {
+            let mut statement = Statement::new("DELETE FROM inbox WHERE place > ? AND place <= ?");
+            statement.bind(known.no << 32).bind((known.no << 32) + through);
+            transaction.run(&statement)?;
+        }
+        reschedule(transaction, known.no, append, &moved)?;
+        put_records(transaction, known.no, &append.records)?;
+        put_rows(transaction, known.no, &append.rows)?;
+        if let Some(snapshot) = &append.snapshot {
+            put_snapshot(transaction, known.no, snapshot)?;
+        }
+        super::book::put_balances(transaction, append.tenant, &append.balances)?;
+        super::book::put_spend(transaction, known.no, append)?;
+        transaction.appended(known.no);
+        let now_known = Known { inbox_last: moved.inbox_last, inbox_through: through, ..known };
+        transaction.remember(append.stream, now_known);
+        let expires = if moved.released { moved.now } else { moved.expires };
+        Ok(Appended { released: moved.released, expires, now: moved.now })
     }
-    while !members.is_empty() {
-        let mut ops = Ops::default();
-        // Two appends to one stream are judged one after the other.
-        let mut streams = HashSet::new();
-        let round: Vec<_> = members.iter().map(|(member, known)| (*member, *known)).collect();
-        let round: Vec<_> = round.into_iter().filter(|(_, known)| streams.insert(known.no)).collect();
-        for (member, known) in &round {
-            ops.append(*member, *known, &appends[*member].append, transaction);
-        }
-        let labels = std::mem::take(&mut ops.labels);
-        let now = database_now();
-        let Err(error) = send(transaction, ops).await else {
-            transaction.remember_labels(labels);
-            for (member, known) in round {
-                transaction.appended(known.no);
-                appends[member].verdict = Some(Ok(appended(&appends[member].append, known, now)));
-                members.remove(&member);
-            }
-            continue;
-        };
-        let Some((what, member)) = refused(&error) else { return Err(error) };
-        let (Some(known), Some(pending)) = (members.remove(&member), appends.get_mut(member)) else {
-            return Err(error);
-        };
-        let refusal = match what {
-            "guard" => check_guards(transaction, &pending.append, known).await?,
-            _ => Err(StoreError::Conflict),
-        };
-        match refusal {
-            Err(refusal) => pending.verdict = Some(Err(refusal)),
-            Ok(known) => drop(members.insert(member, known)),
-        }
+}
+
+/// A stream after it has moved on.
+struct Moved {
+    now: Timestamp,
+    expires: Timestamp,
+    released: bool,
+    leased: bool,
+    inbox_last: i64,
+    due_at: Option<i64>,
+}
+
+const MOVE_ON: &str = concat!(
+    "UPDATE streams SET position = ?4, inbox_through = ?5, \
+     lease_expires = CASE WHEN ?6 AND inbox_last = ?5 THEN 0 ELSE ",
+    now!(),
+    " + lease_span END WHERE no = ?1 AND epoch = ?2 AND position = ?3 AND lease_expires > ",
+    now!(),
+    " AND ?5 BETWEEN inbox_through AND inbox_last RETURNING ",
+    now!(),
+    ", lease_expires, lease_node IS NOT NULL, inbox_last, due_at"
+);
+
+/// Takes a stream to the end of the append, unless something is against it.
+fn move_on(transaction: &mut Transaction, no: i64, append: &Append) -> Result<Option<Moved>, Error> {
+    let end = append.after + append.records.len() as u64;
+    let through = integer(append.inbox_through);
+    let mut statement = Statement::new(MOVE_ON);
+    statement.bind(no).bind(integer(append.epoch)).bind(integer(append.after)).bind(integer(end));
+    statement.bind(through).bind(append.release);
+    transaction.first(&statement, |row| {
+        let inbox_last = row.get(3)?;
+        Ok(Moved {
+            now: Timestamp::from_millis(row.get(0)?),
+            expires: Timestamp::from_millis(row.get(1)?),
+            released: append.release && inbox_last == through,
+            leased: row.get(2)?,
+            inbox_last,
+            due_at: row.get(4)?,
+        })
+    })
+}
+
+/// Whose the stream is and when it is due. Both are indexed and hardly ever change.
+fn reschedule(transaction: &mut Transaction, no: i64, append: &Append, moved: &Moved) -> Result<(), Error> {
+    if moved.released && moved.leased {
+        let mut statement = Statement::new("UPDATE streams SET lease_node = NULL WHERE no = ?");
+        statement.bind(no);
+        transaction.run(&statement)?;
+    }
+    let now = moved.now.as_millis();
+    let due_at = match append.due {
+        Due::Now => Some(moved.due_at.map_or(now, |due| due.min(now))),
+        // A stream with inputs is due already.
+        _ if moved.inbox_last > integer(append.inbox_through) => moved.due_at,
+        Due::At(at) => Some(at.as_millis()),
+        Due::OnInput => None,
+    };
+    if due_at != moved.due_at {
+        let mut statement = Statement::new("UPDATE streams SET due_at = ? WHERE no = ?");
+        statement.bind(due_at).bind(no);
+        transaction.run(&statement)?;
     }
     Ok(())
 }
 
-/// An append of more than one statement is alone in its group; when it is refused nothing of it may stay.
-async fn send(transaction: &mut Transaction, ops: Ops) -> Result<(), sqlx::Error> {
-    let mut scripts = ops.into_scripts();
-    let Some(last) = scripts.pop() else { return Ok(()) };
-    if scripts.is_empty() {
-        return transaction.run_alone(last).await.map(drop);
-    }
-    let whole = async {
-        for script in scripts {
-            transaction.run(script).await?;
-        }
-        transaction.commit_with(last).await
-    };
-    let done = whole.await;
-    if done.is_err() && !transaction.roll_back().await {
-        return Err(sqlx::Error::WorkerCrashed);
-    }
-    done.map(drop)
-}
-
-/// The clock that SQLite reads, read a moment before it does: what is told of a lease is never more than what holds.
-#[allow(clippy::disallowed_methods, reason = "asking SQLite for the time of its machine costs more than the append")]
-fn database_now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// How the lease stands. The guard has checked what was known of the stream.
-fn appended(append: &Append, known: Known, now: Timestamp) -> Appended {
-    let released = append.release && integer(append.inbox_through) == known.inbox_last;
-    let span = if released { 0 } else { known.lease_span };
-    Appended { released, expires: now + Millis(span.unsigned_abs()), now }
-}
-
-/// Which of the guards was not met. When all of them are, it was what the writer knew: here is what it should know.
-async fn check_guards(
-    transaction: &mut Transaction,
-    append: &Append,
-    known: Known,
-) -> Result<Result<Known, StoreError>, sqlx::Error> {
-    let mut script = Script::new(concat!(
+/// What was against it.
+fn why_refused(transaction: &mut Transaction, no: i64, append: &Append) -> Result<StoreError, Error> {
+    let mut statement = Statement::new(concat!(
         "SELECT epoch = ? AND position = ? AND lease_expires > ",
         now!(),
-        ", lease_span, inbox_through, inbox_last FROM streams WHERE no = ?"
+        ", inbox_through, inbox_last FROM streams WHERE no = ?"
     ));
-    script.bind(integer(append.epoch)).bind(integer(append.after)).bind(known.no);
-    let rows = transaction.look(script).await?;
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    if !row.try_get::<bool, _>(0)? {
-        let (stream, epoch) = (append.stream, append.epoch);
-        return Ok(Err(StoreError::StaleEpoch { stream, epoch }));
+    statement.bind(integer(append.epoch)).bind(integer(append.after)).bind(no);
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    match transaction.first(&statement, read)? {
+        Some((true, through, last)) if !(through..=last).contains(&integer(append.inbox_through)) => {
+            let text = format!("`inbox_through` is {}, not {through} to {last}", append.inbox_through);
+            Ok(StoreError::Malformed(text))
+        }
+        // It may also have run out just before this was asked.
+        _ => Ok(StoreError::StaleEpoch { stream: append.stream, epoch: append.epoch }),
     }
-    let (through, last): (u64, u64) = (number_at(row, 2)?, number_at(row, 3)?);
-    if !(through..=last).contains(&append.inbox_through) {
-        let text = format!("`inbox_through` is {}, not {through} to {last}", append.inbox_through);
-        return Ok(Err(StoreError::Malformed(text)));
-    }
-    let now_known = Known { lease_span: row.try_get(1)?, inbox_last: row.try_get(3)?, ..known };
-    if now_known == known {
-        return Err(sqlx::Error::Protocol("an append was refused for no reason".into()));
-    }
-    transaction.remember(append.stream, now_known);
-    Ok(Ok(now_known))
 }

@@ -5,47 +5,20 @@
 //! slices from an account, spends from those, and gives back what is left of them.
 
 use super::{
-    ops::Ops,
+    columns::{number_at, optional_id_at},
+    error::Error,
     read::Reader,
-    script::{Script, integer},
-    write::{id_at, number_at},
+    statement::{Statement, integer},
+    transaction::Transaction,
 };
 use bailiwick_ports::{
-    AccountKey, Balance, BalanceChange, MAX_SPEND_SUMS, SpendBy, SpendEntry, SpendQuery, SpendSum, StoreError,
-    TurnOutcome, Window,
+    AccountKey, Balance, BalanceChange, MAX_SPEND_SUMS, Spend, SpendBy, SpendEntry, SpendQuery, SpendSum, StoreError,
+    TurnOutcome, Window, store::Append,
 };
 use bailiwick_types::{AgentId, Money, SessionId, TeamId, TenantId, Timestamp};
-use sqlx::{Row as _, sqlite::SqliteRow};
-
-const BALANCE: i64 = 8;
-const SPEND: i64 = 9;
-const TURN_END: i64 = 10;
+use rusqlite::Row;
 
 const DAY_MS: i64 = 24 * 3_600_000;
-
-/// The triggers of these parts (see `ops`).
-pub const PROCEDURES: &str = r"
--- tenant, account, window, start, spent, reserved
-CREATE TEMP TRIGGER op_balance INSTEAD OF INSERT ON op WHEN NEW.op = 8 BEGIN
-    INSERT INTO accounts(tenant, account, window, start, spent, reserved)
-        VALUES (NEW.a, NEW.b, NEW.c, NEW.d, NEW.e, NEW.f)
-        ON CONFLICT DO UPDATE SET spent = spent + excluded.spent, reserved = reserved + excluded.reserved;
-END;
-
--- place, time, turn, person, team, agent, model, input, cached input, output, cost: an estimated one as -1 - cost
-CREATE TEMP TRIGGER op_spend INSTEAD OF INSERT ON op WHEN NEW.op = 9 BEGIN
-    INSERT INTO spend(tenant, time, place, session, turn, person, team, agent, model, input, cached_input, output,
-                      cost, estimated)
-        SELECT tenant, NEW.b, NEW.a, id, NEW.c, NEW.d, NEW.e, NEW.f, NEW.g, NEW.h, NEW.i, NEW.j,
-               iif(NEW.k < 0, -1 - NEW.k, NEW.k), NEW.k IS NOT NULL AND NEW.k < 0
-        FROM streams WHERE no = NEW.a >> 32;
-END;
-
--- turn, outcome
-CREATE TEMP TRIGGER op_turn_end INSTEAD OF INSERT ON op WHEN NEW.op = 10 BEGIN
-    INSERT OR REPLACE INTO turn_ends(turn, outcome) VALUES (NEW.a, NEW.b);
-END;
-";
 
 const fn window(window: Window) -> i64 {
     match window {
@@ -67,37 +40,47 @@ const fn outcome(outcome: TurnOutcome) -> i64 {
 const OUTCOMES: [&str; 4] =
     ["running", TurnOutcome::Completed.name(), TurnOutcome::Failed.name(), TurnOutcome::Cancelled.name()];
 
-impl Ops {
-    pub fn balances(&mut self, tenant: TenantId, changes: &[BalanceChange]) {
-        for BalanceChange { key, spent, reserved } in changes {
-            self.part(BALANCE, 6, |part| {
-                part.bind_id(tenant.to_u128()).bind(&key.account[..]).bind(window(key.window));
-                part.bind(key.start.as_millis()).bind(*spent).bind(*reserved);
-            });
-        }
+/// Adds to balances.
+pub fn put_balances(transaction: &mut Transaction, tenant: TenantId, changes: &[BalanceChange]) -> Result<(), Error> {
+    for BalanceChange { key, spent, reserved } in changes {
+        let mut statement = Statement::new(
+            "INSERT INTO accounts(tenant, account, window, start, spent, reserved) VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT DO UPDATE SET spent = spent + excluded.spent, reserved = reserved + excluded.reserved",
+        );
+        statement.bind(tenant.to_u128()).bind(&key.account[..]).bind(window(key.window));
+        statement.bind(key.start.as_millis()).bind(*spent).bind(*reserved);
+        transaction.run(&statement)?;
     }
+    Ok(())
+}
 
-    pub fn spend(&mut self, no: i64, entries: &[SpendEntry]) {
-        for entry in entries {
-            match entry {
-                SpendEntry::Call(call) => self.part(SPEND, 11, |part| {
-                    let team = call.team.map(|team| team.to_u128().to_be_bytes().to_vec());
-                    let cost = call.cost.map(|cost| match cost.estimated {
-                        true => -1 - cost.amount.as_micros(),
-                        false => cost.amount.as_micros(),
-                    });
-                    part.bind(no << 32 | integer(call.position)).bind(call.time.as_millis());
-                    part.bind_id(call.turn.to_u128()).bind(&call.person[..]).bind(team);
-                    part.bind_id(call.agent.to_u128()).bind(&call.model[..]);
-                    part.bind(integer(call.usage.input)).bind(integer(call.usage.cached_input));
-                    part.bind(integer(call.usage.output)).bind(cost);
-                }),
-                SpendEntry::TurnEnded { turn, outcome: how } => self.part(TURN_END, 2, |part| {
-                    part.bind_id(turn.to_u128()).bind(outcome(*how));
-                }),
+/// Writes what the records of an append to stream `no` add to the book.
+pub fn put_spend(transaction: &mut Transaction, no: i64, append: &Append) -> Result<(), Error> {
+    for entry in &append.spend {
+        match entry {
+            SpendEntry::Call(call) => put_call(transaction, no, append, call)?,
+            SpendEntry::TurnEnded { turn, outcome: how } => {
+                let mut statement = Statement::new("INSERT OR REPLACE INTO turn_ends(turn, outcome) VALUES (?, ?)");
+                statement.bind(turn.to_u128()).bind(outcome(*how));
+                transaction.run(&statement)?;
             }
         }
     }
+    Ok(())
+}
+
+fn put_call(transaction: &mut Transaction, no: i64, append: &Append, call: &Spend) -> Result<(), Error> {
+    let mut statement = Statement::new(
+        "INSERT INTO spend(tenant, time, place, session, turn, person, team, agent, model, input, cached_input, \
+         output, cost, estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    statement.bind(append.tenant.to_u128()).bind(call.time.as_millis());
+    statement.bind(no << 32 | integer(call.position)).bind(append.stream.to_u128()).bind(call.turn.to_u128());
+    statement.bind(&call.person[..]).bind(call.team.map(TeamId::to_u128)).bind(call.agent.to_u128());
+    statement.bind(&call.model[..]).bind(integer(call.usage.input)).bind(integer(call.usage.cached_input));
+    statement.bind(integer(call.usage.output)).bind(call.cost.map(|cost| cost.amount.as_micros()));
+    statement.bind(call.cost.is_some_and(|cost| cost.estimated));
+    transaction.run(&statement).map(drop)
 }
 
 /// What a dimension is in the database.
@@ -114,15 +97,15 @@ const fn column(by: SpendBy) -> &'static str {
 }
 
 /// A value of a dimension as it is shown.
-fn value_at(row: &SqliteRow, at: usize, by: SpendBy) -> Result<String, sqlx::Error> {
-    let id = || row.try_get::<Option<&[u8]>, _>(at)?.map(|_| id_at(row, at)).transpose();
+fn value_at(row: &Row<'_>, at: usize, by: SpendBy) -> Result<String, Error> {
+    let id = || optional_id_at(row, at);
     Ok(match by {
         SpendBy::Day => {
-            let day: i64 = row.try_get(at)?;
+            let day: i64 = row.get(at)?;
             let text = Timestamp::from_millis(day.saturating_mul(DAY_MS)).to_string();
             text.split('T').next().unwrap_or_default().to_owned()
         }
-        SpendBy::Person | SpendBy::Model => row.try_get(at)?,
+        SpendBy::Person | SpendBy::Model => row.get(at)?,
         SpendBy::Team => id()?.map(|id| TeamId::from_u128(id).to_string()).unwrap_or_default(),
         SpendBy::Agent => id()?.map(|id| AgentId::from_u128(id).to_string()).unwrap_or_default(),
         SpendBy::Session => id()?.map(|id| SessionId::from_u128(id).to_string()).unwrap_or_default(),
@@ -134,20 +117,20 @@ fn value_at(row: &SqliteRow, at: usize, by: SpendBy) -> Result<String, sqlx::Err
 }
 
 /// Adds `AND column = value`; a value that no row can have matches none.
-fn push_filter(script: &mut Script, by: SpendBy, value: &str) -> Result<(), StoreError> {
+fn push_filter<'v>(statement: &mut Statement<'v>, by: SpendBy, value: &'v str) -> Result<(), StoreError> {
     let id = match by {
         SpendBy::Day => return Err(StoreError::Malformed("`only` takes no day: give the times".into())),
         SpendBy::Person | SpendBy::Model => {
-            script.add(&format!(" AND {} = ?", column(by))).bind(value);
+            statement.add(&format!(" AND {} = ?", column(by))).bind(value);
             return Ok(());
         }
         SpendBy::Outcome => {
             let outcome = OUTCOMES.iter().position(|name| *name == value);
-            script.add(&format!(" AND {} = ?", column(by))).bind(outcome.map_or(-1, |at| at as i64));
+            statement.add(&format!(" AND {} = ?", column(by))).bind(outcome.map_or(-1, |at| at as i64));
             return Ok(());
         }
         SpendBy::Team if value.is_empty() => {
-            script.add(" AND s.team IS NULL");
+            statement.add(" AND s.team IS NULL");
             return Ok(());
         }
         SpendBy::Team => value.parse::<TeamId>().ok().map(TeamId::to_u128),
@@ -155,69 +138,69 @@ fn push_filter(script: &mut Script, by: SpendBy, value: &str) -> Result<(), Stor
         SpendBy::Session => value.parse::<SessionId>().ok().map(SessionId::to_u128),
     };
     match id {
-        Some(id) => script.add(&format!(" AND {} = ?", column(by))).bind_id(id),
-        None => script.add(" AND 0"),
+        Some(id) => statement.add(&format!(" AND {} = ?", column(by))).bind(id),
+        None => statement.add(" AND 0"),
     };
     Ok(())
 }
 
 impl Reader<'_> {
     pub async fn balance(&self, tenant: TenantId, key: &AccountKey) -> Result<Balance, StoreError> {
-        let mut script = Script::new("SELECT spent, reserved FROM accounts ");
-        script.add("WHERE tenant = ? AND account = ? AND window = ? AND start = ?");
-        script.bind_id(tenant.to_u128()).bind(&key.account[..]).bind(window(key.window)).bind(key.start.as_millis());
-        let read = |row: &SqliteRow| Ok(Balance { spent: row.try_get(0)?, reserved: row.try_get(1)? });
-        Ok(self.first(script, read).await?.unwrap_or_default())
+        let mut statement = Statement::new("SELECT spent, reserved FROM accounts ");
+        statement.add("WHERE tenant = ? AND account = ? AND window = ? AND start = ?");
+        statement.bind(tenant.to_u128()).bind(&key.account[..]).bind(window(key.window)).bind(key.start.as_millis());
+        let read = |row: &Row<'_>| Ok(Balance { spent: row.get(0)?, reserved: row.get(1)? });
+        Ok(self.first(&statement, read).await?.unwrap_or_default())
     }
 
     pub async fn spend(&self, query: &SpendQuery) -> Result<Vec<SpendSum>, StoreError> {
         let by = &query.by[..];
         let ends = by.iter().chain(query.only.iter().map(|(by, _)| by)).any(|by| *by == SpendBy::Outcome);
         let columns: Vec<&str> = by.iter().map(|by| column(*by)).collect();
-        let mut script = Script::new("SELECT ");
-        script.add("count(*), sum(s.cost IS NULL), sum(s.input), sum(s.cached_input), sum(s.output), ");
-        script.add("coalesce(sum(s.cost), 0), coalesce(sum(iif(s.estimated, s.cost, 0)), 0)");
+        let mut statement = Statement::new("SELECT ");
+        statement.add("count(*), sum(s.cost IS NULL), sum(s.input), sum(s.cached_input), sum(s.output), ");
+        statement.add("coalesce(sum(s.cost), 0), coalesce(sum(iif(s.estimated, s.cost, 0)), 0)");
         for column in &columns {
-            script.add(", ").add(column);
+            statement.add(", ").add(column);
         }
-        script.add(" FROM spend s");
+        statement.add(" FROM spend s");
         if ends {
-            script.add(" LEFT JOIN turn_ends e ON e.turn = s.turn");
+            statement.add(" LEFT JOIN turn_ends e ON e.turn = s.turn");
         }
-        script.add(" WHERE s.tenant = ? AND s.time >= ? AND s.time < ?");
-        script.bind_id(query.tenant.to_u128()).bind(query.from.as_millis()).bind(query.until.as_millis());
+        statement.add(" WHERE s.tenant = ? AND s.time >= ? AND s.time < ?");
+        statement.bind(query.tenant.to_u128()).bind(query.from.as_millis()).bind(query.until.as_millis());
         for (by, value) in &query.only {
-            push_filter(&mut script, *by, value)?;
+            push_filter(&mut statement, *by, value)?;
         }
         // Columns by their number: an expression again would be an expression, a number is what it says.
         let first = 8;
         if columns.is_empty() {
-            script.add(" HAVING count(*) > 0");
+            statement.add(" HAVING count(*) > 0");
         } else {
-            script.add(" GROUP BY ");
+            statement.add(" GROUP BY ");
             for at in 0..columns.len() {
-                script.add(&format!("{}{}", if at == 0 { "" } else { ", " }, first + at));
+                statement.add(&format!("{}{}", if at == 0 { "" } else { ", " }, first + at));
             }
         }
-        script.add(" ORDER BY 6 DESC, 1 DESC");
+        statement.add(" ORDER BY 6 DESC, 1 DESC");
         for at in 0..columns.len() {
-            script.add(&format!(", {}", first + at));
+            statement.add(&format!(", {}", first + at));
         }
-        script.add(" LIMIT ?").bind(query.limit.min(MAX_SPEND_SUMS));
-        self.all(script, |row| {
+        statement.add(" LIMIT ?").bind(query.limit.min(MAX_SPEND_SUMS));
+        self.all_of_many(&statement, |row| {
             Ok(SpendSum {
                 values: by
                     .iter()
                     .zip(first - 1..)
                     .map(|(by, at)| value_at(row, at, *by))
-                    .collect::<Result<_, sqlx::Error>>()?,
+                    .collect::<Result<_, Error>>()?,
                 calls: number_at(row, 0)?,
                 unpriced: number_at(row, 1)?,
                 input: number_at(row, 2)?,
                 cached_input: number_at(row, 3)?,
                 output: number_at(row, 4)?,
-                cost: Money::from_micros(row.try_get(5)?),
-                estimated: Money::from_micros(row.try_get(6)?),
+                cost: Money::from_micros(row.get(5)?),
+                estimated: Money::from_micros(row.get(6)?),
             })
         })
         .await

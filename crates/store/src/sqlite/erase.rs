@@ -4,19 +4,22 @@
 //! for a long time. `secure_delete` does the same for rows that are removed here; [`Scrub`] for the write-ahead log.
 
 use super::{
+    BUSY_TIMEOUT,
+    columns::{id_at, number_at, optional_id_at, time_at},
+    error::{Error, damaged},
     read::Reader,
-    script::{Script, integer, now},
+    statement::{Statement, integer, now},
     transaction::Transaction,
-    write::{find_stream, id_at, number_at, row_kind, time_at},
+    write::{clear_rows, find_stream, row_kind},
     writer::{Failure, Operation},
 };
-use async_trait::async_trait;
 use bailiwick_ports::{
     StoreError, SubjectKey,
     store::{ReadableQuery, ReadableStream, RowKind, Subjects},
 };
 use bailiwick_types::{StreamId, TenantId, Timestamp, UserId};
-use sqlx::{Row as _, sqlite::SqliteRow};
+use rusqlite::{Connection, Row};
+use std::time::Duration;
 
 /// The step of the schema that gives people keys of their own.
 pub const TABLES: &str = r"
@@ -39,51 +42,51 @@ CREATE INDEX streams_subject ON streams(subject) WHERE subject IS NOT NULL;
 ";
 
 /// A key id, the wrapped key and the person, where there are any.
-pub fn subject_at(row: &SqliteRow, column: usize) -> Result<Option<SubjectKey>, sqlx::Error> {
-    let Some(bytes) = row.try_get::<Option<Vec<u8>>, _>(column + 1)? else { return Ok(None) };
+pub fn subject_at(row: &Row<'_>, column: usize) -> Result<Option<SubjectKey>, Error> {
+    let Some(bytes) = row.get(column + 1)? else { return Ok(None) };
     let person = UserId::from_u128(id_at(row, column + 2)?);
     Ok(Some(SubjectKey { person, key_id: number_at(row, column)?, bytes }))
 }
 
 /// The number of this very key, which must not be destroyed.
-pub async fn find_subject(transaction: &mut Transaction, tenant: TenantId, key: &SubjectKey) -> Result<i64, Failure> {
-    let mut script = Script::new("SELECT no FROM subject_keys WHERE tenant = ? AND person = ? AND erased IS NULL ");
-    script.add("AND key_bytes = ?").bind_id(tenant.to_u128()).bind_id(key.person.to_u128()).bind(&key.bytes[..]);
-    let rows = transaction.run(script).await?;
-    Ok(rows.first().ok_or(StoreError::Conflict)?.try_get(0)?)
+pub fn find_subject(transaction: &mut Transaction, tenant: TenantId, key: &SubjectKey) -> Result<i64, Failure> {
+    let mut statement = Statement::new(
+        "SELECT no FROM subject_keys WHERE tenant = ? AND person = ? AND erased IS NULL AND key_bytes = ?",
+    );
+    statement.bind(tenant.to_u128()).bind(key.person.to_u128()).bind(&key.bytes[..]);
+    Ok(transaction.first(&statement, |row| Ok(row.get(0)?))?.ok_or(StoreError::Conflict)?)
 }
 
 /// Sees to it that what is removed next is written over, freed pages included, which costs writes of its own.
-async fn thoroughly(transaction: &mut Transaction) -> Result<(), sqlx::Error> {
-    transaction.look(Script::new("PRAGMA secure_delete = ON")).await.map(drop)
+fn thoroughly(connection: &Connection) -> Result<(), Error> {
+    Ok(connection.pragma_update(None, "secure_delete", "ON")?)
 }
 
-async fn as_usual(transaction: &mut Transaction) -> Result<(), sqlx::Error> {
-    transaction.look(Script::new("PRAGMA secure_delete = FAST")).await.map(drop)
+fn as_usual(connection: &Connection) -> Result<(), Error> {
+    Ok(connection.pragma_update(None, "secure_delete", "FAST")?)
 }
 
-pub async fn destroy_subject(
+pub fn destroy_subject(
     transaction: &mut Transaction,
     tenant: TenantId,
     person: UserId,
     until: Timestamp,
-) -> Result<(), Failure> {
-    let mut script = Script::new("UPDATE subject_keys SET key_bytes = zeroblob(length(key_bytes)), erased = ");
-    script.add(concat!(now!(), " WHERE tenant = ? AND person = ? AND erased IS NULL AND made <= ?"));
-    script.bind_id(tenant.to_u128()).bind_id(person.to_u128()).bind(until.as_millis());
-    transaction.run(script).await?;
-    Ok(())
+) -> Result<(), Error> {
+    let mut statement = Statement::new(concat!(
+        "UPDATE subject_keys SET key_bytes = zeroblob(length(key_bytes)), erased = ",
+        now!(),
+        " WHERE tenant = ? AND person = ? AND erased IS NULL AND made <= ?"
+    ));
+    statement.bind(tenant.to_u128()).bind(person.to_u128()).bind(until.as_millis());
+    transaction.run(&statement).map(drop)
 }
 
-pub async fn destroy_stream_key(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-    stream: StreamId,
-) -> Result<(), Failure> {
-    let mut script = Script::new("UPDATE streams SET key_bytes = zeroblob(length(key_bytes)) ");
-    script.add("WHERE id = ? AND tenant = ? AND id <> tenant").bind_id(stream.to_u128()).bind_id(tenant.to_u128());
-    transaction.run(script).await?;
-    Ok(())
+pub fn destroy_stream_key(transaction: &mut Transaction, tenant: TenantId, stream: StreamId) -> Result<(), Error> {
+    let mut statement = Statement::new(
+        "UPDATE streams SET key_bytes = zeroblob(length(key_bytes)) WHERE id = ? AND tenant = ? AND id <> tenant",
+    );
+    statement.bind(stream.to_u128()).bind(tenant.to_u128());
+    transaction.run(&statement).map(drop)
 }
 
 pub struct KeepSubjectKey {
@@ -91,21 +94,25 @@ pub struct KeepSubjectKey {
     pub key: SubjectKey,
 }
 
-#[async_trait]
 impl Operation for KeepSubjectKey {
     type Output = SubjectKey;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<SubjectKey, Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<SubjectKey, Failure> {
         let SubjectKey { person, key_id, bytes } = &self.key;
         transaction.only_key.admit_id(*key_id)?;
-        let mut script = Script::new("INSERT INTO subject_keys(tenant, person, key_id, key_bytes, made) ");
-        script.add(concat!("VALUES (?, ?, ?, ?, ", now!(), ") ON CONFLICT DO NOTHING; "));
-        script.bind_id(self.tenant.to_u128()).bind_id(person.to_u128()).bind(*key_id).bind(&bytes[..]);
-        script.add("SELECT key_id, key_bytes, person FROM subject_keys WHERE tenant = ? AND person = ? ");
-        script.add("AND erased IS NULL").bind_id(self.tenant.to_u128()).bind_id(person.to_u128());
-        let rows = transaction.finish(script).await?;
-        let kept = rows.first().map(|row| subject_at(row, 0)).transpose()?.flatten();
-        Ok(kept.ok_or(sqlx::Error::RowNotFound)?)
+        let mut statement = Statement::new(concat!(
+            "INSERT INTO subject_keys(tenant, person, key_id, key_bytes, made) VALUES (?, ?, ?, ?, ",
+            now!(),
+            ") ON CONFLICT DO NOTHING"
+        ));
+        statement.bind(self.tenant.to_u128()).bind(person.to_u128()).bind(*key_id).bind(&bytes[..]);
+        transaction.run(&statement)?;
+        let mut statement = Statement::new(
+            "SELECT key_id, key_bytes, person FROM subject_keys WHERE tenant = ? AND person = ? AND erased IS NULL",
+        );
+        statement.bind(self.tenant.to_u128()).bind(person.to_u128());
+        let kept = transaction.first(&statement, |row| subject_at(row, 0))?.flatten();
+        Ok(kept.ok_or(damaged("a key"))?)
     }
 }
 
@@ -114,61 +121,81 @@ pub struct EraseStream {
     pub limit: u32,
 }
 
-#[async_trait]
 impl Operation for EraseStream {
     type Output = bool;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
-        let no = find_stream(transaction, self.stream).await?.no;
-        thoroughly(transaction).await?;
-        let mut script = Script::new("UPDATE streams SET key_bytes = zeroblob(length(key_bytes)), due_at = NULL, ");
-        script.add("lease_node = NULL, lease_expires = 0, epoch = epoch + 1, inbox_through = inbox_last WHERE no = ?");
-        script.bind(no);
-        script
-            .add("; DELETE FROM inbox WHERE place > ? AND place <= ?")
-            .bind(no << 32)
-            .bind(no << 32 | i64::from(u32::MAX));
-        script.add("; DELETE FROM snapshots WHERE place >= ? AND place <= ?");
-        script.bind(no << 32).bind(no << 32 | i64::from(u32::MAX));
-        // A session's row and labels are found by its id, which is the stream's.
-        script.add("; DELETE FROM labels WHERE row IN (SELECT no FROM rows WHERE id = ? AND kind = ? AND stream = ?)");
-        script.bind_id(self.stream.to_u128()).bind(row_kind(RowKind::Session)).bind(no);
-        script.add("; DELETE FROM rows WHERE id = ? AND kind = ? AND stream = ?");
-        script.bind_id(self.stream.to_u128()).bind(row_kind(RowKind::Session)).bind(no);
-        script.add("; DELETE FROM rows WHERE no IN (SELECT r.no FROM streams s CROSS JOIN rows r ON r.kind = ? ");
-        script.add("AND r.scope = s.tenant AND r.stream = s.no WHERE s.no = ?)");
-        script.bind(row_kind(RowKind::Approval)).bind(no);
-        transaction.run(script).await?;
-        let mut script = Script::new("DELETE FROM rows WHERE no IN (SELECT no FROM rows WHERE kind IN (?, ?, ?) ");
-        script.add("AND scope = ? AND stream = ? LIMIT ?) RETURNING no");
-        for kind in [RowKind::Turn, RowKind::Item, RowKind::Artifact] {
-            script.bind(row_kind(kind));
+    fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
+        let no = find_stream(transaction, self.stream)?.no;
+        thoroughly(transaction.connection())?;
+        let more = self.erase(transaction, no);
+        // Whatever came of it: others use the same connection.
+        as_usual(transaction.connection())?;
+        Ok(more?)
+    }
+
+    fn is_long(&self) -> bool {
+        true
+    }
+}
+
+impl EraseStream {
+    fn erase(&self, transaction: &mut Transaction, no: i64) -> Result<bool, Error> {
+        let mut statement = Statement::new(
+            "UPDATE streams SET key_bytes = zeroblob(length(key_bytes)), due_at = NULL, lease_node = NULL, \
+             lease_expires = 0, epoch = epoch + 1, inbox_through = inbox_last WHERE no = ?",
+        );
+        statement.bind(no);
+        transaction.run(&statement)?;
+        for sql in [
+            "DELETE FROM inbox WHERE place > ? AND place <= ?",
+            "DELETE FROM snapshots WHERE place >= ? AND place <= ?",
+        ] {
+            let mut statement = Statement::new(sql);
+            statement.bind(no << 32).bind(no << 32 | i64::from(u32::MAX));
+            transaction.run(&statement)?;
         }
-        script.bind_id(self.stream.to_u128()).bind(no).bind(self.limit);
-        let removed = transaction.run(script).await?;
-        as_usual(transaction).await?;
-        transaction.finish(Script::new("SELECT 1")).await?;
-        Ok(removed.len() as u64 >= u64::from(self.limit))
+        // A session's row and labels are found by its id, which is the stream's.
+        for sql in [
+            "DELETE FROM labels WHERE row IN (SELECT no FROM rows WHERE id = ? AND kind = ? AND stream = ?)",
+            "DELETE FROM rows WHERE id = ? AND kind = ? AND stream = ?",
+        ] {
+            let mut statement = Statement::new(sql);
+            statement.bind(self.stream.to_u128()).bind(row_kind(RowKind::Session)).bind(no);
+            transaction.run(&statement)?;
+        }
+        let mut statement = Statement::new(
+            "DELETE FROM rows WHERE no IN (SELECT r.no FROM streams s CROSS JOIN rows r ON r.kind = ? \
+             AND r.scope = s.tenant AND r.stream = s.no WHERE s.no = ?)",
+        );
+        statement.bind(row_kind(RowKind::Approval)).bind(no);
+        transaction.run(&statement)?;
+        clear_rows(transaction, self.stream, no, self.limit)
     }
 }
 
 /// Carries the write-ahead log over into the database and cuts it, so that it holds nothing of before.
 pub struct Scrub;
 
-#[async_trait]
 impl Operation for Scrub {
     type Output = bool;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
         if transaction.is_open() {
             return Ok(false);
         }
         // It never waits for a reader: everybody's commits would wait with it.
-        transaction.look(Script::new("PRAGMA busy_timeout = 0")).await?;
-        let done = transaction.look(Script::new("PRAGMA wal_checkpoint(TRUNCATE)")).await;
-        transaction.look(Script::new("PRAGMA busy_timeout = 5000")).await?;
-        let busy = done?.first().map(|row| row.try_get::<i64, _>(0)).transpose()?;
-        Ok(busy == Some(0))
+        let connection = transaction.connection();
+        let busy = || -> Result<i64, Error> {
+            connection.busy_timeout(Duration::ZERO)?;
+            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?)
+        };
+        let busy = busy();
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(Error::from)?;
+        Ok(busy? == 0)
+    }
+
+    fn is_long(&self) -> bool {
+        true
     }
 }
 
@@ -178,53 +205,51 @@ impl Reader<'_> {
         tenant: TenantId,
         person: UserId,
     ) -> Result<Option<(SubjectKey, Timestamp)>, StoreError> {
-        let mut script = Script::new("SELECT key_id, key_bytes, person, made FROM subject_keys ");
-        script.add("WHERE tenant = ? AND person = ? AND erased IS NULL");
-        script.bind_id(tenant.to_u128()).bind_id(person.to_u128());
-        let read = |row: &SqliteRow| match subject_at(row, 0)? {
+        let mut statement = Statement::new("SELECT key_id, key_bytes, person, made FROM subject_keys ");
+        statement.add("WHERE tenant = ? AND person = ? AND erased IS NULL");
+        statement.bind(tenant.to_u128()).bind(person.to_u128());
+        let read = |row: &Row<'_>| match subject_at(row, 0)? {
             Some(key) => Ok(Some((key, time_at(row, 3)?))),
             None => Ok(None),
         };
-        Ok(self.first(script, read).await?.flatten())
+        Ok(self.first(&statement, read).await?.flatten())
     }
 
     pub async fn readable_streams(&self, query: &ReadableQuery) -> Result<Vec<ReadableStream>, StoreError> {
-        let mut script = Script::new("SELECT s.no, s.id, k.person, r.time, (s.due_at IS NULL OR s.due_at > ");
-        script.add(concat!(now!(), ") AND (s.lease_node IS NULL OR s.lease_expires <= ", now!(), ") FROM "));
+        let mut statement = Statement::new("SELECT s.no, s.id, k.person, r.time, (s.due_at IS NULL OR s.due_at > ");
+        statement.add(concat!(now!(), ") AND (s.lease_node IS NULL OR s.lease_expires <= ", now!(), ") FROM "));
         match query.of {
             Subjects::Person(person) => {
-                script.add("subject_keys k CROSS JOIN streams s ON s.subject = k.no ").add(RECORD);
-                script.add("WHERE k.tenant = ? AND k.person = ? AND ");
-                script.bind_id(query.tenant.to_u128()).bind_id(person.to_u128());
+                statement.add("subject_keys k CROSS JOIN streams s ON s.subject = k.no ").add(RECORD);
+                statement.add("WHERE k.tenant = ? AND k.person = ? AND ");
+                statement.bind(query.tenant.to_u128()).bind(person.to_u128());
             }
             Subjects::Nobody => {
-                script.add("streams s LEFT JOIN subject_keys k ON k.no = s.subject ").add(RECORD);
-                script.add("WHERE s.subject IS NULL AND ");
+                statement.add("streams s LEFT JOIN subject_keys k ON k.no = s.subject ").add(RECORD);
+                statement.add("WHERE s.subject IS NULL AND ");
             }
             Subjects::Anybody => {
-                script.add("streams s LEFT JOIN subject_keys k ON k.no = s.subject ").add(RECORD).add("WHERE ");
+                statement.add("streams s LEFT JOIN subject_keys k ON k.no = s.subject ").add(RECORD).add("WHERE ");
             }
         }
-        script.add("s.no > ? AND s.tenant = ? AND s.id <> s.tenant AND s.key_bytes <> zeroblob(length(s.key_bytes)) ");
-        script.bind(integer(query.after)).bind_id(query.tenant.to_u128());
+        statement
+            .add("s.no > ? AND s.tenant = ? AND s.id <> s.tenant AND s.key_bytes <> zeroblob(length(s.key_bytes)) ");
+        statement.bind(integer(query.after)).bind(query.tenant.to_u128());
         if let Some(since) = query.quiet_since {
-            script.add("AND r.time < ? ").bind(since.as_millis());
+            statement.add("AND r.time < ? ").bind(since.as_millis());
         }
-        script.add("ORDER BY s.no LIMIT ?").bind(query.limit);
-        let read = |row: &SqliteRow| {
-            let subject = match row.try_get::<Option<&[u8]>, _>(2)? {
-                Some(_) => Some(UserId::from_u128(id_at(row, 2)?)),
-                None => None,
-            };
+        statement.add("ORDER BY s.no LIMIT ?").bind(query.limit);
+        let read = |row: &Row<'_>| {
+            let subject = optional_id_at(row, 2)?.map(UserId::from_u128);
             Ok(ReadableStream {
                 cursor: number_at(row, 0)?,
                 stream: StreamId::from_u128(id_at(row, 1)?),
                 subject,
                 last: time_at(row, 3)?,
-                at_rest: row.try_get(4)?,
+                at_rest: row.get(4)?,
             })
         };
-        self.all(script, read).await
+        self.all_of_many(&statement, read).await
     }
 }
 

@@ -9,61 +9,60 @@ const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const CONSTRAINT: i32 = 19;
 const IOERR_FSYNC: i32 = 1034;
-const CONSTRAINT_NOTNULL: i32 = 1299;
-const CONSTRAINT_TRIGGER: i32 = 1811;
 /// Less than this is a full disk: the files grow by pages, and the log by several.
 const FULL_BELOW: u64 = 1 << 16;
 
-/// The extended result code, where the database answered.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse().ok()
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// What is stored cannot be what was written.
+    #[error("{0} is damaged")]
+    Damaged(&'static str),
+    /// A row that must be there, or must belong to whoever writes it, is not or does not.
+    #[error("what is stored belongs to another stream")]
+    Conflict,
+    #[error("it was closed")]
+    Closed,
+    #[error("no connection became free in time")]
+    Busy,
 }
 
-fn primary(error: &sqlx::Error) -> Option<i32> {
-    code(error).map(|code| code & 0xff)
+pub fn damaged(what: &'static str) -> Error {
+    Error::Damaged(what)
 }
 
-/// A `CASE … END` guard on `column` (`table.column`) was not met.
-pub fn guard_failed(error: &sqlx::Error, column: &str) -> bool {
-    let message = error.as_database_error().map(|error| error.message());
-    code(error) == Some(CONSTRAINT_NOTNULL) && message.is_some_and(|message| message.ends_with(column))
-}
-
-/// What a part of a statement was refused for, and the member it is of: a message of [`super::ops::PROCEDURES`].
-pub fn refused(error: &sqlx::Error) -> Option<(&str, usize)> {
-    if code(error) != Some(CONSTRAINT_TRIGGER) {
-        return None;
+impl Error {
+    /// The extended result code, where the database answered.
+    fn code(&self) -> Option<i32> {
+        match self {
+            Self::Database(error) => error.sqlite_error().map(|error| error.extended_code),
+            _ => None,
+        }
     }
-    let (what, member) = error.as_database_error()?.message().split_once(' ')?;
-    Some((what, member.parse().ok()?))
-}
 
-/// The connection can go on after a rollback.
-pub fn is_sound(error: &sqlx::Error) -> bool {
-    matches!(primary(error), Some(FULL | CONSTRAINT))
-}
+    fn primary(&self) -> Option<i32> {
+        self.code().map(|code| code & 0xff)
+    }
 
-/// There is nothing to roll back: SQLite did it by itself, or the transaction did not begin.
-pub fn is_outside_transaction(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.message().contains("no transaction is active"))
-}
+    /// The connection can go on after a rollback.
+    pub fn is_sound(&self) -> bool {
+        matches!(self, Self::Conflict) || matches!(self.primary(), Some(FULL | CONSTRAINT))
+    }
 
-pub fn store_error(error: &sqlx::Error, folder: &Path) -> StoreError {
-    match (primary(error), code(error)) {
-        (Some(FULL), _) => StoreError::Full,
-        (Some(CONSTRAINT), _) => StoreError::Conflict,
-        // What was written is not known to be there or not to be there.
-        (_, Some(IOERR_FSYNC)) => StoreError::Unavailable(error.to_string()),
-        (Some(IOERR | CANTOPEN), _) if disk_is_full(folder) => StoreError::Full,
-        _ => StoreError::Unavailable(error.to_string()),
+    pub fn meaning(&self, folder: &Path) -> StoreError {
+        match (self.primary(), self.code()) {
+            _ if matches!(self, Self::Conflict) => StoreError::Conflict,
+            (Some(FULL), _) => StoreError::Full,
+            (Some(CONSTRAINT), _) => StoreError::Conflict,
+            // What was written is not known to be there or not to be there.
+            (_, Some(IOERR_FSYNC)) => StoreError::Unavailable(self.to_string()),
+            (Some(IOERR | CANTOPEN), _) if disk_is_full(folder) => StoreError::Full,
+            _ => StoreError::Unavailable(self.to_string()),
+        }
     }
 }
 
 fn disk_is_full(folder: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < FULL_BELOW)
-}
-
-/// What is stored cannot be what was written.
-pub fn damaged(what: &str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("{what} is damaged").into())
 }

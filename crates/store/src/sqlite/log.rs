@@ -6,24 +6,25 @@
 
 use super::{
     SqliteStore,
+    columns::{bytes_at, id_at, number_at, optional_id_at, time_at},
+    error::{Error, damaged},
     read::Reader,
-    script::{Script, integer},
+    statement::{Statement, integer},
     transaction::Transaction,
-    write::{array_at, id_at, number_at, time_at},
     writer::{Failure, Operation},
 };
 use async_trait::async_trait;
 use bailiwick_ports::{
     LogStore, StoreError,
     log::{
-        Advance, Behind, BehindPage, LogHead, LoggedCheckpoint, MAX_PAGE, ReceiptFilter, ReceiptKind, ReceiptOutcome, ReceiptQuery,
-        ReceiptRow, Run, Settlement, Tally, TileWrite,
+        Advance, Behind, BehindPage, LogHead, LoggedCheckpoint, MAX_PAGE, ReceiptFilter, ReceiptKind, ReceiptOutcome,
+        ReceiptQuery, ReceiptRow, Run, Settlement, Tally, TileWrite,
     },
     store::{MAX_POSITION, SealedRecord},
 };
 use bailiwick_types::{ActionId, AgentId, CredentialId, StreamId, TenantId, Timestamp, UserId};
 use bytes::Bytes;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use rusqlite::Row;
 use std::collections::HashSet;
 
 /// The step of the schema that makes the log's tables.
@@ -120,16 +121,15 @@ struct CreateLog {
     signing_key: Bytes,
 }
 
-#[async_trait]
 impl Operation for CreateLog {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
-        let mut script = Script::new("INSERT INTO logs(tenant, size, signing_key) VALUES (?, 0, ?) ");
-        script.add("ON CONFLICT DO NOTHING RETURNING no").bind_id(self.tenant.to_u128()).bind(&self.signing_key[..]);
-        match transaction.finish(script).await?.first() {
-            Some(_) => Ok(()),
-            None => Err(StoreError::Conflict.into()),
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let mut statement = Statement::new("INSERT INTO logs(tenant, size, signing_key) VALUES (?, 0, ?) ");
+        statement.add("ON CONFLICT DO NOTHING").bind(self.tenant.to_u128()).bind(&self.signing_key[..]);
+        match transaction.run(&statement)? {
+            0 => Err(StoreError::Conflict.into()),
+            _ => Ok(()),
         }
     }
 }
@@ -139,17 +139,16 @@ struct PutCheckpoint {
     checkpoint: LoggedCheckpoint,
 }
 
-#[async_trait]
 impl Operation for PutCheckpoint {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
         let LoggedCheckpoint { size, time, note } = &self.checkpoint;
-        let mut script = Script::new("INSERT INTO checkpoints(place, time, note) SELECT (no << 40) | ?, ?, ? ");
-        script.add("FROM logs WHERE tenant = ? ON CONFLICT DO NOTHING");
-        script.bind(integer((*size).min(MAX_INDEX))).bind(time.as_millis()).bind(&note[..]);
-        script.bind_id(self.tenant.to_u128());
-        transaction.finish(script).await?;
+        let mut statement = Statement::new("INSERT INTO checkpoints(place, time, note) SELECT (no << 40) | ?, ?, ? ");
+        statement.add("FROM logs WHERE tenant = ? ON CONFLICT DO NOTHING");
+        statement.bind(integer((*size).min(MAX_INDEX))).bind(time.as_millis()).bind(&note[..]);
+        statement.bind(self.tenant.to_u128());
+        transaction.run(&statement)?;
         Ok(())
     }
 }
@@ -160,36 +159,36 @@ struct Sequence {
     size: u64,
 }
 
-#[async_trait]
 impl Operation for Sequence {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
         let Advance { tenant, size, runs, tiles, receipts, outcomes } = &self.advance;
-        let mut script = Script::new("SELECT no FROM logs WHERE tenant = ? AND size = ?");
-        script.bind_id(tenant.to_u128()).bind(integer(*size));
-        let log: i64 = match transaction.run(script).await?.first() {
-            Some(row) => row.try_get(0)?,
-            None => return Err(StoreError::Conflict.into()),
-        };
-        let streams = find_streams(transaction, *tenant, runs).await?;
-        write_runs(transaction, log, runs, &streams).await?;
+        let mut statement = Statement::new("SELECT no FROM logs WHERE tenant = ? AND size = ?");
+        statement.bind(tenant.to_u128()).bind(integer(*size));
+        let log: i64 = transaction.first(&statement, |row| Ok(row.get(0)?))?.ok_or(StoreError::Conflict)?;
+        let streams = find_streams(transaction, *tenant, runs)?;
+        write_runs(transaction, log, runs, &streams)?;
         for chunk in tiles.chunks(CHUNK) {
-            let mut script = Script::new("INSERT OR REPLACE INTO tiles(place, hashes) VALUES ");
-            script.tuples(2, chunk.len());
+            let mut statement = Statement::new("INSERT OR REPLACE INTO tiles(place, hashes) VALUES ");
+            statement.tuples(2, chunk.len());
             for TileWrite { level, index, hashes } in chunk {
-                script.bind(tile_place(log, *level, *index)).bind(&hashes[..]);
+                statement.bind(tile_place(log, *level, *index)).bind(&hashes[..]);
             }
-            transaction.run(script).await?;
+            transaction.run(&statement)?;
         }
-        write_receipts(transaction, log, receipts, &streams).await?;
+        write_receipts(transaction, log, receipts, &streams)?;
         for chunk in outcomes.chunks(CHUNK) {
-            transaction.run(outcome_script(chunk, &streams)).await?;
+            transaction.run(&outcomes_statement(chunk, &streams))?;
         }
-        let mut script = Script::new("UPDATE logs SET size = ? WHERE no = ?");
-        script.bind(integer(self.size)).bind(log);
-        transaction.finish(script).await?;
+        let mut statement = Statement::new("UPDATE logs SET size = ? WHERE no = ?");
+        statement.bind(integer(self.size)).bind(log);
+        transaction.run(&statement)?;
         Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        true
     }
 }
 
@@ -197,7 +196,7 @@ impl Operation for Sequence {
 type Streams = std::collections::HashMap<StreamId, i64>;
 
 /// Finds the streams of `runs`, each sequenced up to where its first run begins.
-async fn find_streams(transaction: &mut Transaction, tenant: TenantId, runs: &[Run]) -> Result<Streams, Failure> {
+fn find_streams(transaction: &mut Transaction, tenant: TenantId, runs: &[Run]) -> Result<Streams, Failure> {
     let mut ends = std::collections::HashMap::<StreamId, (u64, u64)>::new();
     for run in runs {
         let end = run.position + run.count - 1;
@@ -210,19 +209,22 @@ async fn find_streams(transaction: &mut Transaction, tenant: TenantId, runs: &[R
     let mut streams = Streams::new();
     let wanted: Vec<StreamId> = ends.keys().copied().collect();
     for chunk in wanted.chunks(CHUNK) {
-        let mut script = Script::new("SELECT no, id, position, sequenced FROM streams WHERE tenant = ? AND id IN ");
-        script.add("(").bind_id(tenant.to_u128());
+        let mut statement =
+            Statement::new("SELECT no, id, position, sequenced FROM streams WHERE tenant = ? AND id IN ");
+        statement.add("(").bind(tenant.to_u128());
         for (at, stream) in chunk.iter().enumerate() {
-            script.add(if at == 0 { "?" } else { ", ?" }).bind_id(stream.to_u128());
+            statement.add(if at == 0 { "?" } else { ", ?" }).bind(stream.to_u128());
         }
-        script.add(")");
-        for row in transaction.run(script).await? {
-            let stream = StreamId::from_u128(id_at(&row, 1)?);
-            let (position, sequenced): (u64, u64) = (number_at(&row, 2)?, number_at(&row, 3)?);
+        statement.add(")");
+        let read = |row: &Row<'_>| {
+            let stream = StreamId::from_u128(id_at(row, 1)?);
+            let (position, sequenced): (u64, u64) = (number_at(row, 2)?, number_at(row, 3)?);
             if ends.get(&stream).is_some_and(|(first, last)| *first == sequenced + 1 && *last <= position) {
-                streams.insert(stream, row.try_get(0)?);
+                streams.insert(stream, row.get(0)?);
             }
-        }
+            Ok(())
+        };
+        transaction.rows(&statement, read)?;
     }
     match streams.len() == ends.len() {
         true => Ok(streams),
@@ -230,75 +232,72 @@ async fn find_streams(transaction: &mut Transaction, tenant: TenantId, runs: &[R
     }
 }
 
-async fn write_runs(transaction: &mut Transaction, log: i64, runs: &[Run], streams: &Streams) -> Result<(), Failure> {
+fn write_runs(transaction: &mut Transaction, log: i64, runs: &[Run], streams: &Streams) -> Result<(), Failure> {
     for chunk in runs.chunks(CHUNK) {
-        let mut script = Script::new("INSERT INTO runs(place, leaf, count) VALUES ");
-        script.tuples(3, chunk.len());
-        let mut update = Script::new("UPDATE streams SET sequenced = r.column2 FROM (VALUES ");
+        let mut statement = Statement::new("INSERT INTO runs(place, leaf, count) VALUES ");
+        statement.tuples(3, chunk.len());
+        let mut update = Statement::new("UPDATE streams SET sequenced = r.column2 FROM (VALUES ");
         update.tuples(2, chunk.len()).add(") r WHERE no = r.column1 AND sequenced < r.column2");
         for run in chunk {
             let no = streams.get(&run.stream).copied().unwrap_or_default();
-            script.bind(no << 32 | integer(run.position)).bind(leaf(log, run.index)).bind(integer(run.count));
+            statement.bind(no << 32 | integer(run.position)).bind(leaf(log, run.index)).bind(integer(run.count));
             update.bind(no).bind(integer(run.position + run.count - 1));
         }
-        transaction.run(script).await?;
-        transaction.run(update).await?;
+        transaction.run(&statement)?;
+        transaction.run(&update)?;
     }
     Ok(())
 }
 
-async fn write_receipts(
+fn write_receipts(
     transaction: &mut Transaction,
     log: i64,
     receipts: &[ReceiptRow],
     streams: &Streams,
 ) -> Result<(), Failure> {
     for chunk in receipts.chunks(CHUNK) {
-        let mut script = Script::new("INSERT INTO receipts(leaf, place, kind, action, operation, decision, orderer, ");
-        script.add("person, agent, time, leaves, settled, effect, cost) VALUES ").tuples(14, chunk.len());
+        let mut statement =
+            Statement::new("INSERT INTO receipts(leaf, place, kind, action, operation, decision, orderer, ");
+        statement.add("person, agent, time, leaves, settled, effect, cost) VALUES ").tuples(14, chunk.len());
         for row in chunk {
             let no = streams.get(&row.stream).copied().unwrap_or_default();
-            script.bind(leaf(log, row.index)).bind(no << 32 | integer(row.position)).bind(kind_number(row.kind));
-            script.bind(row.action.map(|id| bytes_of(id.to_u128()))).bind(&row.operation[..]).bind(&row.decision[..]);
-            script.bind(row.orderer.as_deref()).bind(row.person.map(|id| bytes_of(id.to_u128())));
-            script.bind(row.agent.map(|id| bytes_of(id.to_u128()))).bind(row.time.as_millis()).bind(row.leaves);
+            statement.bind(leaf(log, row.index)).bind(no << 32 | integer(row.position)).bind(kind_number(row.kind));
+            statement.bind(row.action.map(|id| id.to_u128())).bind(&row.operation[..]).bind(&row.decision[..]);
+            statement.bind(row.orderer.as_deref()).bind(row.person.map(|id| id.to_u128()));
+            statement.bind(row.agent.map(|id| id.to_u128())).bind(row.time.as_millis()).bind(row.leaves);
             let outcome = row.outcome.as_ref();
-            script.bind(outcome.map(|outcome| integer(outcome.position)));
-            script.bind(outcome.map(|outcome| &outcome.effect[..])).bind(outcome.and_then(|outcome| outcome.cost));
+            statement.bind(outcome.map(|outcome| integer(outcome.position)));
+            statement.bind(outcome.map(|outcome| &outcome.effect[..])).bind(outcome.and_then(|outcome| outcome.cost));
         }
-        transaction.run(script).await?;
+        transaction.run(&statement)?;
     }
     let uses: Vec<(CredentialId, u64)> =
         receipts.iter().flat_map(|row| row.credentials.iter().map(|id| (*id, row.index))).collect();
     for chunk in uses.chunks(CHUNK) {
-        let mut script = Script::new("INSERT OR IGNORE INTO receipt_credentials(credential, leaf) VALUES ");
-        script.tuples(2, chunk.len());
+        let mut statement = Statement::new("INSERT OR IGNORE INTO receipt_credentials(credential, leaf) VALUES ");
+        statement.tuples(2, chunk.len());
         for (credential, index) in chunk {
-            script.bind(bytes_of(credential.to_u128())).bind(leaf(log, *index));
+            statement.bind(credential.to_u128()).bind(leaf(log, *index));
         }
-        transaction.run(script).await?;
+        transaction.run(&statement)?;
     }
     Ok(())
 }
 
 /// An action's outcome is in the stream of its decision, so that no other stream can change its receipt; an action that
 /// a person was asked about has several, and the outcome is of the last.
-fn outcome_script(chunk: &[ReceiptOutcome], streams: &Streams) -> Script {
-    let mut script =
-        Script::new("UPDATE receipts SET settled = o.column3, effect = o.column4, cost = o.column5 FROM (VALUES ");
-    script
+fn outcomes_statement<'v>(chunk: &'v [ReceiptOutcome], streams: &Streams) -> Statement<'v> {
+    let mut statement =
+        Statement::new("UPDATE receipts SET settled = o.column3, effect = o.column4, cost = o.column5 FROM (VALUES ");
+    statement
         .tuples(5, chunk.len())
         .add(") o WHERE action = o.column1 AND place = (SELECT max(last.place) FROM receipts last ");
-    script.add("WHERE last.action = o.column1 AND last.place >> 32 = o.column2)");
+    statement.add("WHERE last.action = o.column1 AND last.place >> 32 = o.column2)");
     for ReceiptOutcome { action, stream, settlement } in chunk {
-        script.bind(bytes_of(action.to_u128())).bind(streams.get(stream).copied().unwrap_or_default());
-        script.bind(integer(settlement.position)).bind(&settlement.effect[..]).bind(settlement.cost);
+        statement.bind(action.to_u128()).bind(streams.get(stream).copied().unwrap_or_default());
+        statement.bind(integer(settlement.position)).bind(&settlement.effect[..]).bind(settlement.cost);
     }
-    script
-}
-
-fn bytes_of(id: u128) -> Vec<u8> {
-    id.to_be_bytes().to_vec()
+    statement
 }
 
 #[async_trait]
@@ -320,12 +319,10 @@ impl LogStore for SqliteStore {
     }
 
     async fn log(&self, tenant: TenantId) -> Result<Option<LogHead>, StoreError> {
-        let mut script = Script::new("SELECT size, signing_key FROM logs WHERE tenant = ?");
-        script.bind_id(tenant.to_u128());
-        let read = |row: &SqliteRow| {
-            Ok(LogHead { size: number_at(row, 0)?, signing_key: row.try_get::<Vec<u8>, _>(1)?.into() })
-        };
-        self.read().first(script, read).await
+        let mut statement = Statement::new("SELECT size, signing_key FROM logs WHERE tenant = ?");
+        statement.bind(tenant.to_u128());
+        let read = |row: &Row<'_>| Ok(LogHead { size: number_at(row, 0)?, signing_key: bytes_at(row, 1)? });
+        self.read().first(&statement, read).await
     }
 
     async fn create_log(&self, tenant: TenantId, signing_key: Bytes) -> Result<(), StoreError> {
@@ -342,25 +339,25 @@ impl LogStore for SqliteStore {
         let Some(log) = reader.log_number(tenant).await? else { return Ok(vec![Bytes::new(); wanted.len()]) };
         let mut tiles = Vec::with_capacity(wanted.len());
         for (level, index) in wanted {
-            let mut script = Script::new("SELECT hashes FROM tiles WHERE place = ?");
-            script.bind(tile_place(log, *level, *index));
-            let found = reader.first(script, |row| row.try_get::<Vec<u8>, _>(0)).await?;
-            tiles.push(found.unwrap_or_default().into());
+            let mut statement = Statement::new("SELECT hashes FROM tiles WHERE place = ?");
+            statement.bind(tile_place(log, *level, *index));
+            let found = reader.first(&statement, |row| bytes_at(row, 0)).await?;
+            tiles.push(found.unwrap_or_default());
         }
         Ok(tiles)
     }
 
     async fn leaf_of(&self, tenant: TenantId, stream: StreamId, position: u64) -> Result<Option<u64>, StoreError> {
-        let mut script = Script::new("SELECT r.leaf, (s.no << 32 | ?) - r.place, r.count FROM streams s ");
-        script.add("CROSS JOIN runs r ON r.place <= (s.no << 32 | ?) AND r.place > s.no << 32 ");
-        script.add("WHERE s.id = ? AND s.tenant = ? ORDER BY r.place DESC LIMIT 1");
+        let mut statement = Statement::new("SELECT r.leaf, (s.no << 32 | ?) - r.place, r.count FROM streams s ");
+        statement.add("CROSS JOIN runs r ON r.place <= (s.no << 32 | ?) AND r.place > s.no << 32 ");
+        statement.add("WHERE s.id = ? AND s.tenant = ? ORDER BY r.place DESC LIMIT 1");
         let position = integer(position.min(MAX_POSITION));
-        script.bind(position).bind(position).bind_id(stream.to_u128()).bind_id(tenant.to_u128());
-        let read = |row: &SqliteRow| {
+        statement.bind(position).bind(position).bind(stream.to_u128()).bind(tenant.to_u128());
+        let read = |row: &Row<'_>| {
             let (leaf, back, count): (u64, u64, u64) = (number_at(row, 0)?, number_at(row, 1)?, number_at(row, 2)?);
             Ok((back < count).then_some((leaf & MAX_INDEX) + back))
         };
-        Ok(self.read().first(script, read).await?.flatten())
+        Ok(self.read().first(&statement, read).await?.flatten())
     }
 
     async fn sequenced(
@@ -381,26 +378,26 @@ impl LogStore for SqliteStore {
     }
 
     async fn checkpoints(&self, tenant: TenantId, after: u64, limit: u32) -> Result<Vec<LoggedCheckpoint>, StoreError> {
-        let mut script = Script::new("SELECT c.place, c.time, c.note FROM logs l CROSS JOIN checkpoints c ");
-        script.add("ON c.place > (l.no << 40 | ?) AND c.place < (l.no + 1) << 40 WHERE l.tenant = ? ");
-        script.add("ORDER BY c.place LIMIT ?");
-        script.bind(integer(after.min(MAX_INDEX))).bind_id(tenant.to_u128()).bind(limit);
-        self.read().all(script, checkpoint).await
+        let mut statement = Statement::new("SELECT c.place, c.time, c.note FROM logs l CROSS JOIN checkpoints c ");
+        statement.add("ON c.place > (l.no << 40 | ?) AND c.place < (l.no + 1) << 40 WHERE l.tenant = ? ");
+        statement.add("ORDER BY c.place LIMIT ?");
+        statement.bind(integer(after.min(MAX_INDEX))).bind(tenant.to_u128()).bind(limit);
+        self.read().all(&statement, checkpoint).await
     }
 
     async fn newest_checkpoint(&self, tenant: TenantId) -> Result<Option<LoggedCheckpoint>, StoreError> {
-        let mut script = Script::new("SELECT c.place, c.time, c.note FROM logs l CROSS JOIN checkpoints c ");
-        script.add("ON c.place > l.no << 40 AND c.place < (l.no + 1) << 40 WHERE l.tenant = ? ");
-        script.add("ORDER BY c.place DESC LIMIT 1").bind_id(tenant.to_u128());
-        self.read().first(script, checkpoint).await
+        let mut statement = Statement::new("SELECT c.place, c.time, c.note FROM logs l CROSS JOIN checkpoints c ");
+        statement.add("ON c.place > l.no << 40 AND c.place < (l.no + 1) << 40 WHERE l.tenant = ? ");
+        statement.add("ORDER BY c.place DESC LIMIT 1").bind(tenant.to_u128());
+        self.read().first(&statement, checkpoint).await
     }
 
     async fn receipt(&self, tenant: TenantId, action: ActionId) -> Result<Option<ReceiptRow>, StoreError> {
-        let mut script = Script::new(RECEIPT);
-        script
+        let mut statement = Statement::new(RECEIPT);
+        statement
             .add("receipts r CROSS JOIN streams s ON s.no = r.place >> 32 AND s.tenant = ? WHERE r.action = ? ORDER BY r.place DESC LIMIT 1");
-        script.bind_id(tenant.to_u128()).bind_id(action.to_u128());
-        self.read().first(script, receipt_row).await
+        statement.bind(tenant.to_u128()).bind(action.to_u128());
+        self.read().first(&statement, receipt_row).await
     }
 
     async fn receipts(
@@ -413,16 +410,16 @@ impl LogStore for SqliteStore {
         let after = match query.after {
             None => None,
             Some(index) => {
-                let mut script = Script::new("SELECT time FROM receipts WHERE leaf = ?");
-                script.bind(leaf(log, index));
-                match reader.first(script, |row| row.try_get::<i64, _>(0)).await? {
+                let mut statement = Statement::new("SELECT time FROM receipts WHERE leaf = ?");
+                statement.bind(leaf(log, index));
+                match reader.first(&statement, |row| Ok(row.get(0)?)).await? {
                     Some(time) => Some((time, leaf(log, index))),
                     None => return Ok(None),
                 }
             }
         };
         let limit = query.limit.min(MAX_PAGE);
-        let mut found = reader.all(receipt_list(log, tenant, query, after, limit), receipt_row).await?;
+        let mut found = reader.all_of_many(&receipt_list(log, tenant, query, after, limit), receipt_row).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         Ok(Some((found, more)))
@@ -431,58 +428,58 @@ impl LogStore for SqliteStore {
     async fn tally(&self, tenant: TenantId, agent: AgentId) -> Result<Vec<Tally>, StoreError> {
         let reader = self.read();
         let Some(log) = reader.log_number(tenant).await? else { return Ok(Vec::new()) };
-        let mut script = Script::new("SELECT operation, decision, count(*), max(time) FROM receipts ");
-        script.add("WHERE agent = ? AND leaf >> 40 = ? GROUP BY operation, decision ORDER BY operation, decision");
-        script.bind_id(agent.to_u128()).bind(log);
-        let read = |row: &SqliteRow| {
+        let mut statement = Statement::new("SELECT operation, decision, count(*), max(time) FROM receipts ");
+        statement.add("WHERE agent = ? AND leaf >> 40 = ? GROUP BY operation, decision ORDER BY operation, decision");
+        statement.bind(agent.to_u128()).bind(log);
+        let read = |row: &Row<'_>| {
             Ok(Tally {
-                operation: row.try_get(0)?,
-                decision: row.try_get(1)?,
+                operation: row.get(0)?,
+                decision: row.get(1)?,
                 count: number_at(row, 2)?,
                 last: time_at(row, 3)?,
             })
         };
-        reader.all(script, read).await
+        reader.all_of_many(&statement, read).await
     }
 }
 
 impl Reader<'_> {
     async fn log_number(&self, tenant: TenantId) -> Result<Option<i64>, StoreError> {
-        let mut script = Script::new("SELECT no FROM logs WHERE tenant = ?");
-        script.bind_id(tenant.to_u128());
-        self.first(script, |row| row.try_get(0)).await
+        let mut statement = Statement::new("SELECT no FROM logs WHERE tenant = ?");
+        statement.bind(tenant.to_u128());
+        self.first(&statement, |row| Ok(row.get(0)?)).await
     }
 
     /// Streams behind among the next few after number `from`, and where to go on; `None` at the end.
     async fn unsequenced(&self, from: i64) -> Result<(Vec<i64>, Option<i64>), StoreError> {
-        let last =
-            self.first(Script::new("SELECT max(no) FROM streams"), |row| row.try_get::<Option<i64>, _>(0)).await?;
+        let last = Statement::new("SELECT max(no) FROM streams");
+        let last: Option<Option<i64>> = self.first(&last, |row| Ok(row.get(0)?)).await?;
         let end = from.saturating_add(SCAN_STEP);
-        let mut script = Script::new("SELECT no FROM streams WHERE no > ? AND no <= ? AND position > sequenced");
-        script.bind(from).bind(end);
-        let found = self.all(script, |row| row.try_get(0)).await?;
+        let mut statement = Statement::new("SELECT no FROM streams WHERE no > ? AND no <= ? AND position > sequenced");
+        statement.bind(from).bind(end);
+        let found = self.all_of_many(&statement, |row| Ok(row.get(0)?)).await?;
         Ok((found, last.flatten().is_some_and(|last| last > end).then_some(end)))
     }
 
     async fn streams_behind(&self, wanted: &[i64]) -> Result<Vec<(i64, Behind)>, StoreError> {
         let mut found = Vec::with_capacity(wanted.len());
         for chunk in wanted.chunks(CHUNK) {
-            let mut script = Script::new("SELECT no, tenant, id, sequenced, position FROM streams ");
-            script.add("WHERE position > sequenced AND no IN (");
+            let mut statement = Statement::new("SELECT no, tenant, id, sequenced, position FROM streams ");
+            statement.add("WHERE position > sequenced AND no IN (");
             for (at, no) in chunk.iter().enumerate() {
-                script.add(if at == 0 { "?" } else { ", ?" }).bind(*no);
+                statement.add(if at == 0 { "?" } else { ", ?" }).bind(*no);
             }
-            script.add(")");
-            let read = |row: &SqliteRow| {
+            statement.add(")");
+            let read = |row: &Row<'_>| {
                 let behind = Behind {
                     tenant: TenantId::from_u128(id_at(row, 1)?),
                     stream: StreamId::from_u128(id_at(row, 2)?),
                     sequenced: number_at(row, 3)?,
                     position: number_at(row, 4)?,
                 };
-                Ok((row.try_get(0)?, behind))
+                Ok((row.get(0)?, behind))
             };
-            found.extend(self.all(script, read).await?);
+            found.extend(self.all(&statement, read).await?);
         }
         Ok(found)
     }
@@ -493,35 +490,33 @@ impl Reader<'_> {
         end: i64,
         limit: u32,
     ) -> Result<Vec<(u64, StreamId, SealedRecord)>, StoreError> {
-        let mut script = Script::new("SELECT r.place, r.epoch, r.kind, r.version, r.time, r.cause, r.key_id, ");
-        script.add("r.checksum, r.leaf, r.chain, r.sealed, u.leaf + r.place - u.place, s.id FROM runs u ");
-        script.add("CROSS JOIN records r ON r.place >= u.place + max(0, ? - u.leaf) AND r.place < u.place + u.count ");
-        script.add("CROSS JOIN streams s ON s.no = u.place >> 32 ");
-        script.add("WHERE u.leaf >= (SELECT max(leaf) FROM runs WHERE leaf <= ?) AND u.leaf <= ? ");
-        script.add("ORDER BY u.leaf, r.place LIMIT ?").bind(from).bind(from).bind(end).bind(limit);
-        let read = |row: &SqliteRow| {
+        let mut statement = Statement::new("SELECT r.place, r.epoch, r.kind, r.version, r.time, r.cause, r.key_id, ");
+        statement.add("r.checksum, r.leaf, r.chain, r.sealed, u.leaf + r.place - u.place, s.id FROM runs u ");
+        statement
+            .add("CROSS JOIN records r ON r.place >= u.place + max(0, ? - u.leaf) AND r.place < u.place + u.count ");
+        statement.add("CROSS JOIN streams s ON s.no = u.place >> 32 ");
+        statement.add("WHERE u.leaf >= (SELECT max(leaf) FROM runs WHERE leaf <= ?) AND u.leaf <= ? ");
+        statement.add("ORDER BY u.leaf, r.place LIMIT ?").bind(from).bind(from).bind(end).bind(limit);
+        let read = |row: &Row<'_>| {
             let index = number_at::<u64>(row, 11)? & MAX_INDEX;
             Ok((index, StreamId::from_u128(id_at(row, 12)?), super::read::record_at(row)?))
         };
-        self.all(script, read).await
+        self.all_of_many(&statement, read).await
     }
 }
 
-fn checkpoint(row: &SqliteRow) -> Result<LoggedCheckpoint, sqlx::Error> {
+fn checkpoint(row: &Row<'_>) -> Result<LoggedCheckpoint, Error> {
     let size = number_at::<u64>(row, 0)? & MAX_INDEX;
-    Ok(LoggedCheckpoint { size, time: time_at(row, 1)?, note: row.try_get(2)? })
+    Ok(LoggedCheckpoint { size, time: time_at(row, 1)?, note: row.get(2)? })
 }
 
-fn receipt_row(row: &SqliteRow) -> Result<ReceiptRow, sqlx::Error> {
-    let id = |column| match row.try_get::<Option<&[u8]>, _>(column)? {
-        Some(_) => array_at(row, column).map(|bytes| Some(u128::from_be_bytes(bytes))),
-        None => Ok(None),
-    };
-    let kind = row.try_get::<i64, _>(3)?;
+fn receipt_row(row: &Row<'_>) -> Result<ReceiptRow, Error> {
+    let id = |column| optional_id_at(row, column);
+    let kind: i64 = row.get(3)?;
     let kind = ReceiptKind::ALL.into_iter().find(|one| kind_number(*one) == kind);
-    let outcome = match (row.try_get::<Option<i64>, _>(12)?, row.try_get::<Option<String>, _>(13)?) {
+    let outcome = match (row.get::<_, Option<i64>>(12)?, row.get(13)?) {
         (Some(position), Some(effect)) => {
-            Some(Settlement { position: position.unsigned_abs(), effect, cost: row.try_get(14)? })
+            Some(Settlement { position: position.unsigned_abs(), effect, cost: row.get(14)? })
         }
         _ => None,
     };
@@ -529,80 +524,86 @@ fn receipt_row(row: &SqliteRow) -> Result<ReceiptRow, sqlx::Error> {
         index: number_at::<u64>(row, 0)? & MAX_INDEX,
         stream: StreamId::from_u128(id_at(row, 1)?),
         position: number_at::<u64>(row, 2)? & MAX_POSITION,
-        kind: kind.ok_or_else(|| super::error::damaged("a receipt's kind"))?,
+        kind: kind.ok_or_else(|| damaged("a receipt's kind"))?,
         action: id(4)?.map(ActionId::from_u128),
-        operation: row.try_get(5)?,
-        decision: row.try_get(6)?,
-        orderer: row.try_get(7)?,
+        operation: row.get(5)?,
+        decision: row.get(6)?,
+        orderer: row.get(7)?,
         person: id(8)?.map(UserId::from_u128),
         agent: id(9)?.map(AgentId::from_u128),
         time: time_at(row, 10)?,
-        leaves: row.try_get(11)?,
+        leaves: row.get(11)?,
         credentials: Vec::new(),
         outcome,
     })
 }
 
 /// Follows the index of the narrowest part of the filter; all of them are in the list's order.
-fn receipt_list(log: i64, tenant: TenantId, query: &ReceiptQuery, after: Option<(i64, i64)>, limit: u32) -> Script {
+fn receipt_list(
+    log: i64,
+    tenant: TenantId,
+    query: &ReceiptQuery,
+    after: Option<(i64, i64)>,
+    limit: u32,
+) -> Statement<'_> {
     let ReceiptFilter { kind, orderer, person, agent, session, operation, decision, effect, leaves, left, .. } =
         &query.filter;
     let ReceiptFilter { credential, from, until, .. } = &query.filter;
-    let mut script = Script::new(RECEIPT);
+    let mut statement = Statement::new(RECEIPT);
     match session {
         // A session's receipts are few, and found through its runs.
         Some(session) => {
-            script.add("streams s CROSS JOIN runs u ON u.place > s.no << 32 AND u.place < (s.no + 1) << 32 ");
-            script.add("CROSS JOIN receipts r ON r.leaf >= u.leaf AND r.leaf < u.leaf + u.count ");
-            script.add("WHERE s.id = ? AND s.tenant = ?").bind_id(session.to_u128()).bind_id(tenant.to_u128());
+            statement.add("streams s CROSS JOIN runs u ON u.place > s.no << 32 AND u.place < (s.no + 1) << 32 ");
+            statement.add("CROSS JOIN receipts r ON r.leaf >= u.leaf AND r.leaf < u.leaf + u.count ");
+            statement.add("WHERE s.id = ? AND s.tenant = ?").bind(session.to_u128()).bind(tenant.to_u128());
         }
         None => {
-            script.add("receipts r CROSS JOIN streams s ON s.no = r.place >> 32 WHERE ");
+            statement.add("receipts r CROSS JOIN streams s ON s.no = r.place >> 32 WHERE ");
             // A plus keeps a column from being looked up by an index.
             let plain = person.is_none() && agent.is_none() && orderer.is_none();
-            script.add(if plain { "r.leaf >> 40 = ?" } else { "+r.leaf >> 40 = ?" }).bind(log);
+            statement.add(if plain { "r.leaf >> 40 = ?" } else { "+r.leaf >> 40 = ?" }).bind(log);
         }
     }
     if let Some(person) = person {
-        script.add(" AND r.person = ?").bind_id(person.to_u128());
+        statement.add(" AND r.person = ?").bind(person.to_u128());
     }
     if let Some(orderer) = orderer {
-        script.add(if person.is_some() { " AND +r.orderer = ?" } else { " AND r.orderer = ?" }).bind(&orderer[..]);
+        statement.add(if person.is_some() { " AND +r.orderer = ?" } else { " AND r.orderer = ?" }).bind(&orderer[..]);
     }
     if let Some(agent) = agent {
         let first = person.is_none() && orderer.is_none();
-        script.add(if first { " AND r.agent = ?" } else { " AND +r.agent = ?" }).bind_id(agent.to_u128());
+        statement.add(if first { " AND r.agent = ?" } else { " AND +r.agent = ?" }).bind(agent.to_u128());
     }
     if *leaves || *left {
-        script.add(" AND r.leaves");
+        statement.add(" AND r.leaves");
     }
     if let Some(credential) = credential {
-        script.add(" AND r.leaf IN (SELECT leaf FROM receipt_credentials WHERE credential = ?)");
-        script.bind_id(credential.to_u128());
+        statement.add(" AND r.leaf IN (SELECT leaf FROM receipt_credentials WHERE credential = ?)");
+        statement.bind(credential.to_u128());
     }
     if *left {
         // What has no outcome yet, or an unknown one, may have been sent.
-        script.add(" AND r.decision = 'allowed' AND r.effect IS NOT 'not_sent'");
+        statement.add(" AND r.decision = 'allowed' AND r.effect IS NOT 'not_sent'");
     }
     if let Some(kind) = kind {
-        script.add(" AND r.kind = ?").bind(kind_number(*kind));
+        statement.add(" AND r.kind = ?").bind(kind_number(*kind));
     }
     for (column, wanted) in [("operation", operation), ("decision", decision), ("effect", effect)] {
         if let Some(wanted) = wanted {
-            script.add(&format!(" AND r.{column} = ?")).bind(&wanted[..]);
+            statement.add(&format!(" AND r.{column} = ?")).bind(&wanted[..]);
         }
     }
     let millis = |time: &Option<Timestamp>| time.map(Timestamp::as_millis);
     if let Some(from) = millis(from) {
-        script.add(" AND r.time >= ?").bind(from);
+        statement.add(" AND r.time >= ?").bind(from);
     }
     if let Some(until) = millis(until) {
-        script.add(" AND r.time < ?").bind(until);
+        statement.add(" AND r.time < ?").bind(until);
     }
     let (than, order) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
     if let Some((time, leaf)) = after {
-        script.add(&format!(" AND (r.time, r.leaf) {than} (?, ?)")).bind(time).bind(leaf);
+        statement.add(&format!(" AND (r.time, r.leaf) {than} (?, ?)")).bind(time).bind(leaf);
     }
-    script.add(&format!(" ORDER BY r.time {order}, r.leaf {order} LIMIT ?")).bind(i64::from(limit) + 1);
-    script
+    statement.add(&format!(" ORDER BY r.time {order}, r.leaf {order} LIMIT ?")).bind(i64::from(limit) + 1);
+    statement
 }

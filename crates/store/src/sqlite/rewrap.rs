@@ -2,9 +2,9 @@
 
 use super::{
     SqliteStore,
-    script::{Script, integer},
+    columns::{id_at, number_at},
+    statement::{Statement, integer},
     transaction::Transaction,
-    write::{id_at, number_at},
     writer::{Failure, Operation},
 };
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use bailiwick_ports::{
     rewrap::{MAX_REWRAPPED, WrapBatch, WrapCursor, WrapPlace, Wrapped, WrappedKeys},
 };
 use bailiwick_types::{StreamId, TenantId};
-use sqlx::{Row as _, sqlite::SqliteRow};
+use rusqlite::Row;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Each of the three places with its own numbers, in their order.
@@ -45,11 +45,10 @@ impl OnlyKey {
 /// after it is checked.
 struct KeepOnly(Option<u32>);
 
-#[async_trait]
 impl Operation for KeepOnly {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
         transaction.only_key.0.store(self.0.unwrap_or(0), Ordering::Release);
         Ok(())
     }
@@ -57,25 +56,28 @@ impl Operation for KeepOnly {
 
 struct Rewrap(Vec<(Wrapped, WrappedKey)>);
 
-#[async_trait]
 impl Operation for Rewrap {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
         for (old, new) in &self.0 {
-            let mut script = Script::new(match old.place {
+            let mut statement = Statement::new(match old.place {
                 WrapPlace::Tenant => "UPDATE tenants SET key_id = ?, key_bytes = ? WHERE id = ? AND id = ?",
                 WrapPlace::Stream => "UPDATE streams SET key_id = ?, key_bytes = ? WHERE tenant = ? AND id = ?",
                 WrapPlace::Person => {
                     "UPDATE subject_keys SET key_id = ?, key_bytes = ? WHERE tenant = ? AND person = ? AND erased IS NULL"
                 }
             });
-            script.bind(new.key_id).bind(&new.bytes[..]);
-            script.bind_id(old.tenant.to_u128()).bind_id(old.bound_to.to_u128());
-            script.add(" AND key_bytes = ?").bind(&old.key.bytes[..]);
-            transaction.run(script).await?;
+            statement.bind(new.key_id).bind(&new.bytes[..]);
+            statement.bind(old.tenant.to_u128()).bind(old.bound_to.to_u128());
+            statement.add(" AND key_bytes = ?").bind(&old.key.bytes[..]);
+            transaction.run(&statement)?;
         }
         Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        true
     }
 }
 
@@ -88,19 +90,19 @@ impl WrappedKeys for SqliteStore {
             WrapPlace::Stream => STREAMS,
             WrapPlace::Person => PERSONS,
         };
-        let mut script = Script::new(text);
-        script.bind(current);
+        let mut statement = Statement::new(text);
+        statement.bind(current);
         if place != WrapPlace::Tenant {
-            script.bind(integer(after));
+            statement.bind(integer(after));
         }
-        script.bind(MAX_REWRAPPED as i64);
-        let read = |row: &SqliteRow| {
+        statement.bind(MAX_REWRAPPED as i64);
+        let read = |row: &Row<'_>| {
             let bound_to = StreamId::from_u128(id_at(row, 2)?);
-            let key = WrappedKey::new(number_at(row, 3)?, row.try_get(4)?);
+            let key = WrappedKey::new(number_at(row, 3)?, row.get(4)?);
             let tenant = TenantId::from_u128(id_at(row, 1)?);
             Ok((number_at::<u64>(row, 0)?, Wrapped { place, tenant, bound_to, key }))
         };
-        let found = self.read().all(script, read).await?;
+        let found = self.read().all_of_many(&statement, read).await?;
         let last = found.last().map_or(after, |(number, _)| *number);
         let next = match place {
             _ if found.len() >= MAX_REWRAPPED => Some(WrapCursor { place, after: last }),
@@ -117,6 +119,7 @@ impl WrappedKeys for SqliteStore {
         }
         self.write(Rewrap(keys)).await
     }
+
     async fn keep_only(&self, only: Option<u32>) -> Result<(), StoreError> {
         self.write(KeepOnly(only)).await
     }

@@ -4,9 +4,10 @@
 //! key it keeps what belongs together in one part of the file and needs no index of its own.
 //!
 //! Ids are 16 bytes, most significant first, so that they sort as the numbers they are. Times are milliseconds since
-//! 1970. Columns that guards set to `CASE … END` are `NOT NULL`, so that a guard that fails is an error.
+//! 1970.
 
-use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqliteConnection};
+use super::error::Error;
+use rusqlite::Connection;
 
 /// SQLite's default, which nothing here changes.
 pub const PAGE_BYTES: u64 = 4096;
@@ -179,15 +180,14 @@ CREATE TABLE turn_ends(
 ];
 
 /// What the file was last written with; 0 for a new one.
-pub async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    connection.fetch_one("PRAGMA user_version").await?.try_get(0)
+pub fn version(connection: &Connection) -> Result<i64, Error> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
 /// Takes the steps after `version`, each with its number in one transaction.
-pub async fn migrate(connection: &mut SqliteConnection, version: i64) -> Result<(), sqlx::Error> {
+pub fn migrate(connection: &Connection, version: i64) -> Result<(), Error> {
     for (step, sql) in (1_i64..).zip(MIGRATIONS).filter(|(step, _)| *step > version) {
-        let script = format!("BEGIN IMMEDIATE; {sql} PRAGMA user_version = {step}; COMMIT;");
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {sql} PRAGMA user_version = {step}; COMMIT;"))?;
     }
     Ok(())
 }

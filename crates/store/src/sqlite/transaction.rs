@@ -1,43 +1,44 @@
 //! The connection that writes, and the one transaction that is open on it.
 
 use super::{
-    append,
-    error::is_outside_transaction,
+    error::Error,
     rewrap::OnlyKey,
-    script::Script,
+    statement::Statement,
     unsequenced::Unsequenced,
-    writer::{Failure, Group},
+    writer::{Failure, Member},
 };
 use bailiwick_types::{StreamId, TenantId};
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
+use rusqlite::{Connection, Row, hooks::Wal};
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 /// Streams, and likewise rows, that the writer remembers something about.
 const MAX_REMEMBERED: usize = 8192;
 
 pub struct Transaction {
-    connection: SqliteConnection,
-    open: bool,
-    /// The operation that runs is the last of its group: it may commit with its own last script.
-    last: bool,
+    connection: Connection,
     memory: Memory,
     committed: Arc<Inboxes>,
     unsequenced: Arc<Unsequenced>,
     pub only_key: Arc<OnlyKey>,
+    /// Pages of the log.
+    log: Arc<AtomicI32>,
 }
 
-/// What the writer knows of a stream without asking. Only the first two never change; whoever relies on the others
-/// lets the database check them.
+/// What the writer knows of a stream without asking. Only the first two never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     pub no: i64,
     pub tenant: TenantId,
-    pub lease_span: i64,
     pub inbox_last: i64,
+    /// Inputs up to here are out of the inbox, and maybe later ones.
+    pub inbox_through: i64,
 }
 
 /// The last sequences of inboxes, as far as they are committed. It spares readers the look into an inbox that has
@@ -73,37 +74,52 @@ struct Memory {
 
 impl Transaction {
     pub fn new(
-        connection: SqliteConnection,
+        mut connection: Connection,
         committed: Arc<Inboxes>,
         unsequenced: Arc<Unsequenced>,
         only_key: Arc<OnlyKey>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        let log = Arc::<AtomicI32>::default();
+        // Told with each commit, which without this would carry a long log over by itself.
+        let told = log.clone();
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            told.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))?;
         // Another connection was given up: what it had committed is not known for sure.
         committed.forget();
         unsequenced.forget();
-        Self { connection, open: false, last: false, memory: Memory::default(), committed, unsequenced, only_key }
+        Ok(Self { connection, memory: Memory::default(), committed, unsequenced, only_key, log })
     }
 
-    pub async fn close(self) {
-        // What fails here is found when the file is opened again.
-        let _ = self.connection.close().await;
+    /// Carries the log over into the database. What fails here is found when the file is opened again.
+    pub fn close(self) {
+        let _ = self.connection.close();
+    }
+
+    /// As the last commit left it.
+    pub fn log_pages(&self) -> i32 {
+        self.log.load(Ordering::Relaxed)
+    }
+
+    /// Carries the log over into the database, as far as no reader is in the way.
+    pub fn carry_log_over(&self) -> Result<(), Error> {
+        self.log.store(0, Ordering::Relaxed);
+        Ok(self.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?)
     }
 
     /// Writes what can be written of a group and notes a verdict on each member. After an error the transaction must be
     /// rolled back, and no verdict counts.
-    pub async fn write(&mut self, group: &mut Group) -> Result<(), sqlx::Error> {
-        let count = group.others.len();
-        for (at, member) in group.others.iter_mut().enumerate() {
-            self.last = at + 1 == count && group.appends.is_empty();
-            match member.run(self).await {
+    pub fn write(&mut self, group: &mut [Box<dyn Member>]) -> Result<(), Error> {
+        for member in group {
+            match member.run(self) {
                 Ok(()) => {}
                 Err(Failure::Refused(error)) => member.refuse(error),
                 Err(Failure::Broken(error)) => return Err(error),
             }
         }
-        append::write(self, &mut group.appends).await?;
-        if self.open {
-            self.commit_with(Script::new("")).await?;
+        if self.is_open() {
+            Statement::new("COMMIT").run(&self.connection)?;
         }
         for (stream, last) in self.memory.inboxes.drain(..) {
             remember(&mut self.committed.kept(), stream, last);
@@ -113,51 +129,48 @@ impl Transaction {
     }
 
     pub fn is_open(&self) -> bool {
-        self.open
+        !self.connection.is_autocommit()
     }
 
-    /// Reads on this connection, whether a transaction is open or not.
-    pub async fn look(&mut self, script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        script.run(&mut self.connection).await
+    /// The connection, whether a transaction is open or not.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 
-    /// Runs a script in the transaction, which it begins where it is the first.
-    pub async fn run(&mut self, mut script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        if !self.open {
-            script.before("BEGIN IMMEDIATE; ");
-            self.open = true;
+    fn begun(&self) -> Result<&Connection, Error> {
+        if !self.is_open() {
+            Statement::new("BEGIN IMMEDIATE").run(&self.connection)?;
         }
-        script.run(&mut self.connection).await
+        Ok(&self.connection)
     }
 
-    /// Runs the last script of an operation: with it the transaction is committed when that was the last of its group.
-    pub async fn finish(&mut self, script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        if self.last { self.commit_with(script).await } else { self.run(script).await }
+    /// Runs a statement that answers with no rows in the transaction, which it begins where it is the first.
+    pub fn run(&mut self, statement: &Statement<'_>) -> Result<usize, Error> {
+        statement.run(self.begun()?)
     }
 
-    pub async fn commit_with(&mut self, mut script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        script.add("; COMMIT");
-        let rows = self.run(script).await?;
-        self.open = false;
-        Ok(rows)
+    pub fn rows<T>(
+        &mut self,
+        statement: &Statement<'_>,
+        read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        statement.rows(self.begun()?, read)
     }
 
-    /// Runs one statement, which needs no transaction around it, and ends one that is open.
-    pub async fn run_alone(&mut self, script: Script) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        if self.open { self.commit_with(script).await } else { script.run(&mut self.connection).await }
+    pub fn first<T>(
+        &mut self,
+        statement: &Statement<'_>,
+        read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.rows(statement, read)?.into_iter().next())
     }
 
     /// Whether the connection is as if nothing had happened.
-    pub async fn roll_back(&mut self) -> bool {
+    pub fn roll_back(&mut self) -> bool {
         self.memory = Memory::default();
         self.committed.forget();
-        if !std::mem::take(&mut self.open) {
-            return true;
-        }
-        match Script::new("ROLLBACK").run(&mut self.connection).await {
-            Ok(_) => true,
-            Err(error) => is_outside_transaction(&error),
-        }
+        // SQLite ends some by itself.
+        !self.is_open() || Statement::new("ROLLBACK").run(&self.connection).is_ok()
     }
 
     pub fn known(&self, stream: StreamId) -> Option<Known> {
@@ -179,8 +192,8 @@ impl Transaction {
         self.memory.labels.get(&row) == Some(&hash)
     }
 
-    pub fn remember_labels(&mut self, labels: Vec<(u128, u64)>) {
-        labels.into_iter().for_each(|(row, hash)| remember(&mut self.memory.labels, row, hash));
+    pub fn remember_labels(&mut self, row: u128, hash: u64) {
+        remember(&mut self.memory.labels, row, hash);
     }
 }
 

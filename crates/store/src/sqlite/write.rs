@@ -1,13 +1,14 @@
 //! Every other write, and the parts that several of them share.
 
 use super::{
-    error::guard_failed,
-    ops::Ops,
-    script::{Script, integer, now},
+    columns::{array_at, id_at, number_at, time_at},
+    erase::find_subject,
+    error::{Error, damaged},
+    parts::{put_records, put_rows, put_snapshot},
+    statement::{Statement, integer, now},
     transaction::{Known, Transaction},
     writer::{Failure, Operation},
 };
-use async_trait::async_trait;
 use bailiwick_ports::{
     StoreError,
     store::{
@@ -15,14 +16,10 @@ use bailiwick_ports::{
         Tenant,
     },
 };
-use bailiwick_types::{Millis, NodeId, StreamId, TenantId, Timestamp};
+use bailiwick_types::{Millis, NodeId, StreamId, TenantId};
 use bytes::Bytes;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use rusqlite::Row;
 
-/// Rows of one `VALUES`.
-const CHUNK: usize = 32;
-/// A script of more parts than this will hardly come again.
-const USUAL: usize = 8;
 /// Idempotency keys are kept at least a day; an hour more covers clocks that are corrected.
 const PROMISE_KEPT: Millis = Millis::from_secs(25 * 3600);
 /// Old keys that are removed whenever a new one is kept. More than one, so that they run out.
@@ -66,177 +63,156 @@ pub const fn document_kind(kind: DocumentKind) -> i64 {
     }
 }
 
-/// 128 bits as they are stored.
-pub fn id_at(row: &SqliteRow, column: usize) -> Result<u128, sqlx::Error> {
-    Ok(u128::from_be_bytes(array_at(row, column)?))
-}
-
-pub fn array_at<const N: usize>(row: &SqliteRow, column: usize) -> Result<[u8; N], sqlx::Error> {
-    row.try_get::<&[u8], _>(column)?.try_into().map_err(|_| super::error::damaged("an id or a digest"))
-}
-
-pub fn time_at(row: &SqliteRow, column: usize) -> Result<Timestamp, sqlx::Error> {
-    row.try_get(column).map(Timestamp::from_millis)
-}
-
-/// A number that was stored from one of this type.
-pub fn number_at<T: TryFrom<i64>>(row: &SqliteRow, column: usize) -> Result<T, sqlx::Error> {
-    T::try_from(row.try_get(column)?).map_err(|_| super::error::damaged("a number"))
-}
-
 /// What is known of a stream, from memory or from the database.
-pub async fn find_stream(transaction: &mut Transaction, stream: StreamId) -> Result<Known, Failure> {
+pub fn find_stream(transaction: &mut Transaction, stream: StreamId) -> Result<Known, Failure> {
     if let Some(known) = transaction.known(stream) {
         return Ok(known);
     }
-    let mut script = Script::new("SELECT no, tenant, lease_span, inbox_last FROM streams WHERE id = ?");
-    script.bind_id(stream.to_u128());
-    let rows = transaction.look(script).await?;
-    let row = rows.first().ok_or(StoreError::UnknownStream(stream))?;
-    let tenant = TenantId::from_u128(id_at(row, 1)?);
-    let known = Known { no: row.try_get(0)?, tenant, lease_span: row.try_get(2)?, inbox_last: row.try_get(3)? };
+    let mut statement = Statement::new("SELECT no, tenant, inbox_last, inbox_through FROM streams WHERE id = ?");
+    statement.bind(stream.to_u128());
+    let read = |row: &Row<'_>| {
+        let tenant = TenantId::from_u128(id_at(row, 1)?);
+        Ok(Known { no: row.get(0)?, tenant, inbox_last: row.get(2)?, inbox_through: row.get(3)? })
+    };
+    let known = transaction.first(&statement, read)?.ok_or(StoreError::UnknownStream(stream))?;
     transaction.remember(stream, known);
     Ok(known)
 }
 
-/// Adds inputs to a stream whose `inbox_last` counts them already.
-fn push_inputs(script: &mut Script, no: i64, inputs: &[Bytes]) {
-    if inputs.len() > USUAL {
-        script.once();
+/// Adds inputs to stream `no`, which counts them already: its last is `inbox_last`.
+fn put_inputs(transaction: &mut Transaction, no: i64, inbox_last: i64, inputs: &[Bytes]) -> Result<(), Error> {
+    let first = inbox_last - inputs.len() as i64 + 1;
+    for (sequence, sealed) in (first..).zip(inputs) {
+        let mut statement =
+            Statement::new(concat!("INSERT INTO inbox(place, received, sealed) VALUES (?, ", now!(), ", ?)"));
+        statement.bind((no << 32) + sequence).bind(&sealed[..]);
+        transaction.run(&statement)?;
     }
-    let mut back = inputs.len() as i64;
-    for chunk in inputs.chunks(CHUNK) {
-        script.add("; INSERT INTO inbox(place, received, sealed) SELECT (s.no << 32) + s.inbox_last - i.column1, ");
-        script.add(concat!(now!(), ", i.column2 FROM streams s, (VALUES ")).tuples(2, chunk.len());
-        script.add(") i WHERE s.no = ?");
-        for sealed in chunk {
-            back -= 1;
-            script.bind(back).bind(&sealed[..]);
-        }
-        script.bind(no);
-    }
+    Ok(())
 }
 
 /// The answer to a request that was promised before.
-async fn promised(
+fn promised(
     transaction: &mut Transaction,
     tenant: TenantId,
     asked: &Idempotency,
     only: Option<StreamId>,
 ) -> Result<Option<Accepted>, Failure> {
-    let mut script =
-        Script::new("SELECT digest, stream, sequence FROM promises WHERE key = ? AND scope = ? AND tenant = ?");
-    script.bind(&asked.key[..]).bind(&asked.scope[..]).bind_id(tenant.to_u128());
-    let rows = transaction.run(script).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let stream = StreamId::from_u128(id_at(row, 1)?);
-    if array_at::<32>(row, 0)? == asked.digest && only.is_none_or(|only| only == stream) {
-        Ok(Some(Accepted::Repeated { stream, sequence: number_at(row, 2)? }))
-    } else {
-        Ok(Some(Accepted::KeyReused))
-    }
+    let mut statement =
+        Statement::new("SELECT digest, stream, sequence FROM promises WHERE key = ? AND scope = ? AND tenant = ?");
+    statement.bind(&asked.key[..]).bind(&asked.scope[..]).bind(tenant.to_u128());
+    let read = |row: &Row<'_>| {
+        let stream = StreamId::from_u128(id_at(row, 1)?);
+        if array_at::<32>(row, 0)? == asked.digest && only.is_none_or(|only| only == stream) {
+            Ok(Accepted::Repeated { stream, sequence: number_at(row, 2)? })
+        } else {
+            Ok(Accepted::KeyReused)
+        }
+    };
+    Ok(transaction.first(&statement, read)?)
 }
 
-/// Keeps a promise made with the last input of this script, and removes some that are old.
-fn push_promise(script: &mut Script, tenant: TenantId, asked: &Idempotency, no: i64, with_inputs: bool) {
-    script.add("; INSERT INTO promises(tenant, scope, key, digest, stream, sequence, created) ");
-    script.add(concat!("SELECT ?, ?, ?, ?, id, iif(?, inbox_last, 0), ", now!(), " FROM streams WHERE no = ?"));
-    script.bind_id(tenant.to_u128()).bind(&asked.scope[..]).bind(&asked.key[..]).bind(&asked.digest[..]);
-    script.bind(with_inputs).bind(no);
-    script.add("; DELETE FROM promises WHERE no IN (SELECT no FROM promises ORDER BY no LIMIT ?) AND created < ");
-    script.add(concat!(now!(), " - ?")).bind(PROMISES_SWEPT).bind(integer(PROMISE_KEPT.0));
+/// Keeps a promise made with the input of this sequence, and removes some that are old.
+fn put_promise(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    asked: &Idempotency,
+    stream: StreamId,
+    sequence: i64,
+) -> Result<(), Error> {
+    let mut statement = Statement::new(concat!(
+        "INSERT INTO promises(tenant, scope, key, digest, stream, sequence, created) VALUES (?, ?, ?, ?, ?, ?, ",
+        now!(),
+        ")"
+    ));
+    statement.bind(tenant.to_u128()).bind(&asked.scope[..]).bind(&asked.key[..]).bind(&asked.digest[..]);
+    statement.bind(stream.to_u128()).bind(sequence);
+    transaction.run(&statement)?;
+    let mut statement = Statement::new(concat!(
+        "DELETE FROM promises WHERE no IN (SELECT no FROM promises ORDER BY no LIMIT ?) AND created < ",
+        now!(),
+        " - ?"
+    ));
+    statement.bind(PROMISES_SWEPT).bind(integer(PROMISE_KEPT.0));
+    transaction.run(&statement).map(drop)
 }
 
 pub struct CreateStream(pub NewStream);
 
-#[async_trait]
 impl Operation for CreateStream {
     type Output = Accepted;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<Accepted, Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<Accepted, Failure> {
         let new = &self.0;
         if let Some(asked) = &new.idempotency
-            && let Some(before) = promised(transaction, new.tenant, asked, None).await?
+            && let Some(before) = promised(transaction, new.tenant, asked, None)?
         {
             return Ok(before);
         }
         transaction.only_key.admit(&new.key)?;
-        let sequence = new.inputs.len() as u64;
+        let inbox_last = new.inputs.len() as i64;
         let subject = match &new.key.subject {
-            Some(key) => Some(super::erase::find_subject(transaction, new.tenant, key).await?),
+            Some(key) => Some(find_subject(transaction, new.tenant, key)?),
             None => None,
         };
-        let mut script =
-            Script::new("INSERT INTO streams(id, tenant, key_id, key_bytes, subject, position, inbox_last, due_at) ");
-        script.add(concat!(
-            "VALUES (?, ?, ?, ?, ?, ?, ?, iif(?, ",
+        let mut statement = Statement::new(concat!(
+            "INSERT INTO streams(id, tenant, key_id, key_bytes, subject, position, inbox_last, due_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, iif(?, ",
             now!(),
             ", NULL)) ON CONFLICT DO NOTHING RETURNING no"
         ));
-        script.bind_id(new.stream.to_u128()).bind_id(new.tenant.to_u128());
-        script.bind(new.key.key_id).bind(&new.key.bytes[..]).bind(subject);
-        script.bind(new.records.len() as i64).bind(integer(sequence)).bind(sequence > 0);
-        let rows = transaction.run(script).await?;
-        let no = rows.first().ok_or(StoreError::Conflict)?.try_get(0)?;
-
-        let mut ops = Ops::default();
-        ops.records(no, &new.records);
-        ops.rows(0, no, &new.rows, transaction);
-        let labels = std::mem::take(&mut ops.labels);
-        for script in ops.into_scripts() {
-            transaction.run(script).await?;
-        }
-        let mut script = Script::new("");
-        push_inputs(&mut script, no, &new.inputs);
+        statement.bind(new.stream.to_u128()).bind(new.tenant.to_u128());
+        statement.bind(new.key.key_id).bind(&new.key.bytes[..]).bind(subject);
+        statement.bind(new.records.len() as i64).bind(inbox_last).bind(inbox_last > 0);
+        let no = transaction.first(&statement, |row| Ok(row.get(0)?))?.ok_or(StoreError::Conflict)?;
+        put_records(transaction, no, &new.records)?;
+        put_rows(transaction, no, &new.rows)?;
+        put_inputs(transaction, no, inbox_last, &new.inputs)?;
         if let Some(asked) = &new.idempotency {
-            push_promise(&mut script, new.tenant, asked, no, true);
+            put_promise(transaction, new.tenant, asked, new.stream, inbox_last)?;
         }
-        transaction.finish(script).await?;
         transaction.appended(no);
-        let known = Known { no, tenant: new.tenant, lease_span: 0, inbox_last: integer(sequence) };
-        transaction.remember(new.stream, known);
-        transaction.remember_labels(labels);
-        Ok(Accepted::New { sequence })
+        transaction.remember(new.stream, Known { no, tenant: new.tenant, inbox_last, inbox_through: 0 });
+        Ok(Accepted::New { sequence: new.inputs.len() as u64 })
     }
 }
 
 pub struct Submit(pub Submission);
 
-#[async_trait]
 impl Operation for Submit {
     type Output = Accepted;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<Accepted, Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<Accepted, Failure> {
         let new = &self.0;
         if let Some(asked) = &new.idempotency
-            && let Some(before) = promised(transaction, new.tenant, asked, Some(new.stream)).await?
+            && let Some(before) = promised(transaction, new.tenant, asked, Some(new.stream))?
         {
             return Ok(before);
         }
-        let known = find_stream(transaction, new.stream).await?;
+        let known = find_stream(transaction, new.stream)?;
         if known.tenant != new.tenant {
             return Err(StoreError::UnknownStream(new.stream).into());
         }
-        let mut script = Script::new("UPDATE streams SET inbox_last = ");
-        script.add("CASE WHEN inbox_last - inbox_through + ? <= ? THEN inbox_last + ? END, ");
-        script.add(concat!("due_at = iif(?, min(coalesce(due_at, ", now!(), "), ", now!(), "), due_at) "));
-        script.add("WHERE no = ? RETURNING inbox_last");
         let count = new.inputs.len() as i64;
-        script.bind(count).bind(if count == 0 { i64::MAX } else { integer(MAX_INBOX) }).bind(count);
-        script.bind(count > 0).bind(known.no);
-        push_inputs(&mut script, known.no, &new.inputs);
-        if let Some(asked) = &new.idempotency {
-            push_promise(&mut script, new.tenant, asked, known.no, count > 0);
+        let mut inbox_last = 0;
+        if count > 0 {
+            let mut statement = Statement::new(concat!(
+                "UPDATE streams SET inbox_last = inbox_last + ?1, due_at = min(coalesce(due_at, ",
+                now!(),
+                "), ",
+                now!(),
+                ") WHERE no = ?2 AND inbox_last - inbox_through + ?1 <= ?3 RETURNING inbox_last"
+            ));
+            statement.bind(count).bind(known.no).bind(integer(MAX_INBOX));
+            let last = transaction.first(&statement, |row| Ok(row.get(0)?))?;
+            inbox_last = last.ok_or(StoreError::InboxFull(new.stream))?;
+            put_inputs(transaction, known.no, inbox_last, &new.inputs)?;
+            transaction.remember(new.stream, Known { inbox_last, ..known });
         }
-        let rows =
-            transaction.finish(script).await.map_err(|error| match guard_failed(&error, "streams.inbox_last") {
-                // It is the first statement that failed, so that nothing was written.
-                true => Failure::Refused(StoreError::InboxFull(new.stream)),
-                false => Failure::Broken(error),
-            })?;
-        let inbox_last = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-        transaction.remember(new.stream, Known { inbox_last, ..known });
-        Ok(Accepted::New { sequence: if count == 0 { 0 } else { inbox_last as u64 } })
+        if let Some(asked) = &new.idempotency {
+            put_promise(transaction, new.tenant, asked, new.stream, inbox_last)?;
+        }
+        Ok(Accepted::New { sequence: inbox_last.unsigned_abs() })
     }
 }
 
@@ -246,21 +222,22 @@ pub struct Lease {
     pub span: Millis,
 }
 
-#[async_trait]
 impl Operation for Lease {
     type Output = Option<LeaseGrant>;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<Option<LeaseGrant>, Failure> {
-        let known = find_stream(transaction, self.stream).await?;
-        let mut script = Script::new("UPDATE streams SET epoch = epoch + 1, lease_node = ?, lease_span = ?, ");
-        script.add(concat!("lease_expires = ", now!(), " + ? WHERE no = ? AND (lease_expires <= ", now!()));
-        script.add(concat!(" OR lease_node = ?) RETURNING epoch, ", now!(), ", lease_expires"));
-        let span = integer(self.span.0.min(MAX_SPAN));
-        script.bind_id(self.node.to_u128()).bind(span).bind(span).bind(known.no).bind_id(self.node.to_u128());
-        let rows = transaction.finish(script).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        transaction.remember(self.stream, Known { lease_span: span, ..known });
-        Ok(Some(grant(known.tenant, row)?))
+    fn run(&self, transaction: &mut Transaction) -> Result<Option<LeaseGrant>, Failure> {
+        let known = find_stream(transaction, self.stream)?;
+        let mut statement = Statement::new(concat!(
+            "UPDATE streams SET epoch = epoch + 1, lease_node = ?1, lease_span = ?2, lease_expires = ",
+            now!(),
+            " + ?2 WHERE no = ?3 AND (lease_expires <= ",
+            now!(),
+            " OR lease_node = ?1) RETURNING epoch, ",
+            now!(),
+            ", lease_expires"
+        ));
+        statement.bind(self.node.to_u128()).bind(integer(self.span.0.min(MAX_SPAN))).bind(known.no);
+        Ok(transaction.first(&statement, |row| grant(known.tenant, row))?)
     }
 }
 
@@ -270,71 +247,66 @@ pub struct Renew {
     pub span: Millis,
 }
 
-#[async_trait]
 impl Operation for Renew {
     type Output = LeaseGrant;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<LeaseGrant, Failure> {
-        let known = find_stream(transaction, self.stream).await?;
-        let mut script = Script::new(concat!("UPDATE streams SET lease_span = ?, lease_expires = ", now!(), " + ? "));
-        script.add(concat!("WHERE no = ? AND epoch = ? AND lease_expires > ", now!(), " RETURNING epoch, "));
-        script.add(concat!(now!(), ", lease_expires"));
-        let span = integer(self.span.0.min(MAX_SPAN));
-        script.bind(span).bind(span).bind(known.no).bind(integer(self.epoch));
-        let rows = transaction.finish(script).await?;
+    fn run(&self, transaction: &mut Transaction) -> Result<LeaseGrant, Failure> {
+        let known = find_stream(transaction, self.stream)?;
+        let mut statement = Statement::new(concat!(
+            "UPDATE streams SET lease_span = ?1, lease_expires = ",
+            now!(),
+            " + ?1 WHERE no = ?2 AND epoch = ?3 AND lease_expires > ",
+            now!(),
+            " RETURNING epoch, ",
+            now!(),
+            ", lease_expires"
+        ));
+        statement.bind(integer(self.span.0.min(MAX_SPAN))).bind(known.no).bind(integer(self.epoch));
         let stale = StoreError::StaleEpoch { stream: self.stream, epoch: self.epoch };
-        let row = rows.first().ok_or(stale)?;
-        transaction.remember(self.stream, Known { lease_span: span, ..known });
-        Ok(grant(known.tenant, row)?)
+        Ok(transaction.first(&statement, |row| grant(known.tenant, row))?.ok_or(stale)?)
     }
 }
 
 /// Spans are added to times, so that there must be room for the sum.
 const MAX_SPAN: u64 = 1 << 52;
 
-fn grant(tenant: TenantId, row: &SqliteRow) -> Result<LeaseGrant, sqlx::Error> {
+fn grant(tenant: TenantId, row: &Row<'_>) -> Result<LeaseGrant, Error> {
     Ok(LeaseGrant { tenant, epoch: number_at(row, 0)?, now: time_at(row, 1)?, expires: time_at(row, 2)? })
 }
 
 pub struct ReleaseNode(pub NodeId);
 
-#[async_trait]
 impl Operation for ReleaseNode {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
-        let mut script = Script::new("UPDATE streams SET lease_node = NULL, lease_expires = 0 WHERE lease_node = ?");
-        script.bind_id(self.0.to_u128());
-        transaction.finish(script).await?;
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let mut statement = Statement::new(RELEASE_NODE);
+        statement.bind(self.0.to_u128());
+        transaction.run(&statement)?;
         Ok(())
     }
 }
+
+pub(super) const RELEASE_NODE: &str = "UPDATE streams SET lease_node = NULL, lease_expires = 0 WHERE lease_node = ?";
 
 pub struct PutSnapshot {
     pub stream: StreamId,
     pub snapshot: Snapshot,
 }
 
-#[async_trait]
 impl Operation for PutSnapshot {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
-        let Known { no, .. } = find_stream(transaction, self.stream).await?;
-        let mut script = Script::new("SELECT position FROM streams WHERE no = ?");
-        script.bind(no);
-        let rows = transaction.look(script).await?;
-        let end: u64 = number_at(rows.first().ok_or(sqlx::Error::RowNotFound)?, 0)?;
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let Known { no, .. } = find_stream(transaction, self.stream)?;
+        let mut statement = Statement::new("SELECT position FROM streams WHERE no = ?");
+        statement.bind(no);
+        let end: u64 = transaction.first(&statement, |row| number_at(row, 0))?.ok_or(damaged("a stream"))?;
         let at = self.snapshot.position;
         if at > end {
             return Err(StoreError::Malformed(format!("the snapshot is at {at}, the stream ends at {end}")).into());
         }
-        let mut ops = Ops::default();
-        ops.snapshot(0, no, &self.snapshot);
-        for script in ops.into_scripts() {
-            transaction.finish(script).await?;
-        }
-        Ok(())
+        Ok(put_snapshot(transaction, no, &self.snapshot)?)
     }
 }
 
@@ -343,51 +315,57 @@ pub struct ClearRows {
     pub limit: u32,
 }
 
-#[async_trait]
 impl Operation for ClearRows {
     type Output = bool;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
-        let Known { no, .. } = find_stream(transaction, self.stream).await?;
-        let mut script = Script::new("DELETE FROM rows WHERE no IN (SELECT no FROM rows WHERE kind IN (?, ?, ?) ");
-        script.add("AND scope = ? AND stream = ? LIMIT ?) RETURNING no");
-        for kind in [RowKind::Turn, RowKind::Item, RowKind::Artifact] {
-            script.bind(row_kind(kind));
-        }
-        script.bind_id(self.stream.to_u128()).bind(no).bind(self.limit);
-        let removed = transaction.finish(script).await?;
-        Ok(removed.len() as u64 >= u64::from(self.limit))
+    fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
+        let Known { no, .. } = find_stream(transaction, self.stream)?;
+        Ok(clear_rows(transaction, self.stream, no, self.limit)?)
     }
+
+    fn is_long(&self) -> bool {
+        true
+    }
+}
+
+/// Removes turns, items and artifacts of stream `no`, `limit` at most; whether there may be more.
+pub fn clear_rows(transaction: &mut Transaction, stream: StreamId, no: i64, limit: u32) -> Result<bool, Error> {
+    let mut statement = Statement::new(
+        "DELETE FROM rows WHERE no IN (SELECT no FROM rows WHERE kind IN (?, ?, ?) AND scope = ? AND stream = ? LIMIT ?)",
+    );
+    for kind in [RowKind::Turn, RowKind::Item, RowKind::Artifact] {
+        statement.bind(row_kind(kind));
+    }
+    statement.bind(stream.to_u128()).bind(no).bind(limit);
+    Ok(transaction.run(&statement)? as u64 >= u64::from(limit))
 }
 
 pub struct PutTenant(pub Tenant);
 
-#[async_trait]
 impl Operation for PutTenant {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
         let Tenant { id, name, key } = &self.0;
         transaction.only_key.admit(key)?;
-        let mut script = Script::new("INSERT OR REPLACE INTO tenants(id, name, key_id, key_bytes) VALUES (?, ?, ?, ?)");
-        script.bind_id(id.to_u128()).bind(&name[..]).bind(key.key_id).bind(&key.bytes[..]);
-        transaction.finish(script).await?;
+        let mut statement =
+            Statement::new("INSERT OR REPLACE INTO tenants(id, name, key_id, key_bytes) VALUES (?, ?, ?, ?)");
+        statement.bind(id.to_u128()).bind(&name[..]).bind(key.key_id).bind(&key.bytes[..]);
+        transaction.run(&statement)?;
         Ok(())
     }
 }
 
 /// A document's number and newest version.
-pub async fn find_document(
+pub fn find_document(
     transaction: &mut Transaction,
     tenant: TenantId,
     kind: DocumentKind,
     id: u128,
-) -> Result<Option<(i64, u32)>, Failure> {
-    let mut script = Script::new("SELECT no, version FROM documents WHERE tenant = ? AND kind = ? AND id = ?");
-    script.bind_id(tenant.to_u128()).bind(document_kind(kind)).bind_id(id);
-    let rows = transaction.run(script).await?;
-    let found = rows.first().map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, number_at(row, 1)?)));
-    Ok(found.transpose()?)
+) -> Result<Option<(i64, u32)>, Error> {
+    let mut statement = Statement::new("SELECT no, version FROM documents WHERE tenant = ? AND kind = ? AND id = ?");
+    statement.bind(tenant.to_u128()).bind(document_kind(kind)).bind(id);
+    transaction.first(&statement, |row| Ok((row.get(0)?, number_at(row, 1)?)))
 }
 
 pub struct PutDocument {
@@ -395,50 +373,50 @@ pub struct PutDocument {
     pub document: Document,
 }
 
-#[async_trait]
 impl Operation for PutDocument {
     type Output = ();
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
-        let found = find_document(transaction, self.tenant, self.document.kind, self.document.id).await?;
+    fn run(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let found = find_document(transaction, self.tenant, self.document.kind, self.document.id)?;
         if u64::from(self.document.version) != found.map_or(0, |(_, newest)| u64::from(newest)) + 1 {
             return Err(StoreError::Conflict.into());
         }
-        let no = found.map(|(no, _)| no);
-        let last = push_document(transaction, self.tenant, no, &self.document).await?;
-        transaction.finish(last).await?;
+        put_document(transaction, self.tenant, found.map(|(no, _)| no), &self.document)?;
         Ok(())
     }
 }
 
-/// Writes the next version of document `no`, which is new where there is none, all but the script that it returns.
-/// A handle that is taken breaks a unique index, which is a conflict too.
-pub async fn push_document(
+/// Writes the next version of document `no`, which is new where there is none, and gives its number. A handle that is
+/// taken breaks a unique index, which is a conflict too.
+pub fn put_document(
     transaction: &mut Transaction,
     tenant: TenantId,
     no: Option<i64>,
     document: &Document,
-) -> Result<Script, Failure> {
+) -> Result<i64, Error> {
     let Document { kind, id, version, created, updated, handle, sealed } = document;
     let no: i64 = match no {
         Some(no) => {
-            let mut script = Script::new("UPDATE documents SET version = ?, handle = ? WHERE no = ?");
-            script.bind(*version).bind(handle.as_deref()).bind(no);
-            transaction.run(script).await?;
+            let mut statement = Statement::new("UPDATE documents SET version = ?, handle = ? WHERE no = ?");
+            statement.bind(*version).bind(handle.as_deref()).bind(no);
+            transaction.run(&statement)?;
             no
         }
         None => {
-            let mut script = Script::new("INSERT INTO documents(tenant, kind, id, version, created, handle) ");
-            script.add("VALUES (?, ?, ?, ?, ?, ?) RETURNING no");
-            script.bind_id(tenant.to_u128()).bind(document_kind(*kind)).bind_id(*id);
-            script.bind(*version).bind(created.as_millis()).bind(handle.as_deref());
-            transaction.run(script).await?.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?
+            let mut statement = Statement::new(
+                "INSERT INTO documents(tenant, kind, id, version, created, handle) VALUES (?, ?, ?, ?, ?, ?) RETURNING no",
+            );
+            statement.bind(tenant.to_u128()).bind(document_kind(*kind)).bind(*id);
+            statement.bind(*version).bind(created.as_millis()).bind(handle.as_deref());
+            transaction.first(&statement, |row| Ok(row.get(0)?))?.ok_or(damaged("a document"))?
         }
     };
-    let mut script = Script::new("INSERT INTO document_versions(place, updated, handle, sealed) VALUES (?, ?, ?, ?)");
-    script.bind(no << 32 | i64::from(*version)).bind(updated.as_millis());
-    script.bind(handle.as_deref()).bind(&sealed[..]);
-    Ok(script)
+    let mut statement =
+        Statement::new("INSERT INTO document_versions(place, updated, handle, sealed) VALUES (?, ?, ?, ?)");
+    statement.bind(no << 32 | i64::from(*version)).bind(updated.as_millis());
+    statement.bind(handle.as_deref()).bind(&sealed[..]);
+    transaction.run(&statement)?;
+    Ok(no)
 }
 
 pub struct RemoveDocument {
@@ -447,23 +425,24 @@ pub struct RemoveDocument {
     pub id: u128,
 }
 
-#[async_trait]
 impl Operation for RemoveDocument {
     type Output = bool;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
-        let Some((no, _)) = find_document(transaction, self.tenant, self.kind, self.id).await? else {
+    fn run(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
+        let Some((no, _)) = find_document(transaction, self.tenant, self.kind, self.id)? else {
             return Ok(false);
         };
-        transaction.finish(without_document(no)).await?;
+        remove_document(transaction, no)?;
         Ok(true)
     }
 }
 
 /// Removes a document with all its versions.
-pub fn without_document(no: i64) -> Script {
-    let mut script = Script::new("DELETE FROM document_versions WHERE place > ? AND place <= ?");
-    script.bind(no << 32).bind(no << 32 | i64::from(u32::MAX));
-    script.add("; DELETE FROM documents WHERE no = ?").bind(no);
-    script
+pub fn remove_document(transaction: &mut Transaction, no: i64) -> Result<(), Error> {
+    let mut statement = Statement::new("DELETE FROM document_versions WHERE place > ? AND place <= ?");
+    statement.bind(no << 32).bind(no << 32 | i64::from(u32::MAX));
+    transaction.run(&statement)?;
+    let mut statement = Statement::new("DELETE FROM documents WHERE no = ?");
+    statement.bind(no);
+    transaction.run(&statement).map(drop)
 }

@@ -1,6 +1,11 @@
-//! The one task that writes, and its group commit.
+//! Who writes: whoever asks, in its own thread, for all who wait.
 //!
-//! Whatever waits goes into one transaction, so that it shares one fsync; nobody is answered before that is done. The
+//! There is one pen, and whoever holds it writes. A caller that finds it free takes it and writes at once, so that a
+//! lone commit wakes no other thread: on a machine with several processors that costs more than the commit. Whoever
+//! comes meanwhile waits. When the first is done and somebody waits, the pen goes to a task that writes group after
+//! group until nobody does, so that no caller is kept for the others.
+//!
+//! All that waits goes into one transaction, so that it shares one fsync; nobody is answered before that is done. The
 //! members of a group stand alone: one that is refused has written nothing, and when the transaction itself fails, it
 //! is rolled back and each member gets one of its own. So a full disk is the answer to the write that met it.
 //!
@@ -8,20 +13,21 @@
 
 use super::{
     Options,
-    error::{is_sound, store_error},
-    ops,
-    rewrap::OnlyKey,
+    error::Error,
+    pen::Pen,
+    threads::apart,
     transaction::{Inboxes, Transaction},
     unsequenced::Unsequenced,
 };
-use async_trait::async_trait;
-use bailiwick_ports::{
-    StoreError,
-    store::{Append, Appended},
+use bailiwick_ports::StoreError;
+use rusqlite::Connection;
+use std::{
+    collections::VecDeque,
+    mem,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use sqlx::SqliteConnection;
-use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Writes that wait. More callers wait until there is room.
 const QUEUE: usize = 256;
@@ -33,11 +39,11 @@ pub enum Failure {
     /// It has not written anything; the transaction goes on.
     Refused(StoreError),
     /// It may have written something; the transaction must be rolled back.
-    Broken(sqlx::Error),
+    Broken(Error),
 }
 
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
         Self::Broken(error)
     }
 }
@@ -49,34 +55,36 @@ impl From<StoreError> for Failure {
 }
 
 /// One write. It runs again when the transaction it was in is rolled back.
-#[async_trait]
-pub trait Operation: Send + Sync + 'static {
-    type Output: Send + Sync;
+pub trait Operation: Send + 'static {
+    type Output: Send;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<Self::Output, Failure>;
+    fn run(&self, transaction: &mut Transaction) -> Result<Self::Output, Failure>;
+
+    /// It may write very much.
+    fn is_long(&self) -> bool {
+        false
+    }
 }
 
 /// An operation with its verdict, whatever their types.
-#[async_trait]
 pub trait Member: Send {
-    async fn run(&mut self, transaction: &mut Transaction) -> Result<(), Failure>;
+    fn run(&mut self, transaction: &mut Transaction) -> Result<(), Failure>;
     fn refuse(&mut self, error: StoreError);
     fn answer(self: Box<Self>);
     fn is_abandoned(&self) -> bool;
+    fn is_long(&self) -> bool;
 }
-
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 struct Pending<O: Operation> {
     operation: O,
     verdict: Option<Result<O::Output, StoreError>>,
-    reply: Reply<O::Output>,
+    reply: oneshot::Sender<Result<O::Output, StoreError>>,
+    _room: OwnedSemaphorePermit,
 }
 
-#[async_trait]
 impl<O: Operation> Member for Pending<O> {
-    async fn run(&mut self, transaction: &mut Transaction) -> Result<(), Failure> {
-        self.verdict = Some(Ok(self.operation.run(transaction).await?));
+    fn run(&mut self, transaction: &mut Transaction) -> Result<(), Failure> {
+        self.verdict = Some(Ok(self.operation.run(transaction)?));
         Ok(())
     }
 
@@ -85,236 +93,279 @@ impl<O: Operation> Member for Pending<O> {
     }
 
     fn answer(self: Box<Self>) {
-        reply(self.reply, self.verdict);
+        if let Some(verdict) = self.verdict {
+            // Whoever asked may be gone.
+            let _ = self.reply.send(verdict);
+        }
     }
 
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
-}
 
-fn reply<T>(reply: Reply<T>, verdict: Option<Result<T, StoreError>>) {
-    let missing = || Err(StoreError::Unavailable("a write came to no result".into()));
-    // Whoever asked may be gone.
-    let _ = reply.send(verdict.unwrap_or_else(missing));
-}
-
-/// An append with its verdict. All appends of a group are one statement.
-pub struct PendingAppend {
-    pub append: Append,
-    pub verdict: Option<Result<Appended, StoreError>>,
-    reply: Reply<Appended>,
-}
-
-/// What shares a transaction.
-#[derive(Default)]
-pub struct Group {
-    pub appends: Vec<PendingAppend>,
-    pub others: Vec<Box<dyn Member>>,
-    /// Parts of the appends.
-    parts: usize,
-}
-
-impl Group {
-    fn len(&self) -> usize {
-        self.appends.len() + self.others.len()
-    }
-
-    /// Takes a member in, or gives it back where it has no room. An append that is too large for any statement is
-    /// alone.
-    fn take(&mut self, message: Message) -> Option<Message> {
-        match message {
-            Message::Append(append) => {
-                let parts = self.parts + ops::count(&append.append);
-                if parts > ops::MAX_OPS && self.len() > 0 {
-                    return Some(Message::Append(append));
-                }
-                self.parts = parts;
-                self.appends.push(append);
-            }
-            Message::Other(_) if self.parts > ops::MAX_OPS => return Some(message),
-            Message::Other(member) => self.others.push(member),
-            Message::Close(_) => return Some(message),
-        }
-        None
-    }
-
-    fn refuse(&mut self, error: &StoreError) {
-        self.appends.iter_mut().for_each(|append| append.verdict = Some(Err(error.clone())));
-        self.others.iter_mut().for_each(|member| member.refuse(error.clone()));
-    }
-
-    fn answer(self) {
-        self.appends.into_iter().for_each(|append| reply(append.reply, append.verdict));
-        self.others.into_iter().for_each(|member| member.answer());
-    }
-
-    fn into_single(self) -> impl Iterator<Item = Self> {
-        let append = |append| Self { appends: vec![PendingAppend { verdict: None, ..append }], ..Self::default() };
-        let other = |member| Self { others: vec![member], ..Self::default() };
-        self.others.into_iter().map(other).chain(self.appends.into_iter().map(append))
+    fn is_long(&self) -> bool {
+        self.operation.is_long()
     }
 }
 
-enum Message {
-    Append(PendingAppend),
-    Other(Box<dyn Member>),
-    Close(oneshot::Sender<()>),
+/// Where whoever wants to write goes.
+pub struct Writer(Arc<Desk>);
+
+struct Desk {
+    room: Arc<Semaphore>,
+    state: Mutex<State>,
+    /// The pen was laid down.
+    laid_down: Notify,
 }
 
-impl Message {
-    fn is_abandoned(&self) -> bool {
-        match self {
-            Self::Append(append) => append.reply.is_closed(),
-            Self::Other(member) => member.is_abandoned(),
-            Self::Close(_) => false,
-        }
-    }
+struct State {
+    /// Empty while the pen lies there.
+    waiting: VecDeque<Box<dyn Member>>,
+    pen: Place,
 }
 
-/// The way to the writer's task. The task ends when this is dropped.
-pub struct Writer(mpsc::Sender<Message>);
+enum Place {
+    Here(Pen),
+    InUse,
+    Closed,
+}
 
 impl Writer {
-    pub fn start(
+    pub fn new(
         options: Options,
-        connection: SqliteConnection,
+        connection: Connection,
         inboxes: Arc<Inboxes>,
         unsequenced: Arc<Unsequenced>,
-    ) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let only_key = Arc::<OnlyKey>::default();
-        let (known, fresh) = (inboxes.clone(), unsequenced.clone());
-        let transaction = Some(Transaction::new(connection, known, fresh, only_key.clone()));
-        let task = Task { options, transaction, inboxes, unsequenced, only_key, waiting, held: None };
-        #[allow(clippy::disallowed_methods, reason = "the store's one task: it only does what callers wait for")]
-        tokio::spawn(task.run());
-        Self(queue)
-    }
-
-    pub async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        self.ask(|reply| Message::Append(PendingAppend { append, verdict: None, reply })).await
+    ) -> Result<Self, Error> {
+        let pen = Place::Here(Pen::new(options, connection, inboxes, unsequenced)?);
+        let state = Mutex::new(State { waiting: VecDeque::new(), pen });
+        Ok(Self(Arc::new(Desk { room: Arc::new(Semaphore::new(QUEUE)), state, laid_down: Notify::new() })))
     }
 
     pub async fn write<O: Operation>(&self, operation: O) -> Result<O::Output, StoreError> {
-        self.ask(|reply| Message::Other(Box::new(Pending { operation, verdict: None, reply }))).await
-    }
-
-    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, StoreError> {
         let closed = || StoreError::Unavailable("it was closed".into());
+        let room = self.0.room.clone().acquire_owned().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
-        self.0.send(message(reply)).await.map_err(|_| closed())?;
+        if let Some(turn) = self.0.ask(Box::new(Pending { operation, verdict: None, reply, _room: room })) {
+            turn.once();
+        }
         answer.await.map_err(|_| closed())?
     }
 
     /// Returns when everything that was asked before is done and the connection is closed.
     pub async fn close(&self) {
-        let (reply, closed) = oneshot::channel();
-        if self.0.send(Message::Close(reply)).await.is_ok() {
-            let _ = closed.await;
+        self.0.room.close();
+        loop {
+            let mut laid_down = pin!(self.0.laid_down.notified());
+            laid_down.as_mut().enable();
+            if self.0.close() {
+                return;
+            }
+            laid_down.await;
         }
     }
 }
 
-struct Task {
-    options: Options,
-    /// `None` when the connection was given up and the next write opens another.
-    transaction: Option<Transaction>,
-    inboxes: Arc<Inboxes>,
-    unsequenced: Arc<Unsequenced>,
-    /// Outlives connections that are given up.
-    only_key: Arc<OnlyKey>,
-    waiting: mpsc::Receiver<Message>,
-    /// What had no room in the last group.
-    held: Option<Message>,
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a member with those who wait. Whoever gets a turn must use it.
+    fn ask(self: &Arc<Self>, member: Box<dyn Member>) -> Option<Turn> {
+        let mut state = self.state();
+        match mem::replace(&mut state.pen, Place::InUse) {
+            Place::Here(pen) => {
+                state.waiting.push_back(member);
+                Some(Turn { desk: self.clone(), pen: Some(pen) })
+            }
+            Place::InUse => {
+                state.waiting.push_back(member);
+                None
+            }
+            Place::Closed => {
+                state.pen = Place::Closed;
+                None
+            }
+        }
+    }
+
+    /// `false` while somebody writes.
+    fn close(&self) -> bool {
+        let mut state = self.state();
+        match mem::replace(&mut state.pen, Place::Closed) {
+            Place::Here(pen) => pen.close(),
+            Place::InUse => state.pen = Place::InUse,
+            Place::Closed => {}
+        }
+        !matches!(state.pen, Place::InUse)
+    }
 }
 
-impl Task {
-    async fn run(mut self) {
-        let closing = loop {
-            let first = match self.held.take() {
-                Some(message) => message,
-                None => match self.waiting.recv().await {
-                    Some(message) => message,
-                    None => break None,
-                },
-            };
-            if let Message::Close(reply) = first {
-                break Some(reply);
-            }
-            let group = self.gather(first);
-            self.write(group).await;
-        };
-        let Self { options, transaction, waiting, held, .. } = self;
-        if let Some(transaction) = transaction {
-            transaction.close().await;
+/// The right to write.
+struct Turn {
+    desk: Arc<Desk>,
+    /// `None` when it was given back.
+    pen: Option<Pen>,
+}
+
+impl Turn {
+    /// Writes what waits once, and leaves what came meanwhile to a task.
+    fn once(mut self) {
+        self.write();
+        if !self.lay_down() {
+            #[allow(clippy::disallowed_methods, reason = "the store's one task: it only does what callers wait for")]
+            tokio::spawn(self.until_nobody_waits());
         }
-        // Whoever closes it may open the folder again at once.
-        drop((waiting, held, options));
-        if let Some(reply) = closing {
-            let _ = reply.send(());
+    }
+
+    async fn until_nobody_waits(mut self) {
+        loop {
+            if let Some(pen) = self.pen.as_mut().filter(|pen| pen.is_log_full()) {
+                apart(|| pen.carry_log_over());
+            }
+            self.write();
+            if self.lay_down() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn write(&mut self) {
+        let group = self.gather();
+        let Some(pen) = self.pen.as_mut().filter(|_| !group.is_empty()) else { return };
+        if pen.is_slow() || group.iter().any(|member| member.is_long()) {
+            apart(|| pen.write(group));
+        } else {
+            pen.write(group);
         }
     }
 
     /// All that waits, as far as it has room.
-    fn gather(&mut self, first: Message) -> Group {
-        let mut group = Group::default();
-        let mut next = Some(first);
-        while let Some(message) = next.take() {
-            if !message.is_abandoned() {
-                self.held = group.take(message);
-            }
-            if self.held.is_none() && group.len() < MAX_GROUP {
-                next = self.waiting.try_recv().ok();
-            }
-        }
-        group
+    fn gather(&self) -> Vec<Box<dyn Member>> {
+        let mut state = self.desk.state();
+        let waiting = state.waiting.len().min(MAX_GROUP);
+        let group = state.waiting.drain(..waiting);
+        group.filter(|member| !member.is_abandoned()).collect()
     }
 
-    async fn write(&mut self, mut group: Group) {
-        if let Err(error) = self.attempt(&mut group).await {
-            if group.len() > 1 && self.transaction.is_some() {
-                for mut alone in group.into_single() {
-                    if let Err(error) = self.attempt(&mut alone).await {
-                        alone.refuse(&self.explain(&error));
-                    }
-                    alone.answer();
-                }
-                return;
+    /// Gives the pen back, unless there is more to do.
+    fn lay_down(&mut self) -> bool {
+        let mut state = self.desk.state();
+        if !state.waiting.is_empty() || self.pen.as_ref().is_some_and(Pen::is_log_full) {
+            return false;
+        }
+        if let Some(pen) = self.pen.take() {
+            state.pen = Place::Here(pen);
+        }
+        drop(state);
+        self.desk.laid_down.notify_waiters();
+        true
+    }
+}
+
+impl Drop for Turn {
+    /// The pen is still in hand when an operation panicked or the runtime ends. Whoever waits is told that nothing will
+    /// come, and the next one opens a new connection.
+    fn drop(&mut self) {
+        let Some(mut pen) = self.pen.take() else { return };
+        pen.give_up();
+        let mut state = self.desk.state();
+        let unserved = mem::take(&mut state.waiting);
+        state.pen = Place::Here(pen);
+        drop(state);
+        drop(unserved);
+        self.desk.laid_down.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DataFolder, folder::private_file, sqlite::schema};
+    use std::{pin::Pin, task::Poll};
+
+    fn writer(folder: &std::path::Path) -> Writer {
+        let options = Options::new(DataFolder::open(folder).unwrap());
+        private_file(&options.file()).unwrap();
+        let connection = options.connect_writer().unwrap();
+        schema::migrate(&connection, 0).unwrap();
+        Writer::new(options, connection, Arc::default(), Arc::default()).unwrap()
+    }
+
+    /// What is done in the transaction, and a word when it begins.
+    struct Step<F>(Option<std::sync::mpsc::Sender<()>>, F);
+
+    impl<F: Fn() -> Result<(), Failure> + Send + 'static> Operation for Step<F> {
+        type Output = ();
+
+        fn run(&self, _: &mut Transaction) -> Result<(), Failure> {
+            if let Some(begun) = &self.0 {
+                let _ = begun.send(());
             }
-            group.refuse(&self.explain(&error));
+            self.1()
         }
-        group.answer();
     }
 
-    fn explain(&self, error: &sqlx::Error) -> StoreError {
-        let meaning = store_error(error, self.options.folder.path());
-        if meaning != StoreError::Conflict {
-            tracing::warn!(%error, "a transaction failed");
-        }
-        meaning
+    /// Polls it once.
+    async fn is_pending(asked: &mut (impl Future + Unpin)) -> bool {
+        std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *asked).poll(context).is_pending())).await
     }
 
-    /// One transaction with all of `group`. After an error it is rolled back, and the connection given up where that
-    /// is not enough.
-    async fn attempt(&mut self, group: &mut Group) -> Result<(), sqlx::Error> {
-        if group.len() == 0 {
-            return Ok(());
+    fn nothing() -> Result<(), Failure> {
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_operation_that_panics_takes_nobody_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = Arc::new(writer(folder.path()));
+        let fallen = writer.clone();
+        let panics = async move { fallen.write(Step(None, || panic!("on purpose"))).await };
+        #[allow(clippy::disallowed_methods, reason = "a test")]
+        tokio::spawn(panics).await.unwrap_err();
+        writer.write(Step(None, nothing)).await.unwrap();
+        writer.close().await;
+    }
+
+    /// The caller that writes first is held in its transaction; who comes meanwhile is served without it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn who_comes_meanwhile_waits_and_is_served_by_the_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = Arc::new(writer(folder.path()));
+        let ((begun, has_begun), (go_on, may_go_on)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let may_go_on = Mutex::new(may_go_on);
+        let held = Step(Some(begun), move || {
+            let _ = may_go_on.lock().map(|wait| wait.recv());
+            Ok(())
+        });
+        let first = writer.clone();
+        #[allow(clippy::disallowed_methods, reason = "a test")]
+        let first = tokio::spawn(async move { first.write(held).await });
+        tokio::task::block_in_place(|| has_begun.recv()).unwrap();
+        let mut others: Vec<_> = (0..3 * MAX_GROUP).map(|_| Box::pin(writer.write(Step(None, nothing)))).collect();
+        for other in &mut others {
+            assert!(is_pending(other).await);
         }
-        let transaction = match &mut self.transaction {
-            Some(transaction) => transaction,
-            none => none.insert(Transaction::new(
-                self.options.connect_writer().await?,
-                self.inboxes.clone(),
-                self.unsequenced.clone(),
-                self.only_key.clone(),
-            )),
-        };
-        let Err(error) = transaction.write(group).await else { return Ok(()) };
-        let sound = transaction.roll_back().await && is_sound(&error);
-        if let Some(broken) = self.transaction.take_if(|_| !sound) {
-            broken.close().await;
+        assert_eq!(writer.0.state().waiting.len(), others.len());
+        go_on.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        for other in others {
+            other.await.unwrap();
         }
-        Err(error)
+        writer.close().await;
+        assert!(matches!(writer.write(Step(None, nothing)).await, Err(StoreError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn more_than_the_queue_holds_wait_for_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(folder.path());
+        let taken = writer.0.room.clone().acquire_many_owned(QUEUE as u32).await.unwrap();
+        let mut asked = Box::pin(writer.write(Step(None, nothing)));
+        assert!(is_pending(&mut asked).await);
+        drop(taken);
+        asked.await.unwrap();
     }
 }
