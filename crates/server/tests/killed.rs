@@ -9,7 +9,7 @@
 mod house;
 
 use bailiwick_testkit::model_server::{Answer, Behaviour, Seen};
-use house::House;
+use house::{House, wait_until};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -100,5 +100,50 @@ async fn effects_happen_once_however_often_the_server_is_killed() {
     assert_eq!(performed, expected, "each call of the application once");
     let unknown = items.iter().filter(|item| item["bailiwick"]["effect"]["type"] == "unknown").count();
     assert_eq!(unknown, 0, "the sandbox outlived the server, so nothing is unknown");
+    running.stop();
+}
+
+/// Whether a process of this machine, in a sandbox or not, was started with these words.
+fn runs(words: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.into_iter().any(|line| String::from_utf8_lossy(&line).replace('\0', " ").trim_end() == words)
+}
+
+/// What a key has ordered ends with it, in the sandbox too, also when the server dies before it has obeyed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_whose_key_was_revoked_is_ended_by_whichever_server_comes() {
+    // A sleep that nobody else on this machine takes.
+    let sleep = format!("sleep {}.{}", 3000 + std::process::id() % 1000, rand::random::<u32>());
+    let command = sleep.clone();
+    let house = House::new(move |_| {
+        Behaviour::Answer(Answer::call("run_command", json!({"command": format!("exec {command}")}).to_string()))
+    })
+    .await;
+    let mut running = house.start().await;
+    for killed in [false, true] {
+        let body = json!({"name": "program", "scopes": ["sessions:read", "sessions:write"]});
+        let key = house.post("/bailiwick/v1/keys", &body).await.expect("a key");
+        let body = json!({"agent": {"model": "main"}, "environment": {"type": "openai_hosted"}, "input": "Go."});
+        let made = house.post_as(key["key"].as_str().expect("a key"), "/v1/agents/sessions", &body).await;
+        let session = made.expect("a session")["id"].as_str().expect("an id").to_owned();
+        wait_until("the command does not begin", || runs(&sleep)).await;
+        let path = format!("/bailiwick/v1/keys/{}", key["id"].as_str().expect("an id"));
+        house.delete(&path).await.expect("it is revoked");
+        if killed {
+            running.kill();
+            running = house.start().await;
+        }
+        wait_until("the command is not ended", || !runs(&sleep)).await;
+        house.idle(&session).await;
+        let turns = house.get(&format!("/v1/agents/sessions/{session}/turns")).await.expect("turns");
+        assert_eq!(turns["data"][0]["bailiwick"]["denied_by"], "key-revoked", "{turns}");
+        let receipts = house.receipts(&session).await;
+        let decided = receipts.iter().find(|one| one["operation"] == "command.run").expect("its decision");
+        let settled = |one: &&Value| one["kind"] == "action.settled" && one["action"] == decided["action"];
+        let settled = receipts.iter().find(settled).expect("its outcome");
+        assert_eq!((&settled["effect"], &settled["result"]["ended"]), (&json!("confirmed"), &json!("cancelled")));
+        assert_eq!(settled["halted_by"]["rule"], "key-revoked", "{settled}");
+    }
     running.stop();
 }

@@ -77,11 +77,19 @@ impl House {
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, String> {
-        answer(self.http.get(self.url(path))).await
+        answer(self.http.get(self.url(path)), KEY).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
-        answer(self.http.post(self.url(path)).json(body)).await
+        self.post_as(KEY, path, body).await
+    }
+
+    pub async fn post_as(&self, key: &str, path: &str, body: &Value) -> Result<Value, String> {
+        answer(self.http.post(self.url(path)).json(body), key).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<Value, String> {
+        answer(self.http.delete(self.url(path)), KEY).await
     }
 
     /// A session with a sandbox, ordered to do `order`.
@@ -178,8 +186,8 @@ pub async fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<Value, String> {
-    let request = request.bearer_auth(KEY).header("openai-beta", "agents=v1");
+async fn answer(request: reqwest::RequestBuilder, key: &str) -> Result<Value, String> {
+    let request = request.bearer_auth(key).header("openai-beta", "agents=v1");
     let answer = request.send().await.map_err(|error| error.to_string())?;
     let status = answer.status();
     let text = answer.text().await.map_err(|error| error.to_string())?;
