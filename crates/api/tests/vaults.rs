@@ -102,3 +102,38 @@ async fn an_explanation_also_asks_whether_the_secret_may_be_used() {
     assert_eq!(permitted["credentials"][0]["verdict"]["rule"], "ours", "{permitted}");
     assert_eq!(permitted["verdict"]["decision"], "allow");
 }
+
+/// There is no token to keep: what is kept is who we are to the system's authorization server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_in_a_persons_name_has_no_token_and_says_where_one_is_got() {
+    let house = House::new().await;
+    let id = vault(&house, &house.key.clone(), json!({"name": "Ours"})).await;
+    let base = format!("/v1/vaults/{id}/credentials");
+    let auth = json!({
+        "type": "enterprise_managed", "mcp_server_url": "https://ledger.example/mcp",
+        "authorization_server": "https://login.ledger.example", "client_id": "agents", "client_secret": SECRET,
+    });
+    let with = |field: &str, value: Value| {
+        let mut auth = auth.clone();
+        auth[field] = value;
+        json!({"name": field, "auth": auth})
+    };
+    let made = house.post(&base, with("scope", json!("ledger.read"))).await.ok();
+    let shown = json!({
+        "type": "enterprise_managed", "mcp_server_url": "https://ledger.example/mcp",
+        "authorization_server": "https://login.ledger.example", "resource": "https://ledger.example/mcp",
+        "client_id": "agents", "scope": "ledger.read",
+    });
+    assert_eq!(made["auth"], shown);
+    let path = format!("{base}/{}", made["id"].as_str().unwrap());
+    let auth = json!({"type": "enterprise_managed", "client_secret": format!("{SECRET}-2")});
+    assert_eq!(house.post(&path, json!({"auth": auth})).await.ok()["auth"], shown);
+    for (field, value, named) in [
+        ("authorization_server", json!("http://login.ledger.example"), "auth.authorization_server"),
+        ("resource", json!("nothing"), "auth.resource"),
+        ("client_id", json!(""), "auth.client_id"),
+        ("scope", json!("a\nb"), "auth.scope"),
+    ] {
+        assert_eq!(house.post(&base, with(field, value)).await.error(400)["param"], named);
+    }
+}

@@ -24,7 +24,7 @@ use bailiwick_documents::DocumentTools;
 use bailiwick_engine::{Engine, Eraser, EraserOptions, Handle};
 use bailiwick_environments::{Environments, ListeningExecutor, Patience};
 use bailiwick_gate::{Archive, Gate, Holds, Model, MoneyRules, Tools, Unpriced, Vault};
-use bailiwick_identity::{LogKeys, OsRandom, Roster};
+use bailiwick_identity::{LogKeys, OsRandom};
 use bailiwick_mail::MailTools;
 use bailiwick_mcp::{AccountParts, McpAccounts, McpHand, server as mcp_server};
 use bailiwick_memory::Book;
