@@ -70,10 +70,13 @@ export async function told<T>(pending: Promise<Answer<T>>): Promise<T> {
 export function refusal(status: number, body: unknown): Refusal {
   const error = isRecord(body) && isRecord(body.error) ? body.error : {};
   const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
-  const message = text(error.message) ?? `The server answered with ${status}.`;
-  const found = new Refusal(status, text(error.code) ?? String(status), message, text(error.param));
-  if (status === 401 && found.code !== 'sign_in_failed') window.dispatchEvent(new Event(SIGNED_OUT));
-  return found;
+  const code = text(error.code) ?? String(status);
+  if (status === 401 && code !== 'sign_in_failed') {
+    window.dispatchEvent(new Event(SIGNED_OUT));
+    // The server's own words are about keys, for programs.
+    return new Refusal(status, code, 'Your sign-in had ended, so this was not done.');
+  }
+  return new Refusal(status, code, text(error.message) ?? `The server answered with ${status}.`, text(error.param));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
