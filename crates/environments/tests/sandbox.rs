@@ -468,7 +468,18 @@ fn hosted_spec_of(
 ) -> (EnvironmentId, EnvironmentSpec) {
     let env = BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]);
     let setup_commands = setup_commands.iter().map(|command| (*command).to_owned()).collect();
-    (id, EnvironmentSpec::Hosted(Hosted { id, size: Size::Small, env, files, setup_commands, skills: Vec::new(), skill_folders: Vec::new() }))
+    (
+        id,
+        EnvironmentSpec::Hosted(Hosted {
+            id,
+            size: Size::Small,
+            env,
+            files,
+            setup_commands,
+            skills: Vec::new(),
+            skill_folders: Vec::new(),
+        }),
+    )
 }
 
 /// A session in a hosted environment; what is left of it is wiped at the end.

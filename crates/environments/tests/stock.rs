@@ -216,7 +216,8 @@ struct OwnSession {
 impl OwnSession {
     async fn new(stock: &Stock, connection: Connection) -> Self {
         let id = environment_id();
-        let own = SelfHosted { id, workspace_directory: stock.work(), connection, content: None, skill_folders: Vec::new() };
+        let own =
+            SelfHosted { id, workspace_directory: stock.work(), connection, content: None, skill_folders: Vec::new() };
         let lab = ListeningExecutor { url: stock.url.clone(), token: Secret::new(TOKEN) };
         let durable = Durable::begin(EnvironmentSpec::SelfHosted(own)).await;
         Self { durable, id, executors: BTreeMap::from([("lab".to_owned(), lab)]) }
