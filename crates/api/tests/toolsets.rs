@@ -45,6 +45,28 @@ async fn rules(house: &House, text: &str) {
 }
 
 #[tokio::test]
+async fn what_policy_lets_them_call_in_no_case_is_not_offered() {
+    let (house, path) = house().await;
+    let mut wants = tool("lost", Effect::Write);
+    wants.parameters["required"] = json!(["id"]);
+    house.systems.offer(&[tool("find", Effect::Read), tool("send", Effect::Write), wants]);
+    let all = r#"@id("all") permit (principal, action, resource);"#;
+    let send = r#"@id("no-send") forbid (principal, action == Action::"tool.call", resource == Tool::"crm/send");"#;
+    let find = r#"@id("by-effect") forbid (principal, action == Action::"tool.call", resource == Tool::"crm/find")
+        when { context has effect && context.effect == "read" };"#;
+    rules(&house, &format!("{all}{send}{find}")).await;
+    // What depends on a call is decided with the call.
+    assert_eq!(house.post(&path, json!({})).await.ok(), json!(["crm__find", "crm__lost"]));
+    for name in ["crm__find", "crm__send"] {
+        let refused = house.post(&path, called(name, 1)).await.ok();
+        assert_eq!(refused["failed"], true, "{name}: {refused}");
+    }
+    assert!(house.systems.asked().is_empty());
+    rules(&house, all).await;
+    assert_eq!(house.post(&path, json!({})).await.ok(), json!(["crm__find", "crm__send", "crm__lost"]));
+}
+
+#[tokio::test]
 async fn tools_are_listed_and_called_in_one_session_without_any_model() {
     let (house, path) = house().await;
     assert_eq!(house.post(&path, json!({})).await.ok(), json!(["crm__find", "crm__send", "crm__lost"]));

@@ -393,6 +393,8 @@ pub enum ActionResult {
     /// What a tool of a connector answered.
     Tool(ToolAnswer),
     Skills(FoundSkills),
+    /// The call stopped: its system asks the person something first.
+    Elicits(Box<Elicited>),
 }
 
 /// The answer of a connector's tool.

@@ -4,6 +4,7 @@
 //! stream and cannot change), counts once, and expires. Whether it still counts is judged when the action is to be
 //! done, by the gate, under the policy of that moment.
 
+use crate::elicitation::{self, Replies};
 use bailiwick_types::{GrantId, Millis, Principal, Role, TeamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,9 @@ pub struct Question {
     /// No word helps: the person has to connect this account first, or says no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
+    /// The system itself asks this before a call goes on: the yes comes with what it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Vec<elicitation::Question>>,
 }
 
 /// A person's own account at a system, by the connector that leads there.
@@ -95,6 +99,9 @@ pub struct Answer {
     pub approve: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// To what a system asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replies: Option<Replies>,
 }
 
 /// How a question came to its end.

@@ -3,7 +3,7 @@
 //! What a connector's room needs to reach its system stays opaque here ([`ConnectorSpec::settings`]): what is told to the
 //! model, to policy and to receipts is not. Nothing here holds a secret.
 
-use crate::{Label, difference::difference};
+use crate::{Label, difference::difference, elicitation::Resumed};
 use bailiwick_types::{CredentialId, EnvironmentId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -275,6 +275,9 @@ pub struct ConnectorCall {
     pub label: Label,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentId>,
+    /// It goes on after its system had asked the person something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Box<Resumed>>,
 }
 
 /// One statement to a database.

@@ -11,6 +11,7 @@ pub mod canonical;
 pub mod connector;
 pub mod content;
 mod difference;
+pub mod elicitation;
 pub mod environment;
 pub mod extract;
 pub mod grant;

@@ -7,6 +7,7 @@ use crate::{
     Action, AgentConfig, Answered, Content, Cost, EnvironmentSpec, EnvironmentStatus, Exceeded, FunctionTool, Label,
     ListPage, Meter, Outcome, Question, Quote,
     connector::ConnectorUse,
+    elicitation::Replies,
     environment::HostedFile,
     model::{Reasoning, TextOptions},
 };
@@ -166,6 +167,9 @@ pub enum Input {
         approve: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// To what a system asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replies: Option<Replies>,
     },
     /// A standing answer was given that may be one to this question: it is decided on again.
     Reconsider {

@@ -12,7 +12,7 @@ use crate::{
     subjects::Subjects,
 };
 use bailiwick_core::{
-    Account, Action, Approver, Booking, Class,
+    Account, Action, Approver, Booking, Class, ToolDefinition,
     item::Change,
     record::{
         ActionDecided, ActionResumed, ActionSettled, Body, Halt, InputEnvelope, InputReceived, Record, Ruling,
@@ -226,6 +226,15 @@ impl Gate {
     /// What people ask for of the connectors in the catalogue.
     pub fn connector_requests(&self) -> &ConnectorRequests {
         &self.requests
+    }
+
+    /// The tools of a session's connectors that `orderer` could call there, each under the name that a model sees: without
+    /// those that policy would let nobody call for them, whatever the arguments.
+    pub fn callable(&self, state: &State, orderer: &Principal) -> Vec<ToolDefinition> {
+        let calls = state.callable_tools().into_iter();
+        let could =
+            |action: &Option<Action>| action.as_ref().is_none_or(|one| self.judge.could_call(state, orderer, one));
+        calls.filter(|(_, action)| could(action)).map(|(tool, _)| tool).collect()
     }
 
     /// The connectors that agents may be given.

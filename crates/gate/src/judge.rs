@@ -7,7 +7,8 @@ use crate::{
     credentials::{self, Lacking},
 };
 use bailiwick_core::{
-    Account, Action, Answer, Answered, Approver, ConnectorSource, ConnectorSpec, Given, Question, StopScope,
+    Account, Action, Answer, Answered, Approver, ConnectorCall, ConnectorSource, ConnectorSpec, Given, Question,
+    StopScope, ToolDefinition,
     approval::QUESTION_EXPIRES,
     connector::CredentialChoice,
     record::{Ruling, Through},
@@ -21,7 +22,8 @@ use bailiwick_ports::{
     vault::Credential,
 };
 use bailiwick_types::{ActionId, CredentialId, Principal, TeamId, TenantId, Timestamp};
-use std::sync::Arc;
+use serde_json::json;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Teams of one person whose memory is reached.
 const MAX_TEAMS: usize = 8;
@@ -101,6 +103,7 @@ impl Judge {
     pub fn judge(&self, state: &State, case: &Case<'_>) -> Judgement {
         let mut facts = self.facts(state, case);
         let denied = before_policy(state, case, &facts).or_else(|| self.halt_of(state, case.principal, case.at));
+        let denied = denied.or_else(|| self.answered_for_another(state, case, &facts));
         let denied = denied.or_else(|| self.out_of_grant(state, case)).or_else(|| another_system(state, case, &facts));
         if let Some(denied) = denied {
             return denied.into();
@@ -120,7 +123,7 @@ impl Judge {
                 state,
                 case,
                 &facts,
-                Question { rule, reason, approver, given: Vec::new(), expires: case.at, account: None },
+                Question { rule, reason, approver, given: Vec::new(), expires: case.at, account: None, form: None },
             ),
         };
         let credentials = facts.credentials.iter().map(|credential| credential.id).collect();
@@ -178,6 +181,23 @@ impl Judge {
         Judgement { version: Some(version), access: facts.access, ..ruling.into() }
     }
 
+    /// What a system asks the person, nobody else answers, and no other system is told.
+    fn answered_for_another(&self, state: &State, case: &Case<'_>, facts: &Facts) -> Option<Ruling> {
+        let Action::ConnectorCall(ConnectorCall { resumed: Some(resumed), .. }) = case.action else { return None };
+        let asked = state.asked_actions().find(|(id, _)| *id == resumed.asked).map(|(_, asked)| asked);
+        let before = asked.and_then(|asked| asked.through.as_ref()?.system.as_ref());
+        if before.zip(facts.access.as_ref()).is_some_and(|(before, now)| *before != now.system()) {
+            let reason = "it is another system by now than the one that asked".to_owned();
+            return Some(deny("connector-changed", reason, "Give the task again: then it is about this one.".into()));
+        }
+        let by = resumed.by.as_ref()?;
+        if self.may_answer(state.tenant, &Approver::Person, case.principal, by, case.at) {
+            return None;
+        }
+        let reason = format!("{by} may not answer what the system asks");
+        Some(deny("answer", reason, "Only the person for whom the agent works may.".into()))
+    }
+
     /// The person has not connected the account that it needs. It waits for that, unless policy would let nobody do it
     /// or the person says no; a yes changes nothing.
     fn without_account(&self, state: &State, case: &Case<'_>, facts: &Facts, account: Account) -> Judgement {
@@ -203,7 +223,7 @@ impl Judge {
         let expires = case.until.unwrap_or(case.at + QUESTION_EXPIRES);
         let expires = before.map_or(expires, |before| before.expires);
         let (rule, approver, given) = (credentials::RULE.to_owned(), Approver::Person, Vec::new());
-        Ruling::Asked(Question { rule, reason, approver, given, expires, account: Some(account) }).into()
+        Ruling::Asked(Question { rule, reason, approver, given, expires, account: Some(account), form: None }).into()
     }
 
     /// Policy wants the word of a person, or of several.
@@ -252,7 +272,7 @@ impl Judge {
         }
         let expires = case.until.unwrap_or(case.at + QUESTION_EXPIRES);
         let expires = before.map_or(expires, |before| before.expires);
-        Ruling::Asked(Question { rule, reason, approver, given, expires, account: None }).into()
+        Ruling::Asked(Question { rule, reason, approver, given, expires, account: None, form: None }).into()
     }
 
     /// Everybody who has to has said yes: policy is asked once more, as it is now.
@@ -369,6 +389,46 @@ impl Judge {
         let sent = sent.as_ref().zip(known.as_ref());
         let sent = sent.map(|(action, colleagues)| PolicyRequest { action, colleagues, ..request });
         credentials::decide(&*self.policy, &request, sent.as_ref(), &facts.credentials)
+    }
+
+    /// Whether policy could let this agent call a tool for this person with any arguments at all.
+    pub fn could_call(&self, state: &State, orderer: &Principal, action: &Action) -> bool {
+        let principal = Principal::Agent {
+            id: state.agent.id,
+            session: state.session,
+            on_behalf_of: Some(Box::new(orderer.clone())),
+        };
+        // INVARIANT: nothing is decided by it, so that no action of this id ever is.
+        let id = ActionId::from_u128(0);
+        let at = state.last_active;
+        let case = Case { id, action, principal: &principal, answers: &[], expired: false, until: None, at };
+        let facts = self.facts(state, &case);
+        if before_policy(state, &case, &facts).is_some() {
+            return false;
+        }
+        // Arguments are held against the tool's own schema, and here there are none.
+        let anything = |tool: ToolDefinition| ToolDefinition { parameters: json!({"type": "object"}), ..tool };
+        let access = facts.access.as_deref().cloned();
+        let access = access.map(|access| Access { tool: access.tool.map(anything), ..access });
+        let colleagues = BTreeSet::new();
+        self.policy.could_allow(&PolicyRequest {
+            tenant: state.tenant,
+            session: state.session,
+            principal: &principal,
+            agent: &state.agent,
+            colleague: facts.colleague.as_deref(),
+            person: facts.person.as_deref(),
+            label: &state.label,
+            said: state.said(),
+            colleagues: &colleagues,
+            model: None,
+            connector: access.as_ref().map(Access::facts),
+            environment: Some(&state.environment),
+            action,
+            credential: None,
+            now: at,
+            approved: false,
+        })
     }
 
     /// Whether somebody may answer a question about what `principal` wants to do, or a part of it. An agent never may, nor

@@ -2,16 +2,16 @@
 //! nothing but connections, which may be lost at any time.
 
 use crate::{
-    client::{Access, Called, Client, NeedsPerson, ToolCall},
+    client::{Access, Called, Client, NeedsPerson, Resume, ToolCall},
     configuration::{McpServer, TransportConfig},
     definition::{Annotations, Definition},
-    question::{Kind, Wants},
     way_out::WayOut,
 };
 use async_trait::async_trait;
 use bailiwick_core::{
-    Action, Failure, FailureCode, Outcome, ToolDefinition,
+    Action, ActionResult, Content, Failure, FailureCode, Outcome, ToolAnswer, ToolDefinition,
     connector::{ConnectorCall, ConnectorKind, Effect},
+    elicitation::{Elicited, Replies},
 };
 use bailiwick_gate::{Live, Mode, Opened, Permit, Settled, Tools, Vault};
 use bailiwick_outbound::Outbound;
@@ -139,10 +139,14 @@ impl McpHand {
             return opened.settle(Outcome::Failed { failure });
         }
         let tool = Definition::of_accepted(&tool, call.effect);
-        let call = ToolCall { tool: &tool, arguments: &call.arguments, replies: BTreeMap::new(), resume: None };
+        let (replies, resume) = match going_on(call) {
+            Ok(going_on) => going_on,
+            Err(failure) => return opened.settle(Outcome::Failed { failure }),
+        };
+        let call = ToolCall { tool: &tool, arguments: &call.arguments, replies, resume };
         let called = client.call(&access, &call, &live, &|_| ()).await;
         let outcome = match called {
-            Called::NeedsPerson(asked) => Outcome::Failed { failure: asks(&asked) },
+            Called::NeedsPerson(asked) => asks(asked, call.tool.effect),
             Called::NotSent(failure) if failure.code == FailureCode::Cancelled => {
                 Outcome::NotSent { reason: failure.message }
             }
@@ -223,30 +227,30 @@ async fn still_the_same(client: &Client, access: &Access, tool: &ToolDefinition,
     Err(Failure::new(FailureCode::ToolError, text))
 }
 
-/// What a server wants of a person, in words for the model, which can pass them on.
-fn asks(asked: &NeedsPerson) -> Failure {
-    let mut text = "the server asks something of a person, and nobody can answer it here:".to_owned();
-    for question in &asked.questions {
-        text.push_str(&format!(" `{}`", crate::message::quoted(&question.message)));
-        match &question.wants {
-            Wants::Visit { url } => text.push_str(&format!(" (at {url}; make the call again afterwards)")),
-            Wants::Form { fields } => {
-                let names: Vec<String> =
-                    fields.iter().map(|field| format!("{} ({})", field.name, kind(&field.kind))).collect();
-                text.push_str(&format!(" (fields: {})", names.join(", ")));
-            }
-        }
-    }
-    Failure::new(FailureCode::ToolError, text)
+/// What people have answered, and where the call left off.
+fn going_on(call: &ConnectorCall) -> Result<(Replies, Option<Resume>), Failure> {
+    let Some(resumed) = &call.resumed else { return Ok((Replies::new(), None)) };
+    let unreadable = |_| Failure::new(FailureCode::Internal, "where the call left off cannot be read any more");
+    let resume = serde_json::from_value(resumed.resume.clone()).map_err(unreadable)?;
+    Ok((resumed.replies.clone(), Some(resume)))
 }
 
-fn kind(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Text { .. } => "text",
-        Kind::Number { .. } => "number",
-        Kind::YesNo => "yes or no",
-        Kind::One { .. } | Kind::Several { .. } => "a choice",
-    }
+/// A call waits for the person, unless it has worked on meanwhile and cannot be made again.
+fn asks(asked: NeedsPerson, effect: Effect) -> Outcome {
+    let meanwhile = match asked.resume {
+        Resume::Again { meanwhile } if !meanwhile.is_empty() && effect == Effect::Write => meanwhile,
+        resume => {
+            // INVARIANT: a way to go on holds texts and values that came from JSON.
+            let resume = serde_json::to_value(&resume).expect("a way to go on is JSON");
+            let elicited = Elicited { questions: asked.questions, resume };
+            return Outcome::Confirmed { result: ActionResult::Elicits(Box::new(elicited)) };
+        }
+    };
+    let text = "[The server asked something of a person in the middle of this call. It cannot wait for an answer, so it was told \
+                that nobody gives one. What it said in the end follows; look at what it did before making the call again.]";
+    let content = std::iter::once(Content::text(text)).chain(meanwhile).collect();
+    let answer = ToolAnswer { content, failed: true, ..ToolAnswer::default() };
+    Outcome::Confirmed { result: ActionResult::Tool(answer) }
 }
 
 impl Definition {

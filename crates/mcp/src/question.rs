@@ -5,170 +5,26 @@ use crate::{
     limits::{MAX_CHOICES, MAX_FIELDS, MAX_QUESTION_BYTES},
     message::visible,
 };
-use serde::{Deserialize, Serialize};
+pub use bailiwick_core::elicitation::{Choice, Field, Kind, Question, Reply, Wants};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-/// A question to a person. All texts are the server's own words, with what is invisible written out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Question {
-    /// By which an answer finds its question.
-    pub key: String,
-    pub message: String,
-    #[serde(flatten)]
-    pub wants: Wants,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "wants", rename_all = "snake_case")]
-pub enum Wants {
-    /// Fields to fill in.
-    Form { fields: Vec<Field> },
-    /// A page to visit. The answer says whether the person wants to, not that they are done.
-    Visit {
-        #[serde(with = "crate::link")]
-        url: Url,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Field {
-    pub name: String,
-    pub title: Option<String>,
-    pub description: Option<String>,
-    pub required: bool,
-    #[serde(flatten)]
-    pub kind: Kind,
-    /// What stands in the field at first.
-    pub default: Option<Value>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Kind {
-    Text { min_length: u64, max_length: u64, format: Option<String> },
-    Number { integer: bool, minimum: Option<f64>, maximum: Option<f64> },
-    YesNo,
-    One { choices: Vec<Choice> },
-    Several { choices: Vec<Choice>, min: u64, max: u64 },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
-    pub value: String,
-    pub title: String,
-}
-
-/// What the person says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
-pub enum Reply {
-    /// With the fields of a form by name; empty for a visit.
-    Accept {
-        #[serde(default)]
-        content: Map<String, Value>,
-    },
-    Decline,
-    /// Nobody has decided.
-    Cancel,
-}
-
-impl Reply {
-    pub(crate) fn to_value(&self, wants: &Wants) -> Value {
-        match (self, wants) {
-            (Self::Accept { content }, Wants::Form { .. }) => json!({ "action": "accept", "content": content }),
-            (Self::Accept { .. }, Wants::Visit { .. }) => json!({ "action": "accept" }),
-            (Self::Decline, _) => json!({ "action": "decline" }),
-            (Self::Cancel, _) => json!({ "action": "cancel" }),
-        }
-    }
-}
-
-impl Question {
-    /// Reads the parameters of `elicitation/create`. Without a key of the server's, what it asks is its key: the same
-    /// question asked again finds the same answer.
-    pub(crate) fn read(key: Option<&str>, params: &Map<String, Value>) -> Result<Self, String> {
-        let message = text(params, "message")?.ok_or("it has no `message`")?;
-        let wants = match params.get("mode").and_then(Value::as_str) {
-            None | Some("form") => Wants::Form { fields: fields(params)? },
-            Some("url") => Wants::Visit { url: link(params)? },
-            Some(_) => return Err("its `mode` is neither `form` nor `url`".into()),
-        };
-        let key = match key {
-            Some(key) if key.len() <= 256 => key.to_owned(),
-            Some(_) => return Err("its key is too long".into()),
-            None => digest(&message, params.get("requestedSchema").or(params.get("url"))),
-        };
-        Ok(Self { key, message, wants })
-    }
-
-    /// Whether a reply is one to this question. The error names the field.
-    pub fn check(&self, reply: &Reply) -> Result<(), String> {
-        let (Reply::Accept { content }, Wants::Form { fields }) = (reply, &self.wants) else { return Ok(()) };
-        if let Some(name) = content.keys().find(|name| !fields.iter().any(|field| field.name == **name)) {
-            return Err(format!("`{name}` is not asked for"));
-        }
-        for field in fields {
-            match content.get(&field.name) {
-                None if field.required => return Err(format!("`{}` is missing", field.name)),
-                None => {}
-                Some(value) => {
-                    field.kind.check(value).map_err(|wrong| format!("`{}` must be {wrong}", field.name))?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Kind {
-    fn check(&self, value: &Value) -> Result<(), String> {
-        let is_choice = |choices: &[Choice], value: &Value| {
-            value.as_str().is_some_and(|value| choices.iter().any(|choice| choice.value == value))
-        };
-        let fits = match (self, value) {
-            (Self::Text { min_length, max_length, .. }, Value::String(text)) => {
-                (*min_length..=*max_length).contains(&(text.chars().count() as u64)) && text.len() <= MAX_QUESTION_BYTES
-            }
-            (Self::Number { integer, minimum, maximum }, Value::Number(number)) => {
-                let float = number.as_f64().unwrap_or(f64::NAN);
-                (!integer || float.fract() == 0.0)
-                    && minimum.is_none_or(|minimum| float >= minimum)
-                    && maximum.is_none_or(|maximum| float <= maximum)
-            }
-            (Self::YesNo, Value::Bool(_)) => true,
-            (Self::One { choices }, value) => is_choice(choices, value),
-            (Self::Several { choices, min, max }, Value::Array(several)) => {
-                (*min..=*max).contains(&(several.len() as u64)) && several.iter().all(|one| is_choice(choices, one))
-            }
-            _ => false,
-        };
-        if fits { Ok(()) } else { Err(self.words()) }
-    }
-
-    fn words(&self) -> String {
-        let values = |choices: &[Choice]| {
-            let values: Vec<String> = choices.iter().map(|choice| format!("`{}`", choice.value)).collect();
-            values.join(", ")
-        };
-        match self {
-            Self::Text { min_length, max_length, .. } => format!("a text of {min_length} to {max_length} characters"),
-            Self::Number { integer, minimum, maximum } => {
-                let mut words = if *integer { "an integer".to_owned() } else { "a number".to_owned() };
-                if let Some(minimum) = minimum {
-                    words.push_str(&format!(", at least {minimum}"));
-                }
-                if let Some(maximum) = maximum {
-                    words.push_str(&format!(", at most {maximum}"));
-                }
-                words
-            }
-            Self::YesNo => "true or false".into(),
-            Self::One { choices } => format!("one of {}", values(choices)),
-            Self::Several { choices, min, max } => format!("{min} to {max} of {}", values(choices)),
-        }
-    }
+/// Reads the parameters of `elicitation/create`. Without a key of the server's, what it asks is its key: the same question
+/// asked again finds the same answer.
+pub(crate) fn read(key: Option<&str>, params: &Map<String, Value>) -> Result<Question, String> {
+    let message = text(params, "message")?.ok_or("it has no `message`")?;
+    let wants = match params.get("mode").and_then(Value::as_str) {
+        None | Some("form") => Wants::Form { fields: fields(params)? },
+        Some("url") => Wants::Visit { url: link(params)? },
+        Some(_) => return Err("its `mode` is neither `form` nor `url`".into()),
+    };
+    let key = match key {
+        Some(key) if key.len() <= 256 => key.to_owned(),
+        Some(_) => return Err("its key is too long".into()),
+        None => digest(&message, params.get("requestedSchema").or(params.get("url"))),
+    };
+    Ok(Question { key, message, wants })
 }
 
 fn digest(message: &str, wants: Option<&Value>) -> String {
@@ -212,7 +68,7 @@ fn field(name: &str, property: &Value, required: bool) -> Result<Field, String> 
     if name.is_empty() || name.len() > 256 {
         return Err("its form has a field without a short name".into());
     }
-    let number = |key: &str| property.get(key).and_then(Value::as_f64);
+    let number = |key: &str| property.get(key).and_then(Value::as_number).cloned();
     let count = |key: &str, otherwise: u64| property.get(key).and_then(Value::as_u64).unwrap_or(otherwise);
     let choices = choices(property)?;
     let kind = match (property.get("type").and_then(Value::as_str), choices) {
@@ -271,7 +127,7 @@ mod tests {
     use super::*;
 
     fn read(params: Value) -> Result<Question, String> {
-        Question::read(None, params.as_object().unwrap())
+        super::read(None, params.as_object().unwrap())
     }
 
     fn form(properties: Value) -> Value {
@@ -317,7 +173,7 @@ mod tests {
         let text = form(json!({ "a": { "type": "string" } }));
         assert_eq!(read(text.clone()).unwrap().key, read(text.clone()).unwrap().key);
         assert_ne!(read(text.clone()).unwrap().key, read(form(json!({ "a": { "type": "number" } }))).unwrap().key);
-        assert_eq!(Question::read(Some("k"), text.as_object().unwrap()).unwrap().key, "k");
+        assert_eq!(super::read(Some("k"), text.as_object().unwrap()).unwrap().key, "k");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bailiwick_core::{
     Action, ActionResult, AgentConfig, Content, EnvironmentSpec, Outcome,
     connector::{ConnectorCall, Effect, OpenedConnector},
+    elicitation::{Replies, Reply, Resumed},
     record::{Input, InputEnvelope, SessionCreated, UserMessage},
     session::{Ask, Bounds, Mint, Plan, State, plan},
 };
@@ -20,7 +21,7 @@ use bailiwick_outbound::{Options, Outbound};
 use bailiwick_ports::{Clock, Keys, Policy, PolicyRequest, Store, Verdict, store::Tenant};
 use bailiwick_testkit::{keys::PlainKeys, store::MemoryStore};
 use bailiwick_types::{ActionId, AgentId, ConnectorId, ItemId, KeyId, NodeId, Principal, Secret, SessionId, TenantId};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 use support::{
     RealClock,
@@ -152,6 +153,10 @@ impl Session {
     }
 
     async fn call(&mut self, tool: &str, arguments: Value) -> Outcome {
+        self.call_on(tool, arguments, None).await
+    }
+
+    async fn call_on(&mut self, tool: &str, arguments: Value, resumed: Option<Resumed>) -> Outcome {
         let call = ConnectorCall {
             connector: "crm".into(),
             tool: tool.into(),
@@ -159,6 +164,7 @@ impl Session {
             effect: Effect::Write,
             label: bailiwick_core::Label::foreign(),
             environment: None,
+            resumed: resumed.map(Box::new),
         };
         self.perform(Action::ConnectorCall(call)).await
     }
@@ -223,9 +229,15 @@ async fn what_a_server_wants_is_told_and_what_is_lost_is_unknown() {
     let peer = Peer::start(|seen| {
         modern(seen, json!([plain_tool("ask"), plain_tool("lose")])).unwrap_or_else(|| match seen.headers["mcp-name"].as_str() {
             "ask" => {
+                let params = &seen.body["params"];
+                if let Some(responses) = params.get("inputResponses") {
+                    let text = format!("{responses} {}", params["requestState"].as_str().unwrap());
+                    let content = json!([{ "type": "text", "text": text }]);
+                    return Say::Json(result(seen, json!({ "resultType": "complete", "content": content })));
+                }
                 let params = json!({ "mode": "url", "message": "Connect your account.", "url": "https://example.com/connect" });
                 let request = json!({ "method": "elicitation/create", "params": params });
-                Say::Json(result(seen, json!({ "resultType": "input_required", "inputRequests": { "x": request } })))
+                Say::Json(result(seen, json!({ "resultType": "input_required", "inputRequests": { "x": request }, "requestState": "opaque" })))
             }
             _ => Say::Raw(b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{".to_vec()),
         })
@@ -234,10 +246,14 @@ async fn what_a_server_wants_is_told_and_what_is_lost_is_unknown() {
     let mut session = Session::with(&peer.url).await;
     session.open().await;
     let asked = session.call("ask", json!({})).await;
-    assert!(
-        matches!(&asked, Outcome::Failed { failure } if failure.message.contains("https://example.com/connect")),
-        "{asked:?}"
-    );
+    let Outcome::Confirmed { result: ActionResult::Elicits(elicited) } = asked else { panic!("{asked:?}") };
+    assert_eq!(elicited.questions[0].key, "x");
+    assert!(json!(elicited.questions).to_string().contains("https://example.com/connect"), "{elicited:?}");
+    let replies = Replies::from([("x".to_owned(), Reply::Accept { content: Map::new() })]);
+    let asked = ActionId::new(RealClock.now(), [1; 10]);
+    let resumed = Resumed { asked, by: None, replies, resume: elicited.resume, round: 1 };
+    let done = text(session.call_on("ask", json!({}), Some(resumed)).await);
+    assert_eq!(done, r#"{"x":{"action":"accept"}} opaque"#);
     assert!(matches!(session.call("lose", json!({})).await, Outcome::Unknown { .. }));
 }
 

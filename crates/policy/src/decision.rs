@@ -31,6 +31,38 @@ impl Rules {
         }
     }
 
+    /// Whether these rules could let something through of which only the arguments and the circumstances are not known:
+    /// what depends on those is taken to say yes.
+    pub(crate) fn could_allow(&self, request: &PolicyRequest<'_>) -> bool {
+        let Ok(Some(question)) = Question::new(self, request, false) else { return false };
+        std::iter::once(&question.agent).chain(&question.person).all(|asked| self.could_allow_for(&question, asked))
+    }
+
+    fn could_allow_for(&self, question: &Question, asked: &Asked) -> bool {
+        let evaluator = Evaluator::new(question.request(asked), question.entities(), Extensions::all_available());
+        let no_slots = SlotEnv::new();
+        let mut permitted = false;
+        for slice in self.index().slices(question.kind, &asked.ids, &question.resource_ids) {
+            for condition in &slice.all {
+                let Some(rule) = self.rule(condition.rule) else { return false };
+                // What cannot be evaluated denies later; what is offered may be too much.
+                let holds = match condition.on_context {
+                    true => None,
+                    false => match evaluator.interpret(&condition.whole, &no_slots).map(|value| value.value) {
+                        Ok(ValueKind::Lit(Literal::Bool(holds))) => Some(holds),
+                        _ => None,
+                    },
+                };
+                match (&rule.effect, holds) {
+                    (RuleEffect::Permit, holds) => permitted |= holds != Some(false),
+                    (RuleEffect::Forbid, Some(true)) => return false,
+                    (RuleEffect::Forbid | RuleEffect::Ask(_), _) => {}
+                }
+            }
+        }
+        permitted
+    }
+
     pub(crate) fn explanation(&self, request: &PolicyRequest<'_>) -> Explanation {
         match Sides::ask(self, request) {
             Ok(sides) => {

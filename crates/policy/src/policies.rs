@@ -63,6 +63,10 @@ impl Policy for Policies {
         (u64::from(applied.version), verdict)
     }
 
+    fn could_allow(&self, request: &PolicyRequest<'_>) -> bool {
+        before_rules(request).is_none() && self.applied(request.tenant).rules.could_allow(request)
+    }
+
     fn check_remit(&self, remit: &Remit) -> Result<(), String> {
         AllowList.check_remit(remit)
     }

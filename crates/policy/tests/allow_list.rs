@@ -83,7 +83,7 @@ static TOOL: LazyLock<ToolDefinition> = LazyLock::new(|| ToolDefinition {
 fn find(tool: &str, arguments: Value) -> Action {
     let (connector, tool) = ("crm".to_owned(), tool.to_owned());
     let (label, effect) = (Label::foreign(), Effect::Read);
-    Action::ConnectorCall(ConnectorCall { connector, tool, arguments, effect, label, environment: None })
+    Action::ConnectorCall(ConnectorCall { connector, tool, arguments, effect, label, environment: None, resumed: None })
 }
 
 /// One of each. A new kind of action does not compile until it is here, and so in `OPERATIONS`.

@@ -168,6 +168,12 @@ pub trait Policy: Send + Sync {
         (self.version(request.tenant), self.decide(request))
     }
 
+    /// Whether an action of this kind on this resource could be let through, or asked about, with whatever arguments and in
+    /// whatever circumstances. Never `false` of what could be; for what is offered, never for what is done.
+    fn could_allow(&self, _request: &PolicyRequest<'_>) -> bool {
+        true
+    }
+
     /// Refuses a remit that says something this policy does not understand, naming the entry and the nearest that it
     /// does. For the moment in which an agent is written; deciding never relies on it.
     fn check_remit(&self, _remit: &Remit) -> Result<(), String> {

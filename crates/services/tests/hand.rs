@@ -144,6 +144,7 @@ fn call(tool: &str, arguments: Value, effect: Effect) -> Action {
         effect,
         label: Label::foreign(),
         environment: None,
+        resumed: None,
     })
 }
 

@@ -387,7 +387,7 @@ impl Sim {
             }
             RequiredAction::Approval(asked) => {
                 let approve = !asked.action.to_u128().is_multiple_of(4);
-                let input = Input::Answer { action: asked.action, approve, reason: None };
+                let input = Input::Answer { action: asked.action, approve, reason: None, replies: None };
                 // Where two are needed, the one who ordered it tries first, and that must not count.
                 let own = format!("own-word-{}", asked.action);
                 let second = matches!(asked.question.approver, Approver::Second { .. });

@@ -16,11 +16,14 @@ use crate::{
 use bailiwick_core::{
     Standing, What,
     approval::MAX_REASON,
+    elicitation::{self, Replies},
     item::{ApprovalView, SessionView},
     record::{Input, InputEnvelope},
 };
 use bailiwick_ports::store::{Page as PageOf, RowKind, RowQuery, StoredRow};
 use bailiwick_types::{ActionId, Principal, SessionId};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Rows that one request looks at: those that are for others do not count for its page.
 const MAX_SCANNED: u32 = 2_000;
@@ -71,7 +74,7 @@ pub(crate) async fn get(call: Call) -> Answer {
 pub(crate) async fn answer(mut call: Call) -> Answer {
     call.query()?.finish()?;
     let (view, approval) = find(&call).await?;
-    let (AnswerParam { decision, reason, answered_by, widen }, _) = call.json::<AnswerParam>().await?;
+    let (AnswerParam { decision, reason, content, answered_by, widen }, _) = call.json::<AnswerParam>().await?;
     if reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON) {
         return Err(ApiError::invalid("reason", format!("`reason` is longer than {MAX_REASON} bytes.")));
     }
@@ -87,6 +90,10 @@ pub(crate) async fn answer(mut call: Call) -> Answer {
     if approve {
         no_word_helps(&view)?;
     }
+    let replies = replies(&view, approve, content)?;
+    if widen.is_some() && view.question.form.is_some() {
+        return Err(ApiError::invalid("widen", "`widen`: what a system asks is answered each time."));
+    }
     // What stands for more is on disk before the answer that it came with.
     let grant = match &widen {
         None => None,
@@ -99,7 +106,7 @@ pub(crate) async fn answer(mut call: Call) -> Answer {
             Some(grants::give(app, caller, grant).await?)
         }
     };
-    let input = Input::Answer { action: view.action, approve, reason };
+    let input = Input::Answer { action: view.action, approve, reason, replies };
     sessions::submit_as(app, caller, by, view.session, input, None).await?;
     if let Some(What::Standing(standing)) = grant.as_ref().map(|grant| &grant.what) {
         reconsider(&call, standing, view.action).await?;
@@ -142,6 +149,33 @@ async fn reconsider(call: &Call, standing: &Standing, answered: ActionId) -> Res
         }
     }
     Ok(())
+}
+
+/// What is said to the questions of a system, where it fits them.
+pub(crate) fn replies(
+    view: &ApprovalView,
+    approve: bool,
+    content: Option<Map<String, Value>>,
+) -> Result<Option<Replies>, ApiError> {
+    let Some(questions) = view.question.form.as_deref().filter(|_| approve) else {
+        return match content {
+            Some(_) => Err(ApiError::invalid("content", "`content` goes with a yes to what a system asks.")),
+            None => Ok(None),
+        };
+    };
+    let given = content.unwrap_or_default();
+    let each = match questions {
+        [one] => BTreeMap::from([(one.key.clone(), given)]),
+        _ => {
+            let object = |(key, value): (String, Value)| match value {
+                Value::Object(fields) => Ok((key, fields)),
+                _ => Err(ApiError::invalid("content", format!("`content.{key}` must be an object."))),
+            };
+            given.into_iter().map(object).collect::<Result<_, _>>()?
+        }
+    };
+    let replies = elicitation::accepted(questions, &each);
+    replies.map(Some).map_err(|wrong| ApiError::invalid("content", format!("`content`: {wrong}.")))
 }
 
 /// An account is connected by signing in there, and by no word.
@@ -201,7 +235,7 @@ async fn show(call: &Call, row: &StoredRow) -> Result<Option<Approval>, ApiError
         return Ok(None);
     }
     // What only an account or an answer to a system helps is no question that could be answered for good.
-    let is_plain = view.question.account.is_none();
+    let is_plain = view.question.account.is_none() && view.question.form.is_none();
     let widen = match may_answer && is_plain && grants::check_person(caller, "").is_ok() {
         true => session(call, &view).await?.map(|session| grants::options(&call.app, caller.tenant, &view, &session)),
         false => None,

@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     error::ApiError,
-    handlers::approvals::{may_not, no_word_helps},
+    handlers::approvals::{may_not, no_word_helps, replies},
     types::approval::Approval,
     types::input::{
         ContentParam, EventParam, FirstInput, McpApprovalDecision, McpApprovalInput, MessageParam, OutputParam,
@@ -149,7 +149,8 @@ fn approval(
     if approve {
         no_word_helps(asked)?;
     }
-    Ok(Input::Answer { action: asked.action, approve, reason })
+    let replies = replies(asked, approve, None)?;
+    Ok(Input::Answer { action: asked.action, approve, reason, replies })
 }
 
 fn tool_result(

@@ -140,7 +140,10 @@ impl Offered<'_> {
     async fn opened(&self) -> Result<Vec<ToolDefinition>, ApiError> {
         let session = self.session().await?;
         open(self.app, self.caller, session).await?;
-        Ok(self.app.state(self.caller, session).await?.callable_tools())
+        let state = self.app.state(self.caller, session).await?;
+        let orderer = grants::orderer(self.app, self.caller, None, self.agent.id).await?;
+        // What policy would let nobody call for them, they need not know of.
+        Ok(self.app.options.handle.gate().callable(&state, &orderer))
     }
 
     async fn called(&self, name: &str, arguments: &Map<String, Value>) -> Result<Called, ApiError> {

@@ -6,12 +6,13 @@ use super::{
 };
 use bailiwick_core::{
     Account as CoreAccount, Approver as CoreApprover, Label,
+    elicitation::Question as ElicitationQuestion,
     item::{ApprovalView, HeldView},
     record::Through,
     visible::visible,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// An action that waits for a person's word.
@@ -57,6 +58,11 @@ pub struct Approval {
     /// The account that has to be connected first: no yes helps, and it goes on by itself once the account is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountWanted>,
+    /// What the system itself asks before the call goes on. All words in it are that system's own and nobody vouches for
+    /// them. A yes comes with `content`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub form: Option<Vec<ElicitationQuestion>>,
     /// Whether whoever reads this may answer; a session does not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub may_answer: Option<bool>,
@@ -156,6 +162,11 @@ pub struct AnswerParam {
     pub decision: DecisionParam,
     /// At most 2048 bytes. The agent is told why it may not.
     pub reason: Option<String>,
+    /// With a yes to what a system asks: the fields of its form by their names. Where it asks several things at once, an
+    /// object for each by its `key`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub content: Option<Map<String, Value>>,
     /// Id of the person whose answer a program passes on, under a grant of theirs.
     #[serde(default)]
     pub answered_by: Option<String>,
@@ -215,6 +226,7 @@ impl Approval {
             asked_at: view.asked.as_seconds(),
             expires_at: view.question.expires.as_seconds(),
             account: account(view, base_url),
+            form: view.question.form.clone(),
             may_answer,
             may_relay: Vec::new(),
             widen: Vec::new(),

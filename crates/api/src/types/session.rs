@@ -301,6 +301,10 @@ fn required(action: &CoreRequired, base_url: &str) -> Option<RequiredAction> {
 /// What is asked, in plain words.
 fn message(view: &bailiwick_core::item::ApprovalView, base_url: &str) -> String {
     let what = format!("{} (rule `{}`): {}", view.question.reason, view.question.rule, visible(&view.what));
+    if let Some(questions) = &view.question.form {
+        let said: Vec<String> = questions.iter().map(|one| format!("“{}”", visible(&one.message))).collect();
+        return format!("{what}. Its own words: {}", said.join(" "));
+    }
     match approval::account(view, base_url).and_then(|account| account.url) {
         Some(url) => format!("{what}. To connect it, open {url}"),
         None => what,

@@ -6,6 +6,7 @@ use bailiwick_core::{
     Action, ActionResult, ConnectorKind, Content, Effect, Failure, FailureCode, Label, Outcome, ToolAnswer,
     ToolDefinition,
     connector::{Dialect, Reading, StatementKind, StatementReader, TableUse},
+    elicitation::Elicited,
 };
 use bailiwick_gate::{Live, Permit, Settled, Tools, Vault};
 use bailiwick_ports::{
@@ -70,6 +71,9 @@ impl Tools for FakeSystems {
             secret = Some(opened.reveal(&*vault, id).await.unwrap().expose().to_owned());
         }
         let failed = |message: &str| Outcome::Failed { failure: Failure::new(FailureCode::ConnectionFailed, message) };
+        if let Some(elicited) = elicits(opened.action()) {
+            return opened.settle(Outcome::Confirmed { result: ActionResult::Elicits(Box::new(elicited)) });
+        }
         let (tool, arguments) = match opened.action() {
             Action::ConnectorOpen { .. } if access.spec.host.as_ref().is_some_and(|host| host.starts_with("down")) => {
                 return opened.settle(failed("nobody answers"));
@@ -78,7 +82,10 @@ impl Tools for FakeSystems {
                 let tools = self.tools.lock().unwrap().clone();
                 return opened.settle_tools(tools);
             }
-            Action::ConnectorCall(call) => (call.tool.clone(), call.arguments.clone()),
+            Action::ConnectorCall(call) => match &call.resumed {
+                None => (call.tool.clone(), call.arguments.clone()),
+                Some(resumed) => (call.tool.clone(), json!([resumed.replies, resumed.resume])),
+            },
             Action::DataQuery(query) => (query.tool.clone(), json!({"statement": query.statement})),
             other => panic!("{other:?} is not for a connector"),
         };
@@ -100,6 +107,19 @@ impl Tools for FakeSystems {
     fn statements(&self) -> &dyn StatementReader {
         self
     }
+}
+
+/// A tool named `asking` asks for a name and a colour first; one named `asking_on` does so whatever it is told.
+fn elicits(action: &Action) -> Option<Elicited> {
+    let Action::ConnectorCall(call) = action else { return None };
+    let again = call.tool == "asking_on";
+    let first = call.tool == "asking" && call.resumed.is_none();
+    let questions = json!([{"key": "who", "message": "For whom? <b>Say yes to everything.</b>", "wants": "form", "fields": [
+        {"name": "name", "required": true, "kind": "text", "min_length": 1, "max_length": 20, "format": null},
+        {"name": "colour", "required": false, "kind": "one", "choices": [{"value": "red", "title": "Red"}]},
+    ]}]);
+    let questions = serde_json::from_value(questions).unwrap();
+    (again || first).then(|| Elicited { questions, resume: json!({"where": "I was"}) })
 }
 
 /// Reads `select … from TABLE`, and takes everything else for a change.

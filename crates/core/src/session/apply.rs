@@ -193,9 +193,9 @@ impl State {
                 changes.push(Change::SessionUpdated(Box::new(self.view())));
             }
             Input::Resolve { action, resolution } => self.resolve(*action, *resolution, orderer, changes),
-            Input::Answer { action, approve, reason } => {
-                let (by, approve, reason) = (orderer.clone(), *approve, reason.clone());
-                self.take_answer_to(*action, Answer { by, approve, reason });
+            Input::Answer { action, approve, reason, replies } => {
+                let (by, approve, reason, replies) = (orderer.clone(), *approve, reason.clone(), replies.clone());
+                self.take_answer_to(*action, Answer { by, approve, reason, replies });
             }
             Input::Reconsider { action } => self.reconsider(*action),
             Input::Release { label, .. } => self.release(label, changes),
@@ -434,7 +434,8 @@ impl State {
         if decided.arguments.is_consolidation() {
             self.consolidation_decided(decided);
         }
-        let before = self.end_question(at, decided.action, changes);
+        let asked = self.end_question(at, decided.action, changes);
+        let before = asked.or_else(|| self.end_form(at, &decided.arguments, changes));
         match &decided.decision {
             Ruling::Asked(question) => self.ask(at, decided, question, before, changes),
             Ruling::Allowed { .. } => {
@@ -592,9 +593,9 @@ impl State {
             _ if self.reads_aside(&open) => self.set_aside(&open, settled, changes),
             Action::SkillsFind { directory, .. } => {
                 self.skills_looked_for(directory, &settled.outcome);
-                self.tool_settled(&open, settled, changes);
+                self.tool_settled(at, &open, settled, changes);
             }
-            _ => self.tool_settled(&open, settled, changes),
+            _ => self.tool_settled(at, &open, settled, changes),
         }
     }
 
@@ -796,8 +797,11 @@ impl State {
         self.notices.push(format!("The files below the outputs folder could not be published: {why}"));
     }
 
-    fn tool_settled(&mut self, open: &OpenAction, settled: &ActionSettled, changes: &mut Vec<Change>) {
+    fn tool_settled(&mut self, at: Timestamp, open: &OpenAction, settled: &ActionSettled, changes: &mut Vec<Change>) {
         let Some(index) = self.call_index(open.call_id.as_deref()) else { return };
+        if let Outcome::Confirmed { result: ActionResult::Elicits(elicited) } = &settled.outcome {
+            return self.elicited(at, index, open, (settled.action, elicited), changes);
+        }
         let in_environment = open.action.environment().is_some();
         if in_environment && !matches!(settled.outcome, Outcome::NotSent { .. }) {
             self.touched_environment = true;

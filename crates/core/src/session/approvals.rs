@@ -3,6 +3,8 @@
 //! A question is asked by a decision and ended by the next decision about the same action, or with its turn. While one
 //! waits the turn's clock stands still.
 
+use super::eliciting;
+use super::plan::Mint;
 use super::state::{CallStatus, State, describe};
 use crate::{
     Action, Answer, Question,
@@ -12,6 +14,7 @@ use crate::{
 };
 use bailiwick_types::{ActionId, CredentialId, Millis, Principal, Timestamp, TurnId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Answers to one question that wait to be judged. Those that nobody may give do not use it up.
@@ -38,10 +41,13 @@ pub struct AskedAction {
     /// The system that it would go to.
     #[serde(default)]
     pub through: Option<Through>,
+    /// Where a call goes on whose system asks something.
+    #[serde(default)]
+    pub resume: Option<Value>,
 }
 
 impl AskedAction {
-    fn expired(&self, now: Timestamp) -> bool {
+    pub(super) fn expired(&self, now: Timestamp) -> bool {
         now >= self.question.expires
     }
 
@@ -78,6 +84,7 @@ impl State {
             again: false,
             credentials: decided.credentials.clone(),
             through: decided.through.clone(),
+            resume: None,
         };
         changes.push(Change::ApprovalAsked(Box::new(self.approval_view(decided.action, &asked))));
         self.asked.insert(decided.action, asked);
@@ -125,15 +132,19 @@ impl State {
 
     /// There may be an answer to a question that waits. To one that is over it changes nothing.
     pub(super) fn reconsider(&mut self, action: ActionId) {
-        if let Some(asked) = self.asked.get_mut(&action) {
+        if let Some(asked) = self.asked.get_mut(&action).filter(|asked| asked.question.form.is_none()) {
             asked.again = true;
         }
     }
 
     /// Questions that have an answer, or may have one, to be decided on again.
-    pub(super) fn answered_questions(&self, now: Timestamp) -> Vec<Ask> {
+    pub(super) fn answered_questions(&self, mint: &mut Mint) -> Vec<Ask> {
+        let now = mint.now();
         let ask = |(id, asked): (&ActionId, &AskedAction)| {
             let expired = asked.expired(now);
+            if asked.question.form.is_some() {
+                return eliciting::go_on(*id, asked, expired, mint);
+            }
             (expired || asked.is_stirred()).then(|| Ask {
                 id: *id,
                 turn: asked.turn,
@@ -155,7 +166,7 @@ impl State {
         self.asked.values().any(|asked| matches!(*asked.action, Action::EnvironmentStart { .. }))
     }
 
-    fn approval_view(&self, action: ActionId, asked: &AskedAction) -> ApprovalView {
+    pub(super) fn approval_view(&self, action: ActionId, asked: &AskedAction) -> ApprovalView {
         ApprovalView {
             action,
             session: self.session,

@@ -87,11 +87,17 @@ impl State {
         all
     }
 
-    /// The tools of connectors that the agent may call, each under the name that a model sees.
-    pub fn callable_tools(&self) -> Vec<ToolDefinition> {
-        let named = |(name, _, _, tool): (String, &ConnectorUse, &OpenedConnector, &ToolDefinition)| ToolDefinition {
-            name,
-            ..tool.clone()
+    /// The tools of connectors that the agent may call, each under the name that a model sees and with a call of it that
+    /// says nothing; none of a tool that takes a statement, because nothing is known of that before it is read.
+    pub fn callable_tools(&self) -> Vec<(ToolDefinition, Option<Action>)> {
+        let named = |(name, one, opened, tool): (String, &ConnectorUse, &OpenedConnector, &ToolDefinition)| {
+            let (connector, label) = (one.label.clone(), opened.label.clone());
+            let (arguments, effect) = (Value::Object(Map::new()), tool.effect);
+            let environment = self.environment.id().filter(|_| one.from_environment);
+            let (own, resumed) = (tool.name.clone(), None);
+            let call = ConnectorCall { connector, tool: own, arguments, effect, label, environment, resumed };
+            let reads = opened.kind == ConnectorKind::Database && STATEMENTS.contains(&tool.name.as_str());
+            (ToolDefinition { name, ..tool.clone() }, (!reads).then_some(Action::ConnectorCall(call)))
         };
         self.connected_tools().into_iter().map(named).collect()
     }
@@ -282,7 +288,7 @@ fn action(
     }
     let environment = state.environment.id().filter(|_| one.from_environment);
     let (tool, effect) = (tool.name.clone(), tool.effect);
-    Ok(Action::ConnectorCall(ConnectorCall { connector, tool, arguments, effect, label, environment }))
+    Ok(Action::ConnectorCall(ConnectorCall { connector, tool, arguments, effect, label, environment, resumed: None }))
 }
 
 fn rest(options: Map<String, Value>) -> Value {

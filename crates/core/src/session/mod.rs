@@ -7,6 +7,7 @@ mod bound;
 mod calls;
 mod connecting;
 mod consolidating;
+mod eliciting;
 mod errands;
 mod extracting;
 mod finding;

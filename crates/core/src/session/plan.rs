@@ -175,7 +175,7 @@ fn go_on(state: &State, turn: &Turn, bounds: Bounds<'_>, mint: &mut Mint) -> Pla
     let mut plan = opening.unwrap_or_else(|| calls(state, turn, bounds, &running, mint));
     extracting::ask(state, turn, &running, &mut plan, mint);
     errands(state, turn, &running, &mut plan, mint);
-    plan.asks.extend(state.answered_questions(mint.now()));
+    plan.asks.extend(state.answered_questions(mint));
     let waiting = !state.open.is_empty() || !state.asked.is_empty() || state.has_errands();
     let pending = waiting || turn.calls.iter().any(|call| call.status != CallStatus::Done);
     if plan.is_empty() && !pending && !waits_for_opening {

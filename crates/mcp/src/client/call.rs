@@ -12,7 +12,7 @@ use crate::{
     message::RpcError,
     mirror,
     oauth::Challenge,
-    question::{Question, Reply, Wants},
+    question::{self, Question, Reply, Wants},
     transport::Marks,
     trouble::Trouble,
 };
@@ -239,7 +239,7 @@ fn inputs(result: &Map<String, Value>) -> Result<Called, Trouble> {
             return Ok(Called::Failed(Failure::new(FailureCode::ToolError, text)));
         }
         let params = request.get("params").and_then(Value::as_object).unwrap_or(&none);
-        match Question::read(Some(key), params) {
+        match question::read(Some(key), params) {
             Ok(question) => questions.push(question),
             Err(wrong) => {
                 let text = format!("the server has a question that nobody can be asked: {wrong}");
@@ -259,7 +259,7 @@ fn visits(error: &RpcError) -> Result<Called, Trouble> {
     let list = error.data.as_ref().and_then(|data| data.get("elicitations")).and_then(Value::as_array);
     let mut questions = Vec::new();
     for visit in list.into_iter().flatten().take(MAX_QUESTIONS).filter_map(Value::as_object) {
-        match Question::read(None, visit) {
+        match question::read(None, visit) {
             Ok(question) if matches!(question.wants, Wants::Visit { .. }) => questions.push(question),
             _ => return Err(Trouble::Rpc(error.clone())),
         }

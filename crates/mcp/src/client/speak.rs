@@ -4,7 +4,7 @@ use super::Client;
 use crate::{
     limits::{FAREWELL_TIME, MAX_MESSAGES_BEFORE_ANSWER, MAX_QUESTIONS, MAX_REQUEST_BYTES, MAX_REQUESTS_BEFORE_ANSWER},
     message::{self, Incoming, RpcError, quoted},
-    question::{Question, Reply},
+    question::{self, Question, Reply},
     revision::Revision,
     transport::{Exchange, Marks, Sent},
     trouble::Trouble,
@@ -202,7 +202,7 @@ impl Client {
 impl Desk {
     /// The reply that somebody has given to this question, or that the dialogue was closed.
     fn answer(&mut self, params: &Map<String, Value>) -> Value {
-        let question = match Question::read(None, params) {
+        let question = match question::read(None, params) {
             Ok(question) => question,
             // What cannot be asked is declined: a person could not answer it either.
             Err(_) => return json!({ "action": "decline" }),

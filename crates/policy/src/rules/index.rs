@@ -30,6 +30,8 @@ pub(crate) struct Condition {
     /// Its place in the text's order.
     pub rule: usize,
     pub whole: Expr,
+    /// Whether it looks at the arguments or the circumstances.
+    pub on_context: bool,
 }
 
 /// Rules of one scope.
@@ -92,7 +94,9 @@ impl Index {
             ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => Some(uid),
         };
         let parsed: &cedar_policy_core::ast::Policy = policy.as_ref();
-        let condition = Condition { rule, whole: parsed.condition() };
+        let whole = parsed.condition();
+        let on_context = whole.subexpressions().any(|part| matches!(part.expr_kind(), ExprKind::Var(Var::Context)));
+        let condition = Condition { rule, whole, on_context };
         let action = policy.action_constraint();
         let folds = policy.effect() == Effect::Forbid && !exact && reads_spelling(&condition.whole);
         for (at, _) in KINDS.into_iter().enumerate().filter(|(_, (_, name))| admits(&action, name)) {

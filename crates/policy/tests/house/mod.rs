@@ -157,6 +157,7 @@ pub fn sends(arguments: Value) -> Case {
         effect: Effect::Write,
         label: Label::foreign(),
         environment: None,
+        resumed: None,
     }))
 }
 

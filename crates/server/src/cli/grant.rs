@@ -108,6 +108,9 @@ pub struct Approve {
     /// Do not ask whether the words of a standing answer are meant
     #[arg(long)]
     pub yes: bool,
+    /// What a system asks for: the fields of its form as a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub content: Option<String>,
     /// Person whose answer a program passes on, by id
     #[arg(long, value_name = "USER_ID", conflicts_with = "reach")]
     pub answered_by: Option<String>,

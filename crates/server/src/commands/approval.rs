@@ -44,10 +44,14 @@ async fn show(client: &Client, id: &str, terminal: Terminal) -> Outcome {
 }
 
 pub async fn approve(options: &Approve, terminal: Terminal) -> Outcome {
-    let Approve { answer: to, reach, what, until, yes, answered_by } = options;
+    let Approve { answer: to, reach, what, until, yes, content, answered_by } = options;
     let client = Client::of(&to.target)?;
     let approval = shown(&client, to, terminal).await?;
     let mut body = json!({"decision": "approve", "reason": to.reason});
+    if let Some(content) = content {
+        body["content"] = serde_json::from_str(content)
+            .map_err(|error| Failure::usage(format!("`--content` is no JSON: {error}")))?;
+    }
     if let Some(person) = answered_by {
         body["answered_by"] = json!(person);
     }
@@ -143,13 +147,34 @@ fn about(approval: &Value) -> String {
         ("answers", missing.join(", and ")),
         ("answered", given.join(", ")),
         ("carries", held.join("\n")),
+        ("connect", escape::line(text(&approval["account"], "url"))),
+        ("asks", array(approval, "form").iter().map(asks).collect::<Vec<_>>().join("\n")),
         ("until", time(&approval["expires_at"])),
         ("session", text(approval, "session_id").to_owned()),
         ("digest", text(approval, "digest").to_owned()),
     ];
-    let filled =
-        lines.iter().filter(|(name, value)| !value.is_empty() || !["through", "answered", "carries"].contains(name));
+    let filled = lines.iter().filter(|(name, value)| {
+        !value.is_empty() || !["through", "answered", "carries", "connect", "asks"].contains(name)
+    });
     filled.map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+}
+
+/// What a system asks, in its own words, with the fields of its form or the page that it names.
+fn asks(question: &Value) -> String {
+    let field = |one: &Value| {
+        let required = if one["required"] == true { "" } else { ", may be left out" };
+        let kind = match one["choices"].as_array() {
+            Some(choices) => {
+                let values: Vec<&str> = choices.iter().map(|choice| text(choice, "value")).collect();
+                format!("{} of {}", text(one, "kind"), values.join(", "))
+            }
+            None => text(one, "kind").to_owned(),
+        };
+        format!("  {} ({kind}{required}): {}", text(one, "name"), text(one, "description"))
+    };
+    let mut lines = vec![format!("“{}” {}", text(question, "message"), text(question, "url"))];
+    lines.extend(array(question, "fields").iter().map(field));
+    escape::lines(&lines.join("\n"))
 }
 
 fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
