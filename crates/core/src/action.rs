@@ -6,6 +6,7 @@
 use crate::{
     Content, Label, ListPage, Listing,
     connector::{ConnectorCall, DataQuery, Effect, OpenedConnector},
+    elicitation::Elicited,
     environment::EnvironmentFacts,
     memory::{MemoryScope, MemorySearch, MemoryVersion, MemoryWrite},
     model::ModelAnswer,
