@@ -286,7 +286,7 @@ async fn a_yes_is_about_the_system_that_was_shown_and_about_no_other_one_of_that
         if let Some(host) = moved {
             house.point_at(host).await;
         }
-        house.input(Input::Answer { action: ACTION, approve: true, reason: None }).await;
+        house.input(Input::Answer { action: ACTION, approve: true, reason: None, replies: None }).await;
         let decisions = house.commit(None).await;
         assert_eq!(decisions.len(), 1, "{decisions:?}");
         assert_eq!(permitted(decisions), expected);
