@@ -67,7 +67,7 @@ impl Readers {
 
     /// Returns when all reads have ended and their connections are closed. Later reads fail.
     pub async fn close(&self) {
-        let all = u32::try_from(self.options.readers.max(1)).unwrap_or(u32::MAX);
+        let all = self.options.readers.max(1);
         let ended = self.free.acquire_many(all).await;
         self.free.close();
         drop(ended);
