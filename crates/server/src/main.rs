@@ -53,6 +53,9 @@ fn hidden() -> Option<ExitCode> {
     if bailiwick_environments::sandbox::is_executor(&arguments) {
         return Some(bailiwick_executor::main(arguments.into_iter().skip(2)));
     }
+    if arguments.get(1).is_some_and(|first| first == bailiwick_sample::STAGE) {
+        return Some(bailiwick_sample::stage());
+    }
     None
 }
 

@@ -24,7 +24,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 const AFTER: &str = "\
 Start here:
-  bailiwick demo            shows a whole piece of work, without a key and without a network
+  bailiwick demo            shows a day's work, without a key and without a network
   bailiwick serve --data D  starts a server
   bailiwick doctor          says what this machine can do, and what is missing
 
@@ -107,7 +107,7 @@ pub enum Command {
     Model(Model),
     /// Say what this machine and a server on it can do, and what to do when not
     Doctor(Doctor),
-    /// Show a whole piece of work: a colleague examines a ledger while its server is killed and started again
+    /// Show a day's work: a colleague prepares a meeting while its server is killed twice
     Demo(Demo),
 }
 
@@ -516,10 +516,14 @@ pub struct Doctor {
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// CSV to examine in place of the sample ledger
+    /// Have this CSV examined, in place of the sample company's day
     #[arg(long, value_name = "CSV")]
     pub file: Option<PathBuf>,
-    /// URL of a model server (OpenAI chat completions, up to and with `/v1`) in place of the scripted model
+    /// Set the sample company up and leave it running until Ctrl-C, to try it by hand
+    #[arg(long, conflicts_with_all = ["file", "yes"])]
+    pub serve: bool,
+    /// URL of a model server (OpenAI chat completions, up to and with `/v1`) in place of the scripted model: for `--serve`,
+    /// or else to examine a table
     #[arg(long, value_name = "URL", requires = "model")]
     pub model_url: Option<String>,
     /// The server's name for its model; a key is taken from $BAILIWICK_DEMO_MODEL_KEY
@@ -531,7 +535,7 @@ pub struct Demo {
     /// Keep the data folder and the exported receipts, to look at them afterwards
     #[arg(long)]
     pub keep: bool,
-    /// Folder for the report and the chart
+    /// Folder for what is published
     #[arg(long, value_name = "DIR", default_value = "bailiwick-demo")]
     pub output: PathBuf,
     #[command(flatten)]

@@ -66,7 +66,7 @@ impl Cast {
     pub async fn gather(admin: &Client, url: &str, model: &str, screen: &mut Screen) -> Outcome<Self> {
         let owner = person(admin, "Noah Lind", "noah", "builder").await?.0;
         let (person, code) = person(admin, "Sofia Brandt", "sofia", "member").await?;
-        let employee = sign_in(url, "sofia", &code).await?;
+        let employee = sign_in(url, "sofia", &code).await?.0;
         let me = employee.get("/bailiwick/v1/me").await?;
         let known = me["user"]["id"].as_str().or(me["id"].as_str());
         if known != Some(&person.id) {
@@ -119,38 +119,52 @@ pub(super) async fn budget(admin: &Client, id: &str) -> Outcome<Value> {
 }
 
 async fn person(admin: &Client, name: &str, login: &str, role: &str) -> Outcome<(Person, String)> {
-    let made = admin.post("/bailiwick/v1/people", &json!({"name": name, "login": login, "roles": [role]})).await?;
+    add(admin, &json!({"name": name, "login": login, "roles": [role]})).await
+}
+
+/// Adds somebody, as the API has them, and gives the code for their password.
+pub(super) async fn add(admin: &Client, person: &Value) -> Outcome<(Person, String)> {
+    let made = admin.post("/bailiwick/v1/people", person).await?;
     let person = Person { id: text(&made, "id")?, name: text(&made, "name")? };
     Ok((person, text(&made["set_up"], "code")?))
 }
 
-/// With a password that nobody keeps.
-async fn sign_in(url: &str, login: &str, code: &str) -> Outcome<Client> {
+/// Something that nobody guesses, made for this one run.
+pub(super) fn secret() -> String {
     let mut bits = [0; 16];
     OsRandom.fill(&mut bits);
-    let password: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
+    bits.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A connection of somebody's own, and the password that was made for it.
+pub(super) async fn sign_in(url: &str, login: &str, code: &str) -> Outcome<(Client, String)> {
+    let password = secret();
     let stranger = Client::remote(url, None)?;
     stranger.post("/bailiwick/v1/sign-in/set-up", &json!({"code": code, "password": password})).await?;
     let body = json!({"login": login, "password": password, "medium": "bearer"});
     let signed = stranger.post("/bailiwick/v1/sign-in", &body).await?;
-    Client::remote(url, Some(Secret::new(text(&signed, "token")?)))
+    Ok((Client::remote(url, Some(Secret::new(text(&signed, "token")?)))?, password))
 }
 
 /// The starter set and two rules more.
 async fn rules(admin: &Client, screen: &mut Screen) -> Outcome {
-    let now = admin.get("/bailiwick/v1/policy").await?;
-    let all = format!("{}\n{RULES}", text(&now, "text")?);
-    let reason = "Originals stay, and letters are read by a person";
-    let applied = admin.post("/bailiwick/v1/policy", &json!({"text": all, "reason": reason})).await?;
-    let holds = |id: &str| applied["rules"].as_array().into_iter().flatten().any(|rule| rule["id"] == id);
-    if !holds(FORBIDS) || !holds(ASKS) {
-        return Err(Failure::failed("the rules of the demo do not hold"));
-    }
+    let version = add_rules(admin, RULES, "Originals stay, and letters are read by a person", &[FORBIDS, ASKS]).await?;
     screen.note(format!(
-        "● policy version {}: the starter set, `{FORBIDS}` (forbids), `{ASKS}` (asks the person)",
-        applied["version"]
+        "● policy version {version}: the starter set, `{FORBIDS}` (forbids), `{ASKS}` (asks the person)"
     ));
     Ok(())
+}
+
+/// Applies the rules that hold with these after them. All of `names` hold then, or this fails. Gives the version.
+pub(super) async fn add_rules(admin: &Client, rules: &str, reason: &str, names: &[&str]) -> Outcome<Value> {
+    let now = admin.get("/bailiwick/v1/policy").await?;
+    let all = format!("{}\n{rules}", text(&now, "text")?);
+    let applied = admin.post("/bailiwick/v1/policy", &json!({"text": all, "reason": reason})).await?;
+    let holds = |id: &&str| applied["rules"].as_array().into_iter().flatten().any(|rule| rule["id"] == *id);
+    match names.iter().all(holds) {
+        true => Ok(applied["version"].clone()),
+        false => Err(Failure::failed("the rules of the demo do not hold")),
+    }
 }
 
 /// Deletes every session, so that no sandbox stays behind when the demo ends early.

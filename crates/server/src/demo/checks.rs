@@ -23,7 +23,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(about: &'static str, good: bool, text: String) -> Self {
+    pub fn new(about: &'static str, good: bool, text: String) -> Self {
         Self { about, good, text }
     }
 
@@ -48,7 +48,7 @@ pub(super) struct Seen<'a> {
 
 pub(super) fn all(seen: &Seen<'_>) -> Vec<Check> {
     let Seen { cast, told, receipts, stopped, proof, scripted } = *seen;
-    let mut checks = vec![killed(told, receipts), settled_once(receipts), told_once(told)];
+    let mut checks = vec![killed(told, receipts), settled_once(receipts), told_once(&told.done)];
     if scripted {
         checks.push(counted(told));
     }
@@ -62,17 +62,17 @@ pub(super) fn all(seen: &Seen<'_>) -> Vec<Check> {
     checks
 }
 
-fn decided<'a>(receipts: &'a Receipts, decision: &'a str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn decided<'a>(receipts: &'a Receipts, decision: &'a str) -> impl Iterator<Item = &'a Value> {
     let is = move |receipt: &&Value| receipt["kind"] == "action.decided" && receipt["decision"] == decision;
     receipts.iter().filter(is)
 }
 
-fn word<'a>(receipt: &'a Value, key: &str) -> &'a str {
+pub(super) fn word<'a>(receipt: &'a Value, key: &str) -> &'a str {
     receipt[key].as_str().unwrap_or("?")
 }
 
 /// Every decision names the agent and the person for whom it acted.
-fn who(cast: &Cast, receipts: &Receipts) -> Check {
+pub(super) fn who(cast: &Cast, receipts: &Receipts) -> Check {
     let all: Vec<&Value> = receipts.iter().filter(|receipt| receipt["kind"] == "action.decided").collect();
     let names = |receipt: &&&Value| {
         let principal = &receipt["principal"];
@@ -139,7 +139,7 @@ fn asked(cast: &Cast, consent: Option<&Consent>, receipts: &Receipts) -> Check {
 }
 
 /// The call that did not fit was refused, and nothing was spent.
-fn refused(stopped: &Stopped) -> Check {
+pub(super) fn refused(stopped: &Stopped) -> Check {
     let exceeded = &stopped.receipt["spending"]["exceeded"];
     let amount =
         |key: &str| exceeded[key].as_i64().map_or_else(|| "?".to_owned(), |it| Money::from_micros(it).to_string());
@@ -157,7 +157,7 @@ fn refused(stopped: &Stopped) -> Check {
     Check::new("budget", good && word(&stopped.receipt, "rule").starts_with("limit:"), text)
 }
 
-fn verified(proof: &Proof) -> Check {
+pub(super) fn verified(proof: &Proof) -> Check {
     let verdict = &proof.untouched;
     let text = format!(
         "bailiwick-verify on the exported receipts: exit code {}, {} records, {} problems",
@@ -169,7 +169,7 @@ fn verified(proof: &Proof) -> Check {
     Check::new("verified", verdict.exit == Some(0) && whole && verdict.problems().count() == 0, text)
 }
 
-fn found(proof: &Proof) -> Check {
+pub(super) fn found(proof: &Proof) -> Check {
     let place = format!("records.jsonl line {} ", proof.line);
     let named = proof.edited.problems().find(|problem| problem.contains(&place));
     let exit = proof.edited.exit.unwrap_or(-1);
@@ -201,7 +201,7 @@ fn killed(told: &Told, receipts: &Receipts) -> Check {
     Check::new("killed", resumed && status == "completed", text)
 }
 
-fn settled_once(receipts: &Receipts) -> Check {
+pub(super) fn settled_once(receipts: &Receipts) -> Check {
     let tally = receipts.tally();
     let text = format!(
         "{} actions were decided, {} allowed and {} denied; {} were settled once, {} more than once, {} never",
@@ -212,9 +212,9 @@ fn settled_once(receipts: &Receipts) -> Check {
 }
 
 /// The stream told each finished item once, across the restart.
-fn told_once(told: &Told) -> Check {
+pub(super) fn told_once(done: &[Value]) -> Check {
     let mut times: HashMap<&str, u32> = HashMap::new();
-    for item in &told.done {
+    for item in done {
         *times.entry(item["id"].as_str().unwrap_or_default()).or_default() += 1;
     }
     let again = times.values().filter(|count| **count > 1).count();

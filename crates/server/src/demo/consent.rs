@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use std::io;
 use tokio::sync::oneshot;
 
+/// Characters of an argument that are shown.
+const ARGUMENT: usize = 400;
+
 /// A question and what was answered.
 #[derive(Debug, Clone)]
 pub(super) struct Consent {
@@ -46,9 +49,22 @@ pub(super) async fn answer(client: &Client, approval: &Value, yes: bool, screen:
         ("why", text(approval, "reason")?),
         ("rule", rule.clone()),
         ("who", text(approval, "actor")?),
-        ("arguments", escape::brief(&approval["arguments"].to_string(), 400)),
     ] {
         screen.note(format!("  {name:<10} {}", escape::line(&value)));
+    }
+    // A tool's own arguments one by one; of any other action, all of them.
+    match approval["arguments"]["arguments"].as_object() {
+        Some(arguments) => {
+            for (name, value) in arguments {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                screen.note(format!("  {:<10} {}", escape::line(name), escape::brief(&value, ARGUMENT)));
+            }
+        }
+        None => screen.note(format!(
+            "  {:<10} {}",
+            "arguments",
+            escape::brief(&approval["arguments"].to_string(), ARGUMENT)
+        )),
     }
     let approved = if yes {
         screen.note("  --yes answers: approve\n");

@@ -40,7 +40,13 @@ impl Stopped {
 }
 
 /// Lowers the budget to what is spent and a little more, and lets the employee ask for more work.
-pub(super) async fn run_out(admin: &Client, cast: &Cast, session: &str, screen: &mut Screen) -> Outcome<Stopped> {
+pub(super) async fn run_out(
+    admin: &Client,
+    cast: &Cast,
+    session: &str,
+    asks: &str,
+    screen: &mut Screen,
+) -> Outcome<Stopped> {
     let id = text(&cast.budget, "id")?;
     let now = budget(admin, &id).await?;
     let spent: Money = text(&now, "spent")?.parse().map_err(|error| Failure::failed(format!("`spent`: {error}")))?;
@@ -53,10 +59,10 @@ pub(super) async fn run_out(admin: &Client, cast: &Cast, session: &str, screen: 
         text(&before, "spent")?,
         text(&before, "remaining")?
     ));
-    screen.note(format!("● {} asks for more: \"Examine it once more.\"", cast.person.name));
+    screen.note(format!("● {} asks for more: \"{asks}\"", cast.person.name));
     let mut watch = Watch::from_now(&cast.employee, session);
     watch.connect().await?;
-    let message = json!({"role": "user", "content": [{"type": "input_text", "text": "Examine it once more."}]});
+    let message = json!({"role": "user", "content": [{"type": "input_text", "text": asks}]});
     let body = json!({"events": [{"type": "agent.session.input.message", "input": [message]}]});
     cast.employee.post(&format!("/v1/agents/sessions/{}/events", encode(session)), &body).await?;
     let ending = watch.until_rest(screen).await?;

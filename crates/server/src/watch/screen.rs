@@ -173,7 +173,10 @@ impl Screen {
 
 /// A call in one line: its name and its short arguments.
 fn call(item: &Value) -> String {
-    let name = item["name"].as_str().unwrap_or("?");
+    let own = item["name"].as_str().unwrap_or("?");
+    // Tools of a connector go by its name, too.
+    let whose = item["server_label"].as_str().filter(|label| !matches!(*label, "environment" | "unknown"));
+    let name = whose.map_or_else(|| own.to_owned(), |label| format!("{label}: {own}"));
     let mut parts = Vec::new();
     for (key, value) in item["arguments"].as_object().into_iter().flatten() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
