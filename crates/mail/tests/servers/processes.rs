@@ -62,6 +62,11 @@ impl SmtpServer {
         Self { child, port, journal, _folder: folder }
     }
 
+    /// The file in which each mail that it has taken on is a line.
+    pub fn journal(&self) -> PathBuf {
+        self.journal.clone()
+    }
+
     /// All mails that it has taken on, oldest first.
     pub fn accepted(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.journal).unwrap();
