@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -393,7 +394,9 @@ fn a_write_at_which_the_server_is_killed_is_unknown_and_never_made_twice() {
             scope.spawn(|| {
                 // Whoever called hears nothing: their line breaks with the server.
                 let name = format!("{}__{}", row.kind, row.tool);
-                let _ = std::panic::catch_unwind(|| call(&place.data(), &trial.agent, &name, &row.arguments));
+                let _ = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    call(&place.data(), &trial.agent, &name, &row.arguments)
+                }));
             });
             wait_for("the system to be at it", || (trial.happened() == before.map(|count| count + 1)).then_some(()));
             server.take().unwrap().kill();
