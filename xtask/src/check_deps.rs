@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_table_with_a_misspelt_room_is_refused() {
-        let table = TABLE.replacen("rooms = [\"store\"]", "rooms = [\"stoer\"]", 1);
+        let table = TABLE.replacen("\"sample\", \"store\"]", "\"sample\", \"stoer\"]", 1);
         let found = check(&table, &workspace(&[])).unwrap();
         assert_eq!(found, ["xtask/rooms.toml: there is no room `stoer`"]);
         assert!(check(&TABLE.replacen("imports", "import", 1), &workspace(&[])).is_err());

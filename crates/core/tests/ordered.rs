@@ -138,7 +138,7 @@ impl Session {
     }
 
     fn settle(&mut self, ask: &Ask, outcome: Outcome) {
-        self.add(Body::ActionSettled(ActionSettled { action: ask.id, outcome, cost: None }));
+        self.add(Body::ActionSettled(ActionSettled { action: ask.id, outcome, cost: None, halted_by: None }));
     }
 
     /// The next call, made and answered.

@@ -10,16 +10,20 @@ mod servers;
 use bailiwick_core::FailureCode;
 use bailiwick_gate::Live;
 use bailiwick_mail::{
-    Access, Account, Address, Author, CalendarAccess, CalendarAccount, CalendarSignIn, LookedUp, Sent, call,
+    Access, Account, Address, Author, CalendarAccess, CalendarAccount, CalendarSignIn, LookedUp, Sent, Written, call,
     call_calendar, look_up, message_id,
     smtp::{Delivery, deliver},
 };
-use bailiwick_outbound::{Options, Outbound};
+use bailiwick_outbound::{Options, Outbound, Trust};
 use bailiwick_types::{Millis, Secret};
 use company::{failure, text};
 use serde_json::{Value, json};
 use servers::{Dovecot, PASSWORD, Radicale, SmtpServer, WallClock, action, limits, patience, plain};
 use std::sync::Arc;
+
+fn trust() -> Trust {
+    Outbound::new(Options::default()).trust().clone()
+}
 
 fn author() -> Author {
     Author { person_email: Some("anna@halden.example".into()), ..servers::author() }
@@ -38,7 +42,8 @@ async fn mail_as(
 ) -> bailiwick_core::Outcome {
     let (secret, author) = (Secret::new(secret), author());
     let (clock, limits) = (Arc::new(WallClock), limits());
-    let access = Access { account, secret: Some(&secret), author: &author, action, limits, clock };
+    let trust = &trust();
+    let access = Access { account, secret: Some(&secret), author: &author, action, limits, trust, clock };
     call(&access, tool, &value, Live::unwatched()).await
 }
 
@@ -63,9 +68,9 @@ async fn a_day_of_mail(smtp: u16, imap: u16) -> Vec<String> {
     said.push(sent.replace(&made, "ID"));
 
     let login = account.login(Some(&Secret::new(PASSWORD))).unwrap();
-    let found = look_up(&account, login.as_ref(), &made, &patience()).await;
+    let found = look_up(&account, login.as_ref(), &made, &trust(), &patience()).await;
     assert_eq!(found, Ok(LookedUp::Found { folder: "Sent".into() }));
-    let never = look_up(&account, login.as_ref(), "<never@halden.example>", &patience()).await;
+    let never = look_up(&account, login.as_ref(), "<never@halden.example>", &trust(), &patience()).await;
     assert_eq!(never, Ok(LookedUp::NotFound));
 
     let refused = json!({"to": ["ben@halden.example", "nobody@halden.example"], "subject": "x", "text": "x"});
@@ -135,9 +140,11 @@ async fn a_held_answer_leaves_the_mail_filed_and_its_sender_without_a_word() {
     let send = async |number: u32, patience: Millis| {
         let id = format!("<{number}@halden.example>");
         let message = format!("From: anna@halden.example\r\nMessage-ID: {id}\r\nSubject: x\r\n\r\nText\r\n");
-        let (from, to) = (address("anna@halden.example"), [address("ben@halden.example")]);
+        let from = address("anna@halden.example");
+        let recipients = vec![address("ben@halden.example")];
+        let written = Written { message_id: id, recipients, bytes: message.into_bytes() };
         let server = account.smtp.clone().unwrap();
-        deliver(&server, login.as_ref(), &from, &to, message.as_bytes(), &servers::patience(), patience).await
+        deliver(&server, login.as_ref(), &from, &written, &trust(), &servers::patience(), patience).await
     };
     company.served.hold_next();
     // It never answers, so that however short the patience is, it ends without an answer.
@@ -145,15 +152,17 @@ async fn a_held_answer_leaves_the_mail_filed_and_its_sender_without_a_word() {
     assert!(matches!(delivery, Delivery::Unknown(_)), "{delivery:?}");
     let taken = company.served.journal.recv().await.unwrap();
     assert!(taken.held && taken.id == "<1@halden.example>", "{taken:?}");
-    let found = look_up(&account, login.as_ref(), &taken.id, &patience()).await;
+    let found = look_up(&account, login.as_ref(), &taken.id, &trust(), &patience()).await;
     assert_eq!(found, Ok(LookedUp::Found { folder: "Sent".into() }));
     // One answer only was to be held.
     assert!(matches!(send(2, Millis::from_secs(60)).await, Delivery::Accepted { .. }));
     assert!(!company.served.journal.recv().await.unwrap().held);
     // Nobody writes as somebody else.
     let server = account.smtp.clone().unwrap();
-    let (from, to) = (address("ben@halden.example"), [address("mara@halden.example")]);
-    let other = deliver(&server, login.as_ref(), &from, &to, b"a: b\r\n\r\n", &patience(), Millis::from_secs(60)).await;
+    let from = address("ben@halden.example");
+    let recipients = vec![address("mara@halden.example")];
+    let written = Written { message_id: "<3@halden.example>".into(), recipients, bytes: b"a: b\r\n\r\n".to_vec() };
+    let other = deliver(&server, login.as_ref(), &from, &written, &trust(), &patience(), Millis::from_secs(60)).await;
     assert!(matches!(other, Delivery::NotAccepted(_)), "{other:?}");
 }
 
@@ -172,6 +181,7 @@ async fn dated(
         action: id,
         limits: limits(),
         outbound: &outbound,
+        clock: Arc::new(WallClock),
     };
     call_calendar(&access, tool, &value, Live::unwatched()).await
 }

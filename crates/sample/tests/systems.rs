@@ -111,7 +111,7 @@ async fn asked(company: &company::Company, login: &str, statement: &str) -> (Out
         credential: person.then(|| Credential { id: "cred_1".into(), secret: Secret::new(format!("{login}-secret")) }),
         file: false,
     };
-    let databases = Databases::new(Arc::new(WallClock));
+    let databases = Databases::new(Arc::new(WallClock), Outbound::new(Options::default()).trust().clone());
     let called = databases.call(&access, "query", &json!({"statement": statement}), &Live::unwatched()).await;
     (called.outcome, called.facts.map(|facts| facts.rights))
 }
