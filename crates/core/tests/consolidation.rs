@@ -98,6 +98,10 @@ impl Session {
 
     fn answer(&mut self, ask: &Ask, text: &str) {
         self.allow(ask);
+        self.settle_with(ask, text);
+    }
+
+    fn settle_with(&mut self, ask: &Ask, text: &str) {
         let body = EntryBody::Assistant { text: text.into(), phase: None };
         let answer = ModelAnswer {
             entries: vec![Arc::new(Entry { id: ItemId::of_output(ask.id, 0), body, native: None })],
@@ -157,6 +161,22 @@ fn a_session_that_rests_is_consolidated_once_and_again_only_after_something_new(
     session.turn(ANNA);
     session.plan();
     assert!(is_consolidation(&session.rest().asks[0]));
+}
+
+#[test]
+fn why_a_turn_was_ended_outlives_the_answer_that_came_meanwhile() {
+    let mut session = Session::new(ANNA);
+    session.say(ANNA);
+    let plan = session.plan();
+    let stop = Input::Stop { rule: Some("key-revoked".into()), message: "it was revoked".into() };
+    let envelope = InputEnvelope { orderer: ANNA, input: stop };
+    let sequence = session.state.inbox_through + 1;
+    session.allow(&plan.asks[0]);
+    session.add(Body::InputReceived(InputReceived { sequence, envelope }));
+    let halt = session.state.halt();
+    assert_eq!(halt.as_ref().map(|halt| halt.rule.as_str()), Some("key-revoked"));
+    session.settle_with(&plan.asks[0], "As PNG then.");
+    assert_eq!(session.state.halt(), halt);
 }
 
 #[test]

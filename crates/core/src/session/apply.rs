@@ -665,6 +665,7 @@ impl State {
         turn.answered = turn.calls.is_empty();
         turn.published = false;
         turn.failure = match answer.stop {
+            _ if turn.is_halted() => turn.failure.take(),
             Stop::Completed => None,
             Stop::MaxOutputTokens => {
                 Some(error("max_output_tokens", "The model reached its output limit before it had finished."))
@@ -680,7 +681,7 @@ impl State {
         let Some(turn) = &mut self.turn else { return };
         if failure.code == FailureCode::ContextOverflow && turn.overflow == Overflow::No {
             turn.overflow = Overflow::Refused;
-        } else if failure.code != FailureCode::Cancelled || !turn.cancel {
+        } else if !turn.is_halted() && (failure.code != FailureCode::Cancelled || !turn.cancel) {
             turn.failure = Some(error(turn_error_code(failure.code), &failure.message));
         }
     }

@@ -180,6 +180,13 @@ pub(crate) struct Turn {
     pub consolidating: Option<Consolidating>,
 }
 
+impl Turn {
+    /// It is ended from outside, and why is known: nothing that comes back later is the reason.
+    pub fn is_halted(&self) -> bool {
+        self.cancel && self.failure.as_ref().is_some_and(|error| error.denied_by.is_some())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Overflow {
     No,
